@@ -1,0 +1,1 @@
+"""The conformance suite. It knows implementations only as subjects."""

@@ -1,0 +1,84 @@
+"""The bytes of a `.mbt` file: a 20-byte header, then one rANS stream.
+
+    byte  0   3  magic "MBT"
+          3   1  version
+          4   8  fingerprint: the first bytes of the SHA-256 of the model file
+         12   2  height in pixels, 1 to 65535
+         14   2  width in pixels
+         16   4  CRC-32 (zlib's) of all other bytes: 0 to 15, then the payload
+         20      payload, whole 32-bit words
+
+All numbers are little-endian. The checksum covers the header too: a flipped bit in the height would else
+give another crop of the same latents.
+"""
+
+import struct
+import zlib
+from typing import NamedTuple
+
+from mbtref.errors import BitstreamError, Kind
+
+MAGIC = b"MBT"
+VERSION = 1
+FINGERPRINT_AT, FINGERPRINT_BYTES = 4, 8
+DIMENSIONS_AT = FINGERPRINT_AT + FINGERPRINT_BYTES
+_FIELDS = struct.Struct(f"<3sB{FINGERPRINT_BYTES}sHH")
+_CHECKSUM = struct.Struct("<I")
+HEADER_BYTES = _FIELDS.size + _CHECKSUM.size
+DIMENSION_MAX = (1 << 16) - 1
+"""Largest height or width, pixels."""
+PIXELS_MAX = 1 << 25
+"""Largest height times width, pixels; 8K UHD fits. It bounds what a header can make a decoder allocate."""
+
+
+class Stream(NamedTuple):
+    """A parsed file."""
+
+    fingerprint: bytes
+    """FINGERPRINT_BYTES bytes, which model decodes it."""
+    height: int
+    width: int
+    payload: bytes
+
+
+def check_dimensions(height: int, width: int) -> None:
+    """Raises ValueError for a picture that a stream can't describe. height, width: pixels."""
+    if not (1 <= height <= DIMENSION_MAX and 1 <= width <= DIMENSION_MAX and height * width <= PIXELS_MAX):
+        raise ValueError(
+            f"a picture of {width}×{height} pixels can't be coded: sides go from 1 to {DIMENSION_MAX}, the area "
+            f"to {PIXELS_MAX} pixels; cut it into tiles"
+        )
+
+
+def pack(stream: Stream) -> bytes:
+    """The file of a stream. Raises ValueError as `check_dimensions` does."""
+    check_dimensions(stream.height, stream.width)
+    fields = _FIELDS.pack(MAGIC, VERSION, stream.fingerprint, stream.height, stream.width)
+    checksum = zlib.crc32(stream.payload, zlib.crc32(fields))
+    return fields + _CHECKSUM.pack(checksum) + stream.payload
+
+
+def unpack(data: bytes) -> Stream:
+    """The inverse of `pack`; the payload's words are not looked into.
+
+    Raises BitstreamError bad-magic, unsupported-version, truncated, bad-dimensions, too-large or
+    checksum-mismatch, in that order.
+    """
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise BitstreamError(Kind.BAD_MAGIC, 0, "this isn't an .mbt file")
+    if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
+        reason = f"version {data[len(MAGIC)]}, this decoder knows version {VERSION}"
+        raise BitstreamError(Kind.UNSUPPORTED_VERSION, len(MAGIC), reason)
+    if len(data) < HEADER_BYTES:
+        raise BitstreamError(Kind.TRUNCATED, len(data), f"the header has {HEADER_BYTES} bytes")
+    _, _, fingerprint, height, width = _FIELDS.unpack_from(data)
+    if height == 0 or width == 0:
+        raise BitstreamError(Kind.BAD_DIMENSIONS, DIMENSIONS_AT, f"a picture of {width}×{height} pixels")
+    if height * width > PIXELS_MAX:
+        reason = f"{width}×{height} pixels, the limit is {PIXELS_MAX}"
+        raise BitstreamError(Kind.TOO_LARGE, DIMENSIONS_AT, reason)
+    payload = data[HEADER_BYTES:]
+    if _CHECKSUM.unpack_from(data, _FIELDS.size)[0] != zlib.crc32(payload, zlib.crc32(data[: _FIELDS.size])):
+        reason = "header or payload is damaged, or the file was cut short"
+        raise BitstreamError(Kind.CHECKSUM_MISMATCH, _FIELDS.size, reason)
+    return Stream(fingerprint, height, width, payload)

@@ -1,0 +1,150 @@
+"""Encode and decode: the whole story on one page.
+
+    x --g_a--> y --h_a--> z --round--> k_z ------------> rANS      k_z --> z_hat --h_s--> psi
+                          wavefronts:  k = round(y - mu), y_hat = k + mu, context of y_hat --> phi
+                          (psi, phi) --entropy_parameters--> (sigma, mu);  k under table(sigma) --> rANS
+    y_hat --g_s--> x_hat
+
+This is the *closed loop*: what is rounded is y - mu, so that y_hat is known to the decoder bit for bit while y
+never is. g_a, h_a and g_s are float32. The first two are the encoder's choice; the last one's result is a
+picture, where an ulp stays an ulp. All between runs in exact arithmetic.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mbtref import bitstream, image, rans
+from mbtref.errors import BitstreamError, Kind
+from mbtref.grid import ACTIVATION_BITS, from_activation, round_half_up, saturate
+from mbtref.image import Image
+from mbtref.model import STRIDE_Z
+from mbtref.scan import Step, scan
+from mbtref.weights import Model
+
+
+class Encoded(NamedTuple):
+    """A stream and what its encoder knows of it."""
+
+    data: bytes
+    y_hat: Tensor
+    """(1, M, 4h, 4w) float32, closed-loop: what every decoder will find."""
+
+
+def encode(model: Model, picture: Image) -> bytes:
+    """The `.mbt` stream of a picture.
+
+    picture: (H, W, 3) uint8 RGB. Raises ValueError if it isn't that, or is too large (`bitstream.PIXELS_MAX`).
+    """
+    return encode_latents(model, picture).data
+
+
+def decode(model: Model, data: bytes) -> Image:
+    """The picture of a `.mbt` stream: (H, W, 3) uint8 RGB.
+
+    Raises BitstreamError, of any kind.
+    """
+    return decode_batch(model, [data])[0]
+
+
+@torch.no_grad()
+def encode_latents(model: Model, picture: Image) -> Encoded:
+    """`encode`, with the latents. Arguments and errors as there."""
+    image.check(picture)
+    height, width, _ = picture.shape
+    bitstream.check_dimensions(height, width)
+    y = model.networks.g_a(image.pad(image.to_tensor(picture)))
+    z = model.networks.h_a(y)
+    y_units, z_units = grid_units(y), grid_units(z)
+
+    k_z = nearest_symbol(z_units - model.entropy.medians)
+    symbols, indexes = k_z.permute(0, 3, 1, 2).flatten().int().tolist(), z_indexes(k_z.shape[1:])
+
+    def choose(step: Step) -> Tensor:
+        k = nearest_symbol(y_units[:, step.rows, step.columns] - step.mu)
+        symbols.extend(k.flatten().int().tolist())
+        indexes.extend(_y_indexes(model, step).flatten().tolist())
+        return k
+
+    y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose)
+    payload = rans.encode(symbols, indexes, model.tables)
+    data = bitstream.pack(bitstream.Stream(model.fingerprint, height, width, payload))
+    return Encoded(data, channels_first(y_hat))
+
+
+@torch.no_grad()
+def decode_latents(model: Model, streams: Sequence[bytes]) -> Tensor:
+    """The latents of streams whose padded pictures have one size: (B, M, 4h, 4w) float32.
+
+    Raises BitstreamError, of any kind; ValueError if the sizes differ.
+    """
+    parsed = [_open(model, data) for data in streams]
+    shapes = {z_shape(model, stream) for stream in parsed}
+    if len(shapes) != 1:
+        raise ValueError("a batch takes one or more streams of one padded size; decode them one by one")
+    ((h, w, n),) = shapes
+    decoders = [rans.Decoder(stream.payload, bitstream.HEADER_BYTES) for stream in parsed]
+
+    indexes = z_indexes((h, w, n))
+    raster = torch.tensor([decoder.pop(indexes, model.tables) for decoder in decoders], dtype=torch.float64)
+    k_z = raster.reshape(len(streams), n, h, w).permute(0, 2, 3, 1)
+
+    def choose(step: Step) -> Tensor:
+        rows = _y_indexes(model, step).flatten(1).tolist()
+        k = [decoder.pop(row, model.tables) for decoder, row in zip(decoders, rows, strict=True)]
+        return torch.tensor(k, dtype=torch.float64).reshape(step.mu.shape)
+
+    y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose)
+    for decoder in decoders:
+        decoder.finish()
+    return channels_first(y_hat)
+
+
+@torch.no_grad()
+def decode_batch(model: Model, streams: Sequence[bytes]) -> list[Image]:
+    """The pictures of streams whose padded pictures have one size. Errors as for `decode_latents`."""
+    x_hat = model.networks.g_s(decode_latents(model, streams))
+    parsed = [bitstream.unpack(data) for data in streams]
+    return [image.to_image(x[:, : s.height, : s.width]) for x, s in zip(x_hat, parsed, strict=True)]
+
+
+def _open(model: Model, data: bytes) -> bitstream.Stream:
+    """Parses a stream and checks that it is this model's."""
+    stream = bitstream.unpack(data)
+    if stream.fingerprint != model.fingerprint:
+        reason = f"made with model {stream.fingerprint.hex()}, {model.name} is {model.fingerprint.hex()}"
+        raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
+    return stream
+
+
+def z_shape(model: Model, stream: bitstream.Stream) -> tuple[int, int, int]:
+    """(h, w, N) of the hyper-latents: a side has ceil(side / STRIDE_Z) of them."""
+    return -(-stream.height // STRIDE_Z), -(-stream.width // STRIDE_Z), model.networks.N
+
+
+def z_indexes(shape: Sequence[int]) -> list[int]:
+    """The table of each hyper-latent, in the order channel, row, column: that of its channel."""
+    h, w, n = shape
+    return torch.arange(n).repeat_interleave(h * w).tolist()
+
+
+def _y_indexes(model: Model, step: Step) -> Tensor:
+    """The table of each latent of a step: (B, P, M) int64. Those of y come after the N of z."""
+    return model.networks.N + model.gaussian.index(step.sigma)
+
+
+def grid_units(latent: Tensor) -> Tensor:
+    """(B, C, H, W) float32 -> (B, H, W, C) float64, in units of the activation grid but not rounded to it."""
+    return saturate(latent.permute(0, 2, 3, 1).double() * 2.0**ACTIVATION_BITS)
+
+
+def nearest_symbol(units: Tensor) -> Tensor:
+    """The nearest whole symbol of a difference in grid units: float64 integers, the same shape."""
+    return round_half_up(units * 2.0**-ACTIVATION_BITS)
+
+
+def channels_first(units: Tensor) -> Tensor:
+    """(B, H, W, C) grid units -> (B, C, H, W) float32 values."""
+    return from_activation(units).permute(0, 3, 1, 2)

@@ -1,0 +1,33 @@
+"""What bytes can do wrong, as one exception with a closed list of kinds.
+
+A caller's mistake is a ValueError, a bad stream is always a BitstreamError.
+"""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Why a stream was refused. The value is the name used in the specification and the vectors."""
+
+    BAD_MAGIC = "bad-magic"
+    UNSUPPORTED_VERSION = "unsupported-version"
+    UNKNOWN_MODEL = "unknown-model"
+    BAD_DIMENSIONS = "bad-dimensions"
+    TOO_LARGE = "too-large"
+    TRUNCATED = "truncated"
+    TRAILING_DATA = "trailing-data"
+    CHECKSUM_MISMATCH = "checksum-mismatch"
+    SYMBOL_OUT_OF_RANGE = "symbol-out-of-range"
+    BAD_FINAL_STATE = "bad-final-state"
+
+
+class BitstreamError(Exception):
+    """A stream that no encoder wrote.
+
+    kind: which rule it breaks. offset: byte in the stream at which that was seen.
+    """
+
+    def __init__(self, kind: Kind, offset: int, explanation: str) -> None:
+        super().__init__(f"{kind} at byte {offset}: {explanation}")
+        self.kind = kind
+        self.offset = offset

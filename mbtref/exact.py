@@ -1,0 +1,165 @@
+"""The entropy parameters in exact arithmetic: h_s, the context model and entropy_parameters.
+
+The float networks of Minnen et al. 2018, section 3, run on the integers of `grid`. Their result is a function
+of weights and symbols alone, not of the machine. Surprises first:
+
+- Tensors are channels-last here, (B, H, W, C): every layer is one matrix product. Convolutions unfold their
+  windows instead of calling a library, which may choose Winograd or FFT, whose sums are not the plain ones.
+- A transposed convolution of stride 2 is a 3×3 convolution with four times the channels, one set for each
+  phase of the output, and then a shuffle.
+- At load every output channel proves that none of its sums can reach 2^53.
+- Requantise first, then activate.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mbtref.grid import (
+    ACTIVATION_BITS,
+    BIAS_BITS,
+    EXACT,
+    LIMIT,
+    WEIGHT_BITS,
+    requantize,
+    round_half_up,
+    saturate,
+    to_activation,
+    to_grid,
+)
+
+SLOPE, SLOPE_BITS = 1311, 17
+"""LeakyReLU's slope, 0.01 to four digits, is SLOPE / 2^SLOPE_BITS."""
+
+CONTEXT_TAPS = [(row, column) for row in range(3) for column in range(5) if (row, column) < (2, 2)]
+"""The 12 taps (row, column) of the 5×5 kernel that precede its centre (2, 2) in raster order."""
+
+
+def leaky_relu(units: Tensor) -> Tensor:
+    """max(v, 0) + slope · min(v, 0), rounded. units: activations in grid units, any shape."""
+    return torch.where(units < 0, round_half_up(units * (SLOPE * 2.0**-SLOPE_BITS)), units)
+
+
+class Linear:
+    """One matrix product on the grids: sums of weight times activation plus bias, in units of 2^-BIAS_BITS.
+
+    name: for messages. weight: (inputs, outputs) float. bias: (channels,) float, where outputs are one or more
+    sets of these channels (the phases of a transposed convolution).
+    Raises ValueError, naming layer and channel, if a weight isn't finite or a sum could leave float64's integers.
+    """
+
+    def __init__(self, name: str, weight: Tensor, bias: Tensor) -> None:
+        self.weight = to_grid(weight, WEIGHT_BITS)
+        self.bias = to_grid(bias, BIAS_BITS).repeat(weight.shape[1] // len(bias))
+        # |sum| <= Σ|w| · LIMIT + |b|, and rounding adds half a unit of the activation grid
+        bound = self.weight.abs().sum(0) * LIMIT + self.bias.abs() + 2.0 ** (WEIGHT_BITS - 1)
+        for channel in torch.nonzero(~(bound < EXACT)).flatten().tolist():
+            raise ValueError(
+                f"{name}, output channel {channel % len(bias)}: sums may reach {bound[channel]:.3g} grid "
+                f"units, exact arithmetic ends at 2^53; the weights are too large or not finite"
+            )
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """inputs: (..., inputs) grid units. Returns (..., outputs) sums, to be requantised."""
+        return inputs @ self.weight + self.bias
+
+
+def windows(a: Tensor) -> Tensor:
+    """The 3×3 neighbourhood of every position, zero outside. (B, H, W, C) -> (B, H, W, 9·C)."""
+    b, h, w, c = a.shape
+    padded = a.new_zeros(b, h + 2, w + 2, c)
+    padded[:, 1:-1, 1:-1] = a
+    # unfold appends the window's axes: (B, H, W, C, row, column) -> (B, H, W, row, column, C)
+    return padded.unfold(1, 3, 1).unfold(2, 3, 1).permute(0, 1, 2, 4, 5, 3).reshape(b, h, w, 9 * c)
+
+
+def conv3x3_matrix(weight: Tensor) -> Tensor:
+    """A convolution's kernel (C_out, C_in, 3, 3) as the matrix (9·C_in, C_out) that `windows` multiplies."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+
+
+def deconv5x5_matrix(weight: Tensor) -> Tensor:
+    """A stride-2 transposed kernel (C_in, C_out, 5, 5) as the matrix (9·C_in, 4·C_out) of its four phases.
+
+    Output 2m + p takes input m + d through tap k = p + 2 - 2d, for d in -1, 0, 1. With a zero tap 5 added,
+    k = 2q + p where q = 1 - d: the kernel splits into (q, p), and q runs against d.
+    """
+    c_in, c_out = weight.shape[:2]
+    taps = weight.new_zeros(c_in, c_out, 6, 6)
+    taps[:, :, :5, :5] = weight
+    split = taps.reshape(c_in, c_out, 3, 2, 3, 2).flip(2, 4)
+    return split.permute(2, 4, 0, 3, 5, 1).reshape(9 * c_in, 4 * c_out)
+
+
+def interleave(phases: Tensor) -> Tensor:
+    """Puts the four phases in place. (B, H, W, 4·C) -> (B, 2H, 2W, C)."""
+    b, h, w, c4 = phases.shape
+    split = phases.reshape(b, h, w, 2, 2, c4 // 4)
+    return split.permute(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c4 // 4)
+
+
+class Parameters(NamedTuple):
+    """Scale and mean of latents: (..., M) grid units each."""
+
+    sigma: Tensor
+    mu: Tensor
+
+
+class EntropyNetworks:
+    """h_s, context_prediction and entropy_parameters of one model, and the medians of z.
+
+    state: the float32 weights under CompressAI's names. Raises ValueError as `Linear` does.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        def linear(name: str, matrix: Tensor) -> Linear:
+            return Linear(name, matrix, state[f"{name}.bias"])
+
+        self.medians = to_activation(state["entropy_bottleneck.quantiles"][:, 0, 1])
+        self.h_s_0 = linear("h_s.0", deconv5x5_matrix(state["h_s.0.weight"]))
+        self.h_s_2 = linear("h_s.2", deconv5x5_matrix(state["h_s.2.weight"]))
+        self.h_s_4 = linear("h_s.4", conv3x3_matrix(state["h_s.4.weight"]))
+
+        kernel = state["context_prediction.weight"]
+        taps = torch.cat([kernel[:, :, row, column].T for row, column in CONTEXT_TAPS])
+        self.context = linear("context_prediction", taps)
+        self.head_0, self.head_2, self.head_4 = (
+            linear(f"entropy_parameters.{i}", state[f"entropy_parameters.{i}.weight"][:, :, 0, 0].T)
+            for i in (0, 2, 4)
+        )
+        self.M = kernel.shape[1]
+
+    def z_hat(self, symbols: Tensor) -> Tensor:
+        """symbol + median. symbols: (B, h, w, N) float64 integers. Returns grid units, the same shape."""
+        return saturate(symbols * 2.0**ACTIVATION_BITS + self.medians)
+
+    def psi(self, z_hat: Tensor) -> Tensor:
+        """Hyper-synthesis h_s. z_hat: (B, h, w, N) grid units. Returns (B, 4h, 4w, 2M) grid units."""
+        a = leaky_relu(requantize(interleave(self.h_s_0(windows(z_hat)))))
+        a = leaky_relu(requantize(interleave(self.h_s_2(windows(a)))))
+        return requantize(self.h_s_4(windows(a)))
+
+    def phi(self, context: Tensor) -> Tensor:
+        """The masked convolution at P positions.
+
+        context: (B, P, 12·M) grid units, y_hat at the CONTEXT_TAPS, zero outside the picture.
+        Returns (B, P, 2M) grid units.
+        """
+        return requantize(self.context(context))
+
+    def psi_sums(self, psi: Tensor) -> Tensor:
+        """The share of psi in the first layer of entropy_parameters, bias included, not yet requantised.
+
+        Sums are exact, so this half can be done for the whole picture before the first latent is known.
+        psi: (B, H, W, 2M) grid units. Returns (B, H, W, 10M/3) sums.
+        """
+        return psi @ self.head_0.weight[: 2 * self.M] + self.head_0.bias
+
+    def parameters(self, psi_sums: Tensor, phi: Tensor) -> Parameters:
+        """entropy_parameters at P positions. psi_sums: (B, P, 10M/3), see above; phi: (B, P, 2M) grid units."""
+        a = leaky_relu(requantize(psi_sums + phi @ self.head_0.weight[2 * self.M :]))
+        a = leaky_relu(requantize(self.head_2(a)))
+        sigma, mu = requantize(self.head_4(a)).chunk(2, dim=-1)
+        return Parameters(sigma, mu)

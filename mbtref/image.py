@@ -1,0 +1,85 @@
+"""Pictures: files and arrays, arrays and padded tensors, PSNR.
+
+A picture is a uint8 array (H, W, 3), RGB. Its tensor is (1, 3, H', W') float32 in [0, 1], replicated to the right
+and to the bottom until both sides are multiples of 64; cropping takes the top left.
+"""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import PIL.ImageOps
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mbtref.files import write_whole
+from mbtref.model import STRIDE_Z
+
+Image = npt.NDArray[np.uint8]
+"""(H, W, 3) uint8 RGB, H and W at least 1."""
+
+
+def read(path: Path) -> Image:
+    """A picture file as RGB, upright, converted as Pillow does: grey, palette, CMYK and 16-bit ones too.
+
+    Raises ValueError if the file isn't a picture, is damaged, or has a pixel that isn't opaque: which colour
+    lies behind it is the caller's to say.
+    """
+    try:
+        with PIL.Image.open(path) as file:
+            file.load()
+            picture = PIL.ImageOps.exif_transpose(file)
+    except PIL.Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (PIL.UnidentifiedImageError, SyntaxError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a picture that Pillow reads") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"{path}: damaged picture ({error})") from error
+    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema()[0] != 255:
+        raise ValueError(f"{path}: has transparent pixels; flatten it on a background colour first")
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        # Pillow clips 16-bit grey to 255 on the way to RGB; keep the upper eight bits instead
+        grey = np.asarray(picture).astype(np.int64) >> 8
+        picture = PIL.Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+    return np.array(picture.convert("RGB"))
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Writes a picture as PNG, whole or not at all. Raises OSError."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(image).save(buffer, "PNG")
+    write_whole(path, buffer.getvalue())
+
+
+def check(image: Image) -> None:
+    """Raises ValueError if this isn't a picture."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"a picture is a uint8 array (H, W, 3), this is {image.dtype} {image.shape}")
+
+
+def to_tensor(image: Image) -> Tensor:
+    """The unpadded tensor of a picture: (H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def pad(x: Tensor) -> Tensor:
+    """Replicates the last column and row up to multiples of STRIDE_Z. (B, C, H, W) -> (B, C, H', W')."""
+    h, w = x.shape[-2:]
+    return F.pad(x, (0, -w % STRIDE_Z, 0, -h % STRIDE_Z), mode="replicate")
+
+
+def to_image(x_hat: Tensor) -> Image:
+    """The nearest picture: (3, H, W) float, clamped to [0, 1] -> (H, W, 3) uint8."""
+    return (x_hat.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB, -10 log10 MSE. a, b: floats in [0, 1] of one shape. inf if equal."""
+    mse = torch.mean((a.double() - b.double()) ** 2).item()
+    return -10 * math.log10(mse) if mse > 0 else math.inf

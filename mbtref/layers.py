@@ -1,0 +1,88 @@
+"""The three pieces of the float model that torch.nn lacks.
+
+`lower_bound` keeps gradients flowing into a clamp, `GDN` is the non-linearity of g_a and g_s (Ballé,
+Laparra and Simoncelli 2016, arXiv:1511.06281), `MaskedConv2d` is the causal convolution of the context
+model (van den Oord et al. 2016, arXiv:1606.05328). Parameter names are those of CompressAI's state dict.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PEDESTAL = 2.0**-36
+"""GDN stores sqrt(v + PEDESTAL) in place of v >= 0, so that a gradient step can't make v negative."""
+
+BETA_MIN = 1e-6
+"""The smallest beta of a GDN: keeps its square root away from zero."""
+
+
+class _LowerBound(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x.clamp(min=bound)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,), (grad,) = ctx.saved_tensors, grads
+        return grad * ((x >= ctx.bound) | (grad < 0)), None
+
+
+def lower_bound(x: Tensor, bound: float) -> Tensor:
+    """max(x, bound), whose gradient still passes below the bound where it would raise x.
+
+    x: float, any shape. Returns the same shape and dtype.
+    """
+    result: Tensor = _LowerBound.apply(x, bound)  # type: ignore[no-untyped-call]
+    return result
+
+
+def non_negative(stored: Tensor, minimum: float) -> Tensor:
+    """The value v >= minimum that a GDN parameter stands for.
+
+    stored: float, any shape, sqrt(v + PEDESTAL). Returns v, the same shape and dtype.
+    """
+    return lower_bound(stored, (minimum + PEDESTAL) ** 0.5) ** 2 - PEDESTAL
+
+
+class GDN(nn.Module):
+    """Generalised divisive normalisation, x_i / sqrt(beta_i + sum_j gamma_ij x_j²); IGDN multiplies.
+
+    beta: (C,), gamma: (C, C), both stored as `non_negative` explains.
+    forward: (B, C, H, W) float -> (B, C, H, W) float.
+    """
+
+    def __init__(self, channels: int, *, inverse: bool = False) -> None:
+        super().__init__()
+        self.inverse = inverse
+        self.beta = nn.Parameter(torch.sqrt(torch.ones(channels) + PEDESTAL))
+        self.gamma = nn.Parameter(torch.sqrt(0.1 * torch.eye(channels) + PEDESTAL))
+
+    def forward(self, x: Tensor) -> Tensor:
+        beta = non_negative(self.beta, BETA_MIN)
+        gamma = non_negative(self.gamma, 0.0)
+        # norm_i = beta_i + sum_j gamma_ij x_j²
+        norm = F.conv2d(x**2, gamma[:, :, None, None], beta)
+        return x * torch.sqrt(norm) if self.inverse else x * torch.rsqrt(norm)
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A 5×5 convolution that sees only what raster order has already coded: 12 of its 25 taps.
+
+    forward: (B, C_in, H, W) float -> (B, C_out, H, W) float.
+    """
+
+    mask: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=5, padding=2)
+        mask = torch.zeros(5, 5)
+        mask[:2, :] = 1  # the two rows above
+        mask[2, :2] = 1  # the two columns to the left
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.mask, self.bias, padding=2)

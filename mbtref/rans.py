@@ -1,0 +1,173 @@
+"""The entropy coder: range asymmetric numeral systems on integers, alone.
+
+Duda 2013 (arXiv:1311.2540) in the 64-bit form of Giesen's ryg_rans: a state x in [2^31, 2^63), 32-bit words,
+probabilities in units of 2^-16. Surprises first:
+
+- rANS is a stack. The encoder pushes the *last* symbol first; the decoder pops in reading order. So a whole
+  stream is encoded at once, while a decoder may choose each table after seeing the symbols before it.
+- The last bin of every table is the escape. A symbol outside the table is the escape bin followed by base-16
+  digits of uniform bits: their count, then the digits, lowest first.
+- A decoder ends in the very state the encoder began with. That, and no word being left, are free checks.
+
+For the same symbols and tables the bytes are those of `compressai.ans`.
+"""
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from mbtref.errors import BitstreamError, Kind
+
+PRECISION = 16
+"""Bits of a probability: frequencies of a table sum to 2^PRECISION."""
+WORD_BITS = 32
+LOWER = 1 << 31
+"""Least value of a normalised state, and the encoder's first one."""
+UPPER_BITS = 31 + WORD_BITS
+"""A normalised state is below 2^UPPER_BITS."""
+WORD_MASK = (1 << WORD_BITS) - 1
+FLUSHED = 2 * WORD_BITS // 8
+"""Bytes of a stream without symbols: the state alone."""
+
+DIGIT_BITS = 4
+"""Bits of one digit of an escaped value."""
+MAX_DIGITS = 7
+"""Most digits of an escaped value: it is below 2^28. More make a stream invalid."""
+
+
+class Table(NamedTuple):
+    """One integer CDF.
+
+    cdf: 0 = cdf[0] < cdf[1] < ... < cdf[n] = 2^PRECISION, n >= 1 bins. Bin i < n - 1 is the symbol
+    offset + i, bin n - 1 is the escape.
+    offset: the symbol of the first bin.
+    """
+
+    cdf: tuple[int, ...]
+    offset: int
+
+
+class Interval(NamedTuple):
+    """A coding step: the part [start, start + freq) of 2^bits equal slots."""
+
+    start: int
+    freq: int
+    bits: int
+
+
+def intervals(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[Table]) -> Iterator[Interval]:
+    """The coding steps of a message, in reading order.
+
+    symbols: integers; indexes: of the same length, the table of each symbol.
+    Raises ValueError for a symbol whose escape needs more than MAX_DIGITS digits.
+    """
+    for symbol, index in zip(symbols, indexes, strict=True):
+        cdf, offset = tables[index]
+        escape = len(cdf) - 2
+        value = symbol - offset
+        if 0 <= value < escape:
+            yield Interval(cdf[value], cdf[value + 1] - cdf[value], PRECISION)
+            continue
+        yield Interval(cdf[escape], cdf[escape + 1] - cdf[escape], PRECISION)
+        # Below the table: odd numbers. From its end on: even numbers.
+        raw = -2 * value - 1 if value < 0 else 2 * (value - escape)
+        count = -(-raw.bit_length() // DIGIT_BITS)
+        if count > MAX_DIGITS:
+            raise ValueError(f"symbol {symbol} is too far outside table {index} to be coded; clamp it first")
+        yield Interval(count, 1, DIGIT_BITS)
+        for i in range(count):
+            yield Interval(raw >> DIGIT_BITS * i & (1 << DIGIT_BITS) - 1, 1, DIGIT_BITS)
+
+
+def encode(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[Table]) -> bytes:
+    """Codes a message, of any length from 0 on, into whole little-endian 32-bit words.
+
+    symbols, indexes: see `intervals`. Raises ValueError as it does.
+    """
+    x = LOWER
+    words = []
+    for start, freq, bits in reversed(list(intervals(symbols, indexes, tables))):
+        if x >= freq << (UPPER_BITS - bits):
+            words.append(x & WORD_MASK)
+            x >>= WORD_BITS
+        # C(s, x) = floor(x / f_s) · 2^n + x mod f_s + start_s
+        x = ((x // freq) << bits) + x % freq + start
+    words += [x >> WORD_BITS, x & WORD_MASK]
+    return struct.pack(f"<{len(words)}I", *reversed(words))
+
+
+class Decoder:
+    """Reads one rANS stream, symbol by symbol.
+
+    data: the stream. position: of its first byte in the file, for error offsets.
+    Raises BitstreamError truncated if data isn't at least two whole words.
+    """
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self._position = position
+        if len(data) < FLUSHED or len(data) % (WORD_BITS // 8):
+            end = position + len(data)
+            raise BitstreamError(Kind.TRUNCATED, end, "the payload isn't two or more whole words")
+        words: tuple[int, ...] = struct.unpack(f"<{len(data) // (WORD_BITS // 8)}I", data)
+        self._x = words[1] << WORD_BITS | words[0]
+        self._words = words[2:]
+        self._next = 0
+        if not LOWER <= self._x < 1 << UPPER_BITS:
+            raise BitstreamError(Kind.BAD_FINAL_STATE, position, "the first state is out of range")
+
+    @property
+    def offset(self) -> int:
+        """Byte of the file that is read next."""
+        return self._position + FLUSHED + self._next * (WORD_BITS // 8)
+
+    def _advance(self, x: int) -> int:
+        """Refills a state that fell below LOWER."""
+        if x >= LOWER:
+            return x
+        if self._next == len(self._words):
+            raise BitstreamError(Kind.TRUNCATED, self.offset, "the payload ends before its last symbol")
+        self._next += 1
+        return x << WORD_BITS | self._words[self._next - 1]
+
+    def _digit(self) -> int:
+        digit = self._x & (1 << DIGIT_BITS) - 1
+        self._x = self._advance(self._x >> DIGIT_BITS)
+        return digit
+
+    def _escaped(self, escape: int) -> int:
+        """A value outside a table whose escape bin is `escape`."""
+        count = self._digit()
+        if count > MAX_DIGITS:
+            reason = f"an escape of {count} digits, {MAX_DIGITS} are allowed"
+            raise BitstreamError(Kind.SYMBOL_OUT_OF_RANGE, self.offset, reason)
+        raw = sum(self._digit() << DIGIT_BITS * i for i in range(count))
+        return -(raw + 1) // 2 if raw % 2 else raw // 2 + escape
+
+    def pop(self, indexes: Sequence[int], tables: Sequence[Table]) -> list[int]:
+        """The next symbols. indexes: the table of each.
+
+        Raises BitstreamError truncated or symbol-out-of-range.
+        """
+        symbols = []
+        for index in indexes:
+            cdf, offset = tables[index]
+            slot = self._x & (1 << PRECISION) - 1
+            value = bisect_right(cdf, slot) - 1
+            start = cdf[value]
+            # D(x) = f_s · floor(x / 2^n) + x mod 2^n - start_s
+            self._x = self._advance((cdf[value + 1] - start) * (self._x >> PRECISION) + slot - start)
+            if value == len(cdf) - 2:
+                value = self._escaped(value)
+            symbols.append(value + offset)
+        return symbols
+
+    def finish(self) -> None:
+        """Checks that the message ends here.
+
+        Raises BitstreamError trailing-data if a word is left, bad-final-state if the state isn't LOWER.
+        """
+        if self._next < len(self._words):
+            raise BitstreamError(Kind.TRAILING_DATA, self.offset, "words are left after the last symbol")
+        if self._x != LOWER:
+            raise BitstreamError(Kind.BAD_FINAL_STATE, self.offset, "the last state isn't 2^31")

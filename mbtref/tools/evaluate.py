@@ -1,0 +1,182 @@
+"""Rate and distortion of pictures: the forward pass, the latent buffers and the real bitstream."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mbtref import codec, image, latents
+from mbtref.weights import Model
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
+"""What counts as a picture in a folder."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture at one model. PSNR in dB, rates in bits per pixel of the unpadded picture, times in seconds."""
+
+    image: str
+    """File name."""
+    model: str
+    height: int
+    width: int
+    psnr: float
+    """Of the forward pass: open-loop, float x_hat clamped to [0, 1]."""
+    psnr_8bit: float
+    """The same after rounding to 8 bits."""
+    bpp_y: float
+    """Sum of -log2 of the likelihoods of y in the forward pass."""
+    bpp_z: float
+    bpp_theoretical: float
+    """bpp_y + bpp_z."""
+    bpp_buffer_raw: float
+    """Latent buffer of int16, header included."""
+    bpp_buffer_zlib: float
+    drift_buffer: float
+    """Largest absolute difference between g_s of the unpacked buffer and the forward x_hat: 0."""
+    psnr_bitstream: float
+    """Of the decoded stream: closed-loop."""
+    psnr_bitstream_8bit: float
+    bpp_bitstream: float
+    """Of the whole .mbt file, header included."""
+    symbols_equal: bool
+    """Whether the decoder's y_hat is the encoder's, bit for bit."""
+    encode_seconds: float
+    """From pixels to bytes."""
+    decode_seconds: float
+    """From bytes to pixels."""
+
+
+MEASURES = [field.name for field in fields(Record) if field.name not in ("image", "model", "height", "width")]
+"""What a mean is taken of."""
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """The files named, and the pictures in the folders named, sorted by name.
+
+    Raises ValueError for a path that doesn't exist or a folder without pictures.
+    """
+    found = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise ValueError(f"{path}: no pictures in this folder")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ValueError(f"{path}: no such file or folder")
+    return found
+
+
+@torch.no_grad()
+def evaluate(model: Model, picture: image.Image, name: str) -> Record:
+    """Everything measured of one picture. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
+    height, width, _ = picture.shape
+    x = image.to_tensor(picture)
+
+    def bpp(bits: float) -> float:
+        return bits / (height * width)
+
+    def quality(x_hat: Tensor) -> tuple[float, float]:
+        """PSNR of the float and of the 8-bit picture."""
+        inside = x_hat[..., :height, :width].clamp(0, 1)
+        return image.psnr(inside, x), image.psnr((inside * 255).round() / 255, x)
+
+    forward = model.networks(image.pad(x))
+    bpp_y, bpp_z = (
+        bpp(-likelihoods.double().log2().sum().item())
+        for likelihoods in (forward.y_likelihoods, forward.z_likelihoods)
+    )
+
+    raw = latents.pack_raw(forward.y_hat, forward.z_hat)
+    deflated = latents.pack_zlib(forward.y_hat, forward.z_hat)
+    drift = max(
+        (model.networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
+        for buffer in (latents.unpack_raw(raw), latents.unpack_zlib(deflated))
+    )
+
+    start = time.perf_counter()
+    encoded = codec.encode_latents(model, picture)
+    between = time.perf_counter()
+    y_hat = codec.decode_latents(model, [encoded.data])
+    x_hat = model.networks.g_s(y_hat)
+    image.to_image(x_hat[0])
+    end = time.perf_counter()
+
+    psnr, psnr_8bit = quality(forward.x_hat)
+    psnr_bitstream, psnr_bitstream_8bit = quality(x_hat)
+    return Record(
+        image=name,
+        model=model.name,
+        height=height,
+        width=width,
+        psnr=psnr,
+        psnr_8bit=psnr_8bit,
+        bpp_y=bpp_y,
+        bpp_z=bpp_z,
+        bpp_theoretical=bpp_y + bpp_z,
+        bpp_buffer_raw=bpp(8 * len(raw)),
+        bpp_buffer_zlib=bpp(8 * len(deflated)),
+        drift_buffer=drift,
+        psnr_bitstream=psnr_bitstream,
+        psnr_bitstream_8bit=psnr_bitstream_8bit,
+        bpp_bitstream=bpp(8 * len(encoded.data)),
+        symbols_equal=torch.equal(y_hat, encoded.y_hat),
+        encode_seconds=between - start,
+        decode_seconds=end - between,
+    )
+
+
+def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool | None]]:
+    """One entry a model, in order of appearance: `model`, `images`, the mean of each measure.
+
+    `symbols_equal` is whether all are.
+    """
+    result = []
+    for model in dict.fromkeys(record.model for record in records):
+        own = [record for record in records if record.model == model]
+        mean: dict[str, str | int | float | bool | None] = {"model": model, "images": len(own)}
+        for measure in MEASURES:
+            values = [getattr(record, measure) for record in own]
+            mean[measure] = all(values) if measure == "symbols_equal" else finite(math.fsum(values) / len(values))
+        result.append(mean)
+    return result
+
+
+def finite(value: float) -> float | None:
+    """JSON has no infinity: the PSNR of a perfect copy becomes null."""
+    return value if math.isfinite(value) else None
+
+
+def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, str | int | float | bool | None]]]:
+    """`{"records": [...], "means": [...]}`, ready for json.dumps."""
+    rows = [
+        {key: finite(value) if isinstance(value, float) else value for key, value in asdict(record).items()}
+        for record in records
+    ]
+    return {"records": rows, "means": means(records)}
+
+
+def table(records: Sequence[Record]) -> Iterator[str]:
+    """Lines of the means, for a terminal; also valid Markdown."""
+    head = ("model", "images", "bpp bitstream", "PSNR", "bpp theoretical", "PSNR", "bpp zlib", "encode", "decode")
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" + "|---:" * (len(head) - 1) + "|"
+    for mean in means(records):
+        yield (
+            f"| {mean['model']} | {mean['images']} "
+            f"| {mean['bpp_bitstream']:.4f} | {_db(mean['psnr_bitstream'])} "
+            f"| {mean['bpp_theoretical']:.4f} | {_db(mean['psnr'])} | {mean['bpp_buffer_zlib']:.4f} "
+            f"| {mean['encode_seconds']:.2f} s | {mean['decode_seconds']:.2f} s |"
+        )
+
+
+def _db(value: object) -> str:
+    return "∞" if value is None else f"{value:.2f} dB"

@@ -1,0 +1,189 @@
+"""Model files: safetensors that CompressAI loads as they are, and that carry the integer tables of z.
+
+A model file is the state dict of CompressAI's `JointAutoregressiveHierarchicalPriors(N, M)` before its Gaussian
+tables are built, with our tables of z in the place of its own and medians on the grid of 2^-10. The entry
+"mbt2018" of its metadata says in JSON what it is. Its fingerprint is the start of the SHA-256 of the file.
+"""
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mbtref import tables
+from mbtref.bitstream import FINGERPRINT_AT, FINGERPRINT_BYTES, Stream
+from mbtref.errors import BitstreamError, Kind
+from mbtref.exact import EntropyNetworks
+from mbtref.files import write_whole
+from mbtref.grid import from_activation, to_activation
+from mbtref.layers import BETA_MIN, PEDESTAL
+from mbtref.model import LIKELIHOOD_MIN, MBT2018, SIGMA_MIN
+from mbtref.rans import Table
+
+EMBEDDED = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
+"""Names of the models shipped in the package."""
+Z_REACH = 1024
+"""How many symbols on either side of its median a table of z is looked for."""
+TABLE_PARTS = ("_quantized_cdf", "_cdf_length", "_offset")
+"""What CompressAI calls the arrays of `tables.to_arrays` in its state dict."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that can encode and decode."""
+
+    name: str
+    fingerprint: bytes
+    """FINGERPRINT_BYTES bytes: what a stream says of the model it needs."""
+    metadata: Mapping[str, str]
+    """What the file says of itself: quality and lambda where they are known."""
+    networks: MBT2018
+    """The float networks, float32, in evaluation mode, without gradients."""
+    entropy: EntropyNetworks
+    """The same weights in exact arithmetic."""
+    gaussian: tables.GaussianTables
+    tables: tuple[Table, ...]
+    """(N + SCALES,) all tables of a stream: one for each channel of z, then those of y."""
+
+
+def load(name: str | Path) -> Model:
+    """An embedded model by its name, or a model file by its path.
+
+    Raises ValueError if there is no such model, the file isn't a model file or its weights can't be made exact.
+    """
+    if str(name) in EMBEDDED:
+        return parse(str(name), _embedded(str(name)))
+    path = Path(name)
+    if not path.is_file():
+        raise ValueError(f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}")
+    return parse(path.stem, path.read_bytes())
+
+
+def name_of(fingerprint: bytes) -> str | None:
+    """Which embedded model has this fingerprint, if any."""
+    return next((name for name in EMBEDDED if fingerprint_of(_embedded(name)) == fingerprint), None)
+
+
+def load_for(stream: Stream) -> Model:
+    """The embedded model that a stream was made with. Raises BitstreamError unknown-model if there is none."""
+    name = name_of(stream.fingerprint)
+    if name is None:
+        reason = f"made with model {stream.fingerprint.hex()}, which isn't an embedded one; name its file"
+        raise BitstreamError(Kind.UNKNOWN_MODEL, FINGERPRINT_AT, reason)
+    return load(name)
+
+
+def fingerprint_of(data: bytes) -> bytes:
+    """FINGERPRINT_BYTES bytes that stand for a model file in a stream's header. data: the file's bytes."""
+    return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
+
+
+def _embedded(name: str) -> bytes:
+    return (resources.files("mbtref") / "data" / f"{name}.safetensors").read_bytes()
+
+
+def parse(name: str, data: bytes) -> Model:
+    """A model from the bytes of its file. Raises ValueError as `load` does."""
+    try:
+        state = safetensors.torch.load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["mbt2018"])
+        arrays = {part: state[f"entropy_bottleneck.{part}"].numpy() for part in TABLE_PARTS}
+    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{name}: not a model file of mbtref ({error}); make one with 'mbtref import'") from error
+    networks = networks_of(state)
+    gaussian = tables.load_gaussian()
+    return Model(
+        name=name,
+        fingerprint=fingerprint_of(data),
+        metadata=metadata,
+        networks=networks,
+        entropy=EntropyNetworks(networks.state_dict()),
+        gaussian=gaussian,
+        tables=tables.from_arrays(arrays) + gaussian.tables,
+    )
+
+
+def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
+    """The float networks of a state dict with CompressAI's names; N and M are read from the tensors.
+
+    Raises ValueError, naming the tensor, if one is missing, unknown, of the wrong shape or not finite.
+    """
+    for key in ("g_a.0.weight", "g_a.6.weight"):
+        if key not in state:
+            raise ValueError(f"not the weights of an mbt2018 model: tensor {key} is missing")
+    networks = MBT2018(N=state["g_a.0.weight"].shape[0], M=state["g_a.6.weight"].shape[0])
+    own = networks.state_dict()
+    known = own.keys() | constants(networks).keys()
+    for key in sorted(own.keys() - state.keys()):
+        raise ValueError(f"tensor {key} is missing")
+    for key in sorted(state.keys() - known):
+        raise ValueError(f"tensor {key} is none of mbt2018's")
+    for key, tensor in own.items():
+        if state[key].shape != tensor.shape:
+            raise ValueError(f"tensor {key} has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}")
+        if not torch.isfinite(state[key]).all():
+            raise ValueError(f"tensor {key} has values that aren't finite")
+    networks.load_state_dict({key: state[key].float() for key in own})
+    return networks.eval().requires_grad_(False)
+
+
+def constants(networks: MBT2018) -> dict[str, Tensor]:
+    """What CompressAI's state dict holds beside the weights: bounds, the mask, and empty tables."""
+    state = {
+        "context_prediction.mask": networks.context_prediction.mask.expand(2 * networks.M, networks.M, 5, 5),
+        "entropy_bottleneck.target": torch.tensor([-1, 0, 1]) * math.log(2 / tables.TAIL_MASS - 1),
+        "entropy_bottleneck.likelihood_lower_bound.bound": torch.tensor([LIKELIHOOD_MIN]),
+        "gaussian_conditional.likelihood_lower_bound.bound": torch.tensor([LIKELIHOOD_MIN]),
+        "gaussian_conditional.lower_bound_scale.bound": torch.tensor([SIGMA_MIN]),
+        "gaussian_conditional.scale_bound": torch.tensor([SIGMA_MIN]),
+        "gaussian_conditional.scale_table": torch.zeros(0),
+    }
+    for part in TABLE_PARTS:
+        state[f"gaussian_conditional.{part}"] = torch.zeros(0, dtype=torch.int32)
+        state[f"entropy_bottleneck.{part}"] = torch.zeros(0, dtype=torch.int32)
+    for layer in (f"{transform}.{i}" for transform in ("g_a", "g_s") for i in (1, 3, 5)):
+        for parameter, minimum in (("beta", BETA_MIN), ("gamma", 0.0)):
+            state[f"{layer}.{parameter}_reparam.pedestal"] = torch.tensor([PEDESTAL])
+            bound = (minimum + PEDESTAL) ** 0.5
+            state[f"{layer}.{parameter}_reparam.lower_bound.bound"] = torch.tensor([bound])
+    return state
+
+
+def export(networks: MBT2018, path: Path, metadata: Mapping[str, str]) -> None:
+    """Makes the integer tables of z and writes a model file, whole or not at all.
+
+    metadata: what the file shall say of itself, such as quality and lambda.
+    Raises OSError, or ValueError if the file couldn't be loaded.
+    """
+    state = {**constants(networks), **networks.state_dict()}
+    quantiles = state["entropy_bottleneck.quantiles"].clone()
+    quantiles[:, 0, 1] = from_activation(to_activation(quantiles[:, 0, 1]))
+    state["entropy_bottleneck.quantiles"] = quantiles
+    state["context_prediction.weight"] = state["context_prediction.weight"] * networks.context_prediction.mask
+    z_tables = factorized_tables(networks, quantiles[:, :, 1:2])
+    for part, array in tables.to_arrays(z_tables).items():
+        state[f"entropy_bottleneck.{part}"] = torch.from_numpy(array)
+    contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
+    # one entry only: safetensors writes several in no fixed order, and the fingerprint is of the bytes
+    data = safetensors.torch.save(contiguous, {"mbt2018": json.dumps(dict(metadata), sort_keys=True)})
+    parse(path.stem, data)
+    write_whole(path, data)
+
+
+@torch.no_grad()
+def factorized_tables(networks: MBT2018, medians: Tensor) -> list[Table]:
+    """The tables of z, from the learned densities. medians: (N, 1, 1) float, on the activation grid."""
+    prior = copy.deepcopy(networks.entropy_bottleneck).double()
+    symbols = torch.arange(-Z_REACH, Z_REACH + 1)
+    pmfs = prior.probability(symbols + medians.double())
+    return [tables.quantize_pmf(pmf, -Z_REACH) for pmf in pmfs[:, 0].numpy()]

@@ -1,0 +1,23 @@
+"""Settings and models that all tests share.
+
+`pytest --hypothesis-profile=thorough` tries many more examples, and other ones each time.
+"""
+
+import pytest
+import torch
+from hypothesis import settings
+
+from mbtref import Model, load
+
+settings.register_profile("brief", deadline=None, max_examples=25, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile("brief")
+
+# a process of pytest-xdist takes one core; what several threads change is tested where it matters
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def lite() -> Model:
+    """An embedded model."""
+    return load("lite-q4")

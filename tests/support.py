@@ -1,0 +1,91 @@
+"""What several test files share: pictures and networks made by arithmetic, traces, refusals."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mbtref.errors import BitstreamError, Kind
+from mbtref.exact import EntropyNetworks
+from mbtref.image import Image
+from mbtref.model import MBT2018
+from mbtref.scan import Step, scan
+
+
+def picture(height: int, width: int) -> Image:
+    """A smooth picture with an edge across it, each channel another one."""
+    row, column = np.indices((height, width))
+    edge = 60 * (row + 2 * column > (height + 2 * width) // 2)
+    channels = [40 + row * 3 // 2 % 128 + edge, 200 - column % 128 - edge, (row * column // 32 + 80) % 200]
+    pixels: Image = np.stack(channels, -1).astype(np.uint8)
+    return pixels
+
+
+def varied_networks(N: int, M: int, seed: int = 0) -> MBT2018:
+    """Networks whose every parameter is random, scaled so that latents, scales and means really vary.
+
+    PyTorch's own initial weights give latents that all round to zero, which would prove nothing.
+    """
+    networks = MBT2018(N, M)
+    random = torch.Generator().manual_seed(seed)
+    gains = {"g_a.6": 6.0, "h_a.4": 3.0, "entropy_parameters.4": 2.0} | dict.fromkeys(
+        ("g_s.0", "g_s.2", "g_s.4"), 0.4
+    )
+    with torch.no_grad():
+        for name, parameter in networks.named_parameters():
+            layer, _, kind = name.rpartition(".")
+            noise = torch.randn(parameter.shape, generator=random)
+            if name.startswith("entropy_bottleneck.biases"):
+                parameter.copy_(0.3 * noise)
+            elif name.startswith("entropy_bottleneck"):
+                parameter.add_(0.3 * noise)
+            elif kind == "beta":
+                parameter.copy_((1 + 0.3 * noise.abs()).sqrt())
+            elif kind == "gamma":
+                parameter.copy_((0.2 * torch.eye(N) + 0.1 * noise.abs() / N).sqrt())
+            elif kind == "bias":
+                parameter.copy_(0.1 * noise)
+            else:
+                # a transposed convolution has its inputs first; of its taps a fourth meets an output
+                fan_in = noise[:, 0].numel() / 4 if layer in UPSAMPLING else noise[0].numel()
+                parameter.copy_(gains.get(layer, 1.4) * noise / fan_in**0.5)
+        # scales around 2
+        networks.get_parameter("entropy_parameters.4.bias")[:M].add_(2)
+    return networks.eval().requires_grad_(False)
+
+
+UPSAMPLING = ("g_s.0", "g_s.2", "g_s.4", "g_s.6", "h_s.0", "h_s.2")
+
+
+class Trace(NamedTuple):
+    """All that a scan saw and made: (B, 4h, 4w, M) grid units each."""
+
+    sigma: Tensor
+    mu: Tensor
+    y_hat: Tensor
+
+
+def trace(networks: EntropyNetworks, z_hat: Tensor, k: Tensor) -> Trace:
+    """Scans with symbols known beforehand. z_hat: (B, h, w, N) grid units; k: (B, 4h, 4w, M) float64 integers."""
+    sigma, mu = torch.zeros_like(k), torch.zeros_like(k)
+
+    def choose(step: Step) -> Tensor:
+        sigma[:, step.rows, step.columns] = step.sigma
+        mu[:, step.rows, step.columns] = step.mu
+        return k[:, step.rows, step.columns]
+
+    y_hat = scan(networks, z_hat, choose)
+    return Trace(sigma, mu, y_hat)
+
+
+@contextmanager
+def refused(kind: Kind, offset: int) -> Iterator[None]:
+    """Asserts that the block raises BitstreamError with this kind and byte offset."""
+    with pytest.raises(BitstreamError) as caught:
+        yield
+    found = (caught.value.kind, caught.value.offset)
+    assert found == (kind, offset), f"expected {kind} at byte {offset}, got: {caught.value}"

@@ -1,0 +1,283 @@
+"""The command line: one line and the right status for every mistake, whole files or none."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import mbtref
+from mbtref import image
+from mbtref.image import Image
+from mbtref.tools import cli, kodak
+
+
+def gradient(height: int, width: int) -> Image:
+    """A picture made by integers alone."""
+    rows, columns, channels = np.indices((height, width, 3))
+    picture: Image = ((rows * 3 + columns * 2 + channels * 40) % 256).astype(np.uint8)
+    return picture
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    image.write_png(path, gradient(40, 70))
+    return path
+
+
+def run(*arguments: object) -> int:
+    """The exit status of one command."""
+    try:
+        return cli.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed as an error, checked to be one line."""
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1, f"an error is one line, this is {text!r}"
+    assert "Traceback" not in text, f"a user's mistake showed a traceback: {text}"
+    return text
+
+
+def test_encode_inspect_decode(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What encode writes, inspect describes and decode turns into the picture that the library gives."""
+    stream, out = tmp_path / "a.mbt", tmp_path / "a.png"
+    assert run("encode", picture, "-o", stream, "--model", "lite-q3") == 0, "encode failed"
+    assert run("inspect", stream) == 0, "inspect failed"
+    shown = capsys.readouterr().out
+    for fact in ("lite-q3", "70×40", f"{stream.stat().st_size} bytes", "header     20 bytes"):
+        assert fact in shown, f"inspect doesn't show {fact!r}:\n{shown}"
+    assert run("decode", stream, "-o", out) == 0, "decode failed"
+    expected = mbtref.decode(mbtref.load("lite-q3"), stream.read_bytes())
+    assert np.array_equal(image.read(out), expected), "the PNG isn't the picture that the library decodes"
+
+
+def test_inspect_adds_up(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Header, z and y of inspect sum to the size of the file."""
+    stream = tmp_path / "a.mbt"
+    run("encode", picture, "-o", stream)
+    capsys.readouterr()
+    run("inspect", stream)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    sizes = {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
+    assert sizes["header"] + sizes["z"] + sizes["y"] == sizes["file"], f"the parts don't add up: {sizes}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("encode",),
+        ("encode", "missing.png", "-o", "a.mbt"),
+        ("encode", "{picture}", "-o", "missing/a.mbt"),
+        ("encode", "{picture}", "-o", "{folder}"),
+        ("encode", "{picture}", "-o", "a.mbt", "--model", "lite-q9"),
+        ("encode", "{picture}", "-o", "a.mbt", "--model", "{picture}"),
+        ("decode", "{folder}", "-o", "a.png"),
+        ("eval", "{picture}"),
+        ("eval", "{picture}", "--model", "lite-q3,"),
+        ("kodak",),
+    ],
+)
+def test_wrong_use(
+    arguments: tuple[str, ...], picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong use is one line and exit status 2."""
+    filled = [a.format(picture=picture, folder=tmp_path) for a in arguments]
+    assert run(*filled) == 2, f"{filled} should end with status 2"
+    assert "--help" in one_line(capsys), "the line should say where to read on"
+
+
+@pytest.mark.parametrize("content", [b"", b"MBT", b"not an mbt file at all, but long enough for a header"])
+def test_bad_stream(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stream that can't be decoded is one line, exit status 1 and no output file."""
+    stream, out = tmp_path / "bad.mbt", tmp_path / "out.png"
+    stream.write_bytes(content)
+    assert run("decode", stream, "-o", out) == 1, "a bad stream should end with status 1"
+    one_line(capsys)
+    assert run("inspect", stream) == 1, "inspect should refuse it as well"
+    one_line(capsys)
+    assert not out.exists(), "a failed decode left an output file"
+
+
+def test_damaged_stream_keeps_old_output(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A failed decode leaves the file that was there before as it was."""
+    stream, out = tmp_path / "a.mbt", tmp_path / "a.png"
+    run("encode", picture, "-o", stream)
+    capsys.readouterr()
+    stream.write_bytes(stream.read_bytes()[:-8])
+    out.write_bytes(b"precious")
+    assert run("decode", stream, "-o", out) == 1, "a truncated stream should end with status 1"
+    assert "checksum-mismatch" in one_line(capsys), "the line should name the kind"
+    assert out.read_bytes() == b"precious", "the old file was lost"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mbt", "a.png", "picture.png"], (
+        "a temporary file is left"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"plain text", b"\x89PNG\r\n\x1a\n cut"])
+def test_bad_picture(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that isn't a picture is one line that names it, exit status 1 and no stream."""
+    path, stream = tmp_path / "bad.png", tmp_path / "a.mbt"
+    path.write_bytes(content)
+    assert run("encode", path, "-o", stream) == 1, "a bad picture should end with status 1"
+    assert "bad.png" in one_line(capsys), "the line should name the file"
+    assert not stream.exists(), "a failed encode left a stream"
+
+
+def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Eval names a broken picture, measures the others at every model, writes its JSON and exits with 1."""
+    for name, shape in (("a.png", (64, 64)), ("c.png", (33, 50))):
+        image.write_png(tmp_path / name, gradient(*shape))
+    (tmp_path / "b.png").write_bytes(b"broken")
+    out = tmp_path / "out.json"
+    assert run("eval", tmp_path, "--model", "lite-q3,lite-q4", "--json", out) == 1, "one picture is broken"
+    shown = capsys.readouterr()
+    assert "b.png" in shown.err, f"the broken picture isn't named: {shown.err}"
+    assert "lite-q4" in shown.out, f"no table: {shown.out}"
+    found = json.loads(out.read_text())
+    pairs = [(r["image"], r["model"]) for r in found["records"]]
+    assert pairs == [(i, m) for m in ("lite-q3", "lite-q4") for i in ("a.png", "c.png")], f"records of {pairs}"
+    fields = (
+        "image model height width psnr psnr_8bit bpp_y bpp_z bpp_theoretical bpp_buffer_raw bpp_buffer_zlib "
+        "drift_buffer psnr_bitstream psnr_bitstream_8bit bpp_bitstream symbols_equal encode_seconds decode_seconds"
+    )
+    for record in found["records"]:
+        assert list(record) == fields.split(), f"fields of a record: {list(record)}"
+        assert record["drift_buffer"] == 0, f"the buffer of {record['image']} drifts by {record['drift_buffer']}"
+        assert record["symbols_equal"] is True, f"encoder and decoder differ on {record['image']}"
+    mean = found["means"][0]
+    own = [r["bpp_bitstream"] for r in found["records"][:2]]
+    assert mean["model"] == "lite-q3", "means go in the order of the models"
+    assert mean["bpp_bitstream"] == pytest.approx(sum(own) / 2), "the mean isn't the mean"
+
+
+def test_eval_without_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without pictures the message says how to get them."""
+    monkeypatch.setenv(kodak.FOLDER_VARIABLE, str(tmp_path / "nowhere"))
+    assert run("eval", "--model", "lite-q3") == 1, "there are no pictures"
+    line = one_line(capsys)
+    assert "mbtref kodak fetch" in line, f"no advice in {line!r}"
+    assert kodak.FOLDER_VARIABLE in line, f"no advice in {line!r}"
+
+
+def test_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Importing an embedded model file as if it were a checkpoint gives its weights and tables again."""
+    source = resources.files("mbtref") / "data" / "lite-q3.safetensors"
+    out = tmp_path / "again.safetensors"
+    assert run("import", source, "-o", out) == 0, f"import failed: {capsys.readouterr().err}"
+    again, original = mbtref.load(out), mbtref.load("lite-q3")
+    assert again.tables == original.tables, "the integer tables of z differ"
+    assert again.networks.state_dict().keys() == original.networks.state_dict().keys(), "weights differ"
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder; knows ranges; cuts the connection after `cut` bytes of a file, once each."""
+
+    cut: ClassVar[dict[str, int]] = {}
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data = path.read_bytes()
+        asked = self.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if start >= len(data):
+            self.send_error(416)
+            return
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        self.wfile.write(data[start : self.cut.pop(path.name, len(data))])
+        self.close_connection = True
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
+    """A local server with two pictures, whose hashes stand for Kodak's. Gives its URL and folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    pictures = {"one.png": gradient(30, 40), "two.png": gradient(50, 20)}
+    for name, picture in pictures.items():
+        image.write_png(folder / name, picture)
+    known = {name: hashlib.sha256(picture.tobytes()).hexdigest() for name, picture in pictures.items()}
+    monkeypatch.setattr(kodak, "hashes", lambda: known)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    thread = threading.Thread(target=http.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{http.server_port}", folder
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def test_fetch(server: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fetch gets what is missing, leaves nothing half-written, and a second call fetches nothing."""
+    url, _ = server
+    target = tmp_path / "kodak"
+    assert run("kodak", "fetch", "--url", url, "--to", target) == 0, capsys.readouterr().err
+    assert sorted(p.name for p in target.iterdir()) == ["one.png", "two.png"], "not just the two pictures"
+    assert "2 pictures fetched" in capsys.readouterr().out, "the count is wrong"
+    assert run("kodak", "fetch", "--url", url, "--to", target) == 0, "a second call should find all"
+    assert "0 pictures fetched" in capsys.readouterr().out, "a second call fetched again"
+
+
+def test_fetch_resumes(
+    server: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download that was cut off goes on from where it was."""
+    url, folder = server
+    target = tmp_path / "kodak"
+    monkeypatch.setattr(QuietHandler, "cut", {"one.png": 60})
+    assert run("kodak", "fetch", "--url", url, "--to", target) == 1, "the connection was cut"
+    assert "byte 60" in capsys.readouterr().err, "the line should say how far it came"
+    assert [p.name for p in target.iterdir()] == ["one.png.part"], "a half-written picture has its final name"
+    original = (folder / "one.png").read_bytes()
+    (folder / "one.png").write_bytes(b"\0" * 60 + original[60:])
+    assert run("kodak", "fetch", "--url", url, "--to", target) == 0, "the second call should go on from byte 60"
+    assert (target / "one.png").read_bytes() == original, "the parts don't fit together"
+
+
+def test_fetch_refuses_wrong_pixels(
+    server: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture with other pixels is refused and not kept."""
+    url, folder = server
+    PIL.Image.fromarray(gradient(30, 41)).save(folder / "one.png")
+    target = tmp_path / "kodak"
+    assert run("kodak", "fetch", "--url", url, "--to", target) == 1, "the pixels are wrong"
+    assert "one.png" in one_line(capsys), "the line should name the picture"
+    assert list(target.iterdir()) == [], "a wrong picture was kept"
+
+
+def test_fetch_without_network(
+    server: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server that isn't there, or hasn't the file, is one line."""
+    url, folder = server
+    (folder / "one.png").unlink()
+    assert run("kodak", "fetch", "--url", url, "--to", tmp_path / "kodak") == 1, "the server has no such file"
+    assert "404" in one_line(capsys), "the line should give the server's answer"
+    assert run("kodak", "fetch", "--url", "http://127.0.0.1:9", "--to", tmp_path / "kodak") == 1, "nobody listens"
+    one_line(capsys)

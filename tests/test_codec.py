@@ -1,0 +1,191 @@
+"""The whole codec: what was encoded is decoded, bit for bit, wherever and however it is done."""
+
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbtref import Model, codec, decode, encode, image, load, rans, weights
+from mbtref.bitstream import HEADER_BYTES
+from mbtref.image import Image
+from mbtref.model import gaussian_likelihoods
+from tests.support import picture, varied_networks
+
+
+def noise(height: int, width: int) -> Image:
+    """Random pixels."""
+    return np.random.default_rng(7).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def check_round_trip(model: Model, pixels: Image) -> None:
+    """Asserts that a decoder finds the encoder's latents, and makes of them a picture of the right size."""
+    encoded = codec.encode_latents(model, pixels)
+    found = codec.decode_latents(model, [encoded.data])
+    assert torch.equal(found, encoded.y_hat), "the decoder finds other latents than the encoder chose"
+    x_hat = model.networks.g_s(encoded.y_hat)[0, :, : pixels.shape[0], : pixels.shape[1]]
+    decoded = decode(model, encoded.data)
+    assert (decoded == image.to_image(x_hat)).all(), "the picture isn't g_s of the latents, cropped"
+    assert decoded.shape == pixels.shape, f"a picture of {pixels.shape} became one of {decoded.shape}"
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5000), (5000, 1), (64, 64), (65, 64), (63, 129)])
+def test_round_trip(lite: Model, height: int, width: int) -> None:
+    """A decoder finds the very latents of the encoder, whatever the size."""
+    check_round_trip(lite, picture(height, width))
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 255), st.integers(0, 3))
+def test_round_trip_of_anything(lite: Model, height: int, width: int, level: int, bits: int) -> None:
+    """The same for flat, noisy and saturated pictures of any small size."""
+    check_round_trip(lite, noise(height, width) >> np.uint8(bits) | np.uint8(level))
+
+
+def test_round_trip_of_extreme_latents(tmp_path: Path) -> None:
+    """The same for latents that all saturate, at either end of their range, far outside their tables."""
+    networks = varied_networks(3, 5)
+    networks.get_parameter("g_a.6.weight").mul_(1e4)
+    weights.export(networks, tmp_path / "extreme.safetensors", {})
+    model = load(tmp_path / "extreme.safetensors")
+    y_hat = codec.encode_latents(model, picture(64, 64)).y_hat
+    assert -y_hat.min() > 4090 < y_hat.max(), f"latents from {y_hat.min()} to {y_hat.max()} aren't extreme"
+    check_round_trip(model, picture(64, 64))
+
+
+def test_pictures_are_what_they_were(lite: Model) -> None:
+    """A decoded picture looks like its original: channels, rows and columns are where they were."""
+    pixels = picture(128, 192)
+    psnr = image.psnr(image.to_tensor(pixels), image.to_tensor(decode(lite, encode(lite, pixels))))
+    assert psnr > 22, f"{psnr:.1f} dB"
+
+
+def test_quantisation_is_a_closed_loop(lite: Model) -> None:
+    """Every coded latent is within half a step of y, and not an integer: what is rounded is y - mu."""
+    pixels = picture(64, 128)
+    y_hat = codec.encode_latents(lite, pixels).y_hat
+    error = (y_hat - lite.networks.g_a(image.to_tensor(pixels))).abs().max()
+    assert 0.4 < error <= 0.5, f"a latent is {error:.3f} from what it stands for"
+    assert (y_hat != y_hat.round()).float().mean() > 0.9, "these latents are those of the open loop"
+
+
+def test_encoding_is_deterministic(lite: Model) -> None:
+    """One picture gives the same bytes each time, however its array is laid out, and isn't changed."""
+    pixels = picture(65, 64)
+    pixels.flags.writeable = False
+    assert encode(lite, pixels) == encode(lite, pixels.copy(order="F")), "the stream is another one each time"
+
+
+def test_streams_of_one_size_decode_together(lite: Model) -> None:
+    """Streams of one padded size give, in a batch, the latents and pictures that each gives alone."""
+    sizes = [(65, 64), (128, 1), (70, 40)]
+    streams = [encode(lite, picture(height, width)) for height, width in sizes]
+    together = codec.decode_latents(lite, streams)
+    for i, stream in enumerate(streams):
+        assert torch.equal(together[i : i + 1], codec.decode_latents(lite, [stream])), (
+            f"latents of stream {i} differ"
+        )
+    shapes = [decoded.shape for decoded in codec.decode_batch(lite, streams)]
+    assert shapes == [(*size, 3) for size in sizes], f"a batch of {sizes} became {shapes}"
+
+
+def test_streams_of_several_sizes_do_not(lite: Model) -> None:
+    """A batch of no streams, or of several padded sizes, is a ValueError."""
+    small, large = encode(lite, picture(64, 64)), encode(lite, picture(64, 65))
+    for streams in ([], [small, large]):
+        with pytest.raises(ValueError, match="one or more streams of one padded size"):
+            codec.decode_latents(lite, streams)
+
+
+@pytest.fixture(scope="module")
+def encoded(lite: Model) -> codec.Encoded:
+    """A picture large enough for its matrix products to be shared between threads."""
+    return codec.encode_latents(lite, picture(128, 192))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_latents_do_not_depend_on_threads(lite: Model, encoded: codec.Encoded, threads: int) -> None:
+    """A stream decodes to the encoder's latents on any number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = codec.decode_latents(lite, [encoded.data])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found, encoded.y_hat), f"other latents on {threads} threads"
+
+
+CHILD = """
+import hashlib, sys
+import torch
+from mbtref import codec, load
+y_hat = codec.decode_latents(load("lite-q4"), [sys.stdin.buffer.read()])
+print(torch.backends.cpu.get_cpu_capability(), hashlib.sha256(y_hat.numpy().tobytes()).hexdigest())
+"""
+PROCESSORS = (
+    {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+)
+"""Variables that make PyTorch and its libraries leave out what newer processors can do."""
+
+
+@pytest.mark.parametrize("processor", PROCESSORS, ids=lambda processor: processor["ATEN_CPU_CAPABILITY"])
+def test_latents_do_not_depend_on_the_processor(encoded: codec.Encoded, processor: dict[str, str]) -> None:
+    """A stream decodes to the encoder's latents with the instructions of older processors."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", **processor}
+    child = subprocess.run([sys.executable, "-c", CHILD], input=encoded.data, capture_output=True, env=environment)
+    assert child.returncode == 0, f"the decoder fails: {child.stderr.decode()}"
+    expected = hashlib.sha256(encoded.y_hat.numpy().tobytes()).hexdigest()
+    assert child.stdout.decode().split()[-1] == expected, f"other latents: {child.stdout.decode()}"
+
+
+def test_streams_are_as_short_as_their_tables_allow(lite: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream is its header, what its symbols cost under their tables, and at most 64 bits of state."""
+    ideal = []
+
+    def spy(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[rans.Table]) -> bytes:
+        ideal.append(sum(bits - math.log2(freq) for _, freq, bits in rans.intervals(symbols, indexes, tables)))
+        return original(symbols, indexes, tables)
+
+    original = rans.encode
+    monkeypatch.setattr(rans, "encode", spy)
+    bits = 8 * (len(encode(lite, picture(128, 192))) - HEADER_BYTES)
+    assert len(ideal) == 1, f"an image should be one rANS stream, here are {len(ideal)}"
+    assert ideal[0] <= bits <= ideal[0] + 64, f"{bits} bits for symbols that cost {ideal[0]:.1f}"
+
+
+def test_streams_are_near_the_float_model(lite: Model, encoded: codec.Encoded) -> None:
+    """A stream's length is what the float networks say of its own, closed-loop latents, to 1 %."""
+    networks = lite.networks
+    z_hat = networks.entropy_bottleneck.quantize(networks.h_a(networks.g_a(image.to_tensor(picture(128, 192)))))
+    sigma, mu = networks.parameters_of_y(encoded.y_hat, z_hat)
+    likelihoods = (gaussian_likelihoods(encoded.y_hat - mu, sigma), networks.entropy_bottleneck.likelihoods(z_hat))
+    ideal = -sum(torch.log2(p).sum().item() for p in likelihoods)
+    bits = 8 * (len(encoded.data) - HEADER_BYTES)
+    assert abs(bits / ideal - 1) < 0.01, f"{bits} bits, {ideal:.0f} in theory"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [picture(8, 8).astype(np.float32), picture(8, 8)[..., 0], picture(8, 8)[..., :2], picture(8, 8)[:0]],
+)
+def test_what_is_no_picture_is_refused(lite: Model, wrong: Image) -> None:
+    """Encoding anything but a uint8 array (H, W, 3) is a ValueError."""
+    with pytest.raises(ValueError, match="a picture is a uint8 array"):
+        encode(lite, wrong)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8192, 4097), (1, 65536), (65536, 1)])
+def test_too_large_a_picture_is_refused(lite: Model, height: int, width: int) -> None:
+    """Encoding more than a header can say is a ValueError, before anything is computed."""
+    # one pixel, repeated without memory
+    huge = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))
+    with pytest.raises(ValueError, match=f"{width}×{height} pixels can't be coded"):
+        encode(lite, huge)

@@ -1,0 +1,177 @@
+"""Exact arithmetic: equal to integers and to PyTorch's own convolutions, in any order, or refused."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mbtref import Model, load
+from mbtref.exact import EntropyNetworks, Linear, leaky_relu
+from mbtref.grid import BIAS_BITS, LIMIT, WEIGHT_BITS, from_activation, requantize, to_grid
+from mbtref.image import to_tensor
+from mbtref.weights import EMBEDDED
+from tests import oracle
+from tests.support import picture, trace, varied_networks
+
+State = dict[str, Tensor]
+
+
+def small_state(N: int = 3, M: int = 5) -> State:
+    """Weights that a test may spoil."""
+    return {key: tensor.clone() for key, tensor in varied_networks(N, M).state_dict().items()}
+
+
+def random_units(*shape: int, reach: int) -> Tensor:
+    """Activations in grid units, from -reach to reach."""
+    return torch.randint(-reach, reach + 1, shape, generator=torch.Generator().manual_seed(3)).double()
+
+
+def to_oracle(units: Tensor) -> oracle.Integers:
+    """(1, H, W, C) float64 -> (C, H, W) int64."""
+    return units[0].permute(2, 0, 1).long().numpy()
+
+
+def check_against_integers(state: State, symbols: Tensor, k: Tensor) -> None:
+    """Asserts that psi, sigma, mu and y_hat of a scan are the integers of the oracle.
+
+    symbols: (1, h, w, N) float64, of z. k: (1, 4h, 4w, M) float64, of y.
+    """
+    networks, integers = EntropyNetworks(state), oracle.IntegerNetworks(state)
+    z_hat = integers.z_hat(to_oracle(symbols))
+    assert (to_oracle(networks.z_hat(symbols)) == z_hat).all(), "z_hat isn't symbol plus median"
+    psi = integers.psi(z_hat)
+    assert (to_oracle(networks.psi(networks.z_hat(symbols))) == psi).all(), "psi differs from its integers"
+
+    found = trace(networks, networks.z_hat(symbols), k)
+    # teacher-forced: the integers take y_hat from the scan, and must then agree with how it came about
+    y_hat = to_oracle(found.y_hat)
+    sigma, mu = integers.parameters(psi, integers.phi(y_hat))
+    assert (to_oracle(found.sigma) == sigma).all(), "sigma differs from its integers"
+    assert (to_oracle(found.mu) == mu).all(), "mu differs from its integers"
+    assert (y_hat == oracle.clip(to_oracle(k) * 1024 + mu)).all(), "y_hat isn't symbol plus mean"
+    assert min(len(set(sigma.flat)), len(set(mu.flat))) > 1, "parameters that don't vary prove nothing"
+
+
+@pytest.mark.parametrize(("N", "M"), [(1, 1), (3, 5), (4, 6)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (2, 2)])
+def test_entropy_parameters_are_integers(N: int, M: int, size: tuple[int, int]) -> None:
+    """psi, sigma, mu and y_hat equal int64 loops, also where 10M/3 or 3M/2 isn't whole."""
+    h, w = size
+    symbols, k = random_units(1, h, w, N, reach=9), random_units(1, 4 * h, 4 * w, M, reach=9)
+    check_against_integers(small_state(N, M), symbols, k)
+
+
+def test_entropy_parameters_of_a_trained_model_are_integers(lite: Model) -> None:
+    """The same for an embedded model."""
+    symbols, k = random_units(1, 1, 2, 48, reach=3), random_units(1, 4, 8, 64, reach=5)
+    check_against_integers(lite.networks.state_dict(), symbols, k)
+
+
+def test_saturated_parameters_are_integers() -> None:
+    """The same where z_hat, hidden activations, sigma, mu and y_hat all reach the ends of their range."""
+    state = small_state()
+    for name in ("h_s.0", "h_s.4", "entropy_parameters.0", "entropy_parameters.4"):
+        state[f"{name}.weight"] *= 30
+        state[f"{name}.bias"][::2] -= 6000
+    symbols, k = random_units(1, 1, 1, 3, reach=9000), random_units(1, 4, 4, 5, reach=9000)
+    check_against_integers(state, symbols, k)
+    networks = EntropyNetworks(state)
+    found = trace(networks, networks.z_hat(symbols), k)
+    for name, units in found._asdict().items():
+        assert {-LIMIT, LIMIT - 1} <= set(units.flatten().tolist()), f"{name} doesn't saturate at both ends here"
+
+
+def test_convolutions_are_those_of_pytorch(lite: Model) -> None:
+    """psi equals float64 conv2d and conv_transpose2d on the same grid, to the unit."""
+    state, networks = lite.networks.state_dict(), lite.entropy
+    z_hat = random_units(2, 2, 3, 48, reach=8000)
+
+    def on_grid(name: str) -> tuple[Tensor, Tensor]:
+        return to_grid(state[f"{name}.weight"], WEIGHT_BITS), to_grid(state[f"{name}.bias"], BIAS_BITS)
+
+    a = z_hat.permute(0, 3, 1, 2)
+    for name in ("h_s.0", "h_s.2"):
+        weight, bias = on_grid(name)
+        a = leaky_relu(requantize(F.conv_transpose2d(a, weight, bias, stride=2, padding=2, output_padding=1)))
+    expected = requantize(F.conv2d(a, *on_grid("h_s.4"), padding=1)).permute(0, 2, 3, 1)
+    assert torch.equal(networks.psi(z_hat), expected), "psi isn't what PyTorch's convolutions give"
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_exact_parameters_are_near_the_float_ones(name: str) -> None:
+    """Every embedded model passes the proof, and its grids move sigma and mu by thousandths."""
+    model = load(name)
+    z = model.networks.h_a(model.networks.g_a(to_tensor(picture(64, 128)))).permute(0, 2, 3, 1)
+    z_hat = model.entropy.z_hat(torch.round(z.double()))
+    found = trace(model.entropy, z_hat, random_units(1, 4, 8, 64, reach=3))
+    y_hat_float, z_hat_float = (from_activation(a).permute(0, 3, 1, 2) for a in (found.y_hat, z_hat))
+    floats = model.networks.parameters_of_y(y_hat_float, z_hat_float)
+    for what, exact, in_float in zip(("sigma", "mu"), found, floats, strict=False):
+        error = (from_activation(exact).permute(0, 3, 1, 2) - in_float).abs()
+        assert in_float.std() > 0.5, f"{what} that doesn't vary proves nothing"
+        # a few roundings to 2^-10 on the way, and weights of 2^-14
+        assert error.mean() < 2 * 2.0**-10, f"{what} is off by {error.mean():.3g} on average"
+        assert error.max() < 50 * 2.0**-10, f"{what} is off by up to {error.max():.3g}"
+
+
+def test_sums_do_not_depend_on_their_order() -> None:
+    """Products of the largest allowed size give one sum, however they are ordered or grouped."""
+    terms, random = 512, torch.Generator().manual_seed(4)
+    # weights and activations at their limits, whose sums come within a part in 500 of 2^53
+    weight = (2.0**17 / terms - 2.0**-WEIGHT_BITS * torch.randint(1, 1000, (terms, 8), generator=random)).double()
+    weight *= torch.randint(0, 2, weight.shape, generator=random) * 2 - 1
+    inputs = LIMIT - torch.randint(1, 1000, (4, terms), generator=random).double()
+    bias = torch.zeros(8, dtype=torch.float64)
+    expected = Linear("layer", weight, bias)(inputs)
+    assert expected.abs().max() > 2**44, "these sums are too small to be at risk"
+
+    for order in (torch.arange(terms).flip(0), torch.randperm(terms, generator=random), weight[:, 0].argsort()):
+        shuffled = Linear("layer", weight[order], bias)(inputs[:, order])
+        assert torch.equal(shuffled, expected), "the sum depends on the order of its terms"
+    products = inputs[:, :, None] * Linear("layer", weight, bias).weight
+    assert torch.equal(products.cumsum(1)[:, -1], expected), "the sum depends on its grouping: one by one"
+    assert torch.equal(products.reshape(4, 16, -1, 8).sum(1).sum(1), expected), "the sum depends on its grouping"
+
+
+def test_the_proof_ends_where_float64_does() -> None:
+    """A channel whose sums and rounding stay below 2^53 units is accepted, one that can reach it is refused."""
+    # |w| · 2^22 + |b| + 2^13 = 2^53 with w = 2^31 - 1 units
+    weight = torch.tensor([[2.0**17 - 2.0**-14]], dtype=torch.float64)
+    bias = torch.tensor([2.0**22 - 2.0**13], dtype=torch.float64) * 2.0**-24
+    for sign in (-1, 1):
+        Linear("layer", sign * weight, sign * (bias - 2.0**-24))
+        with pytest.raises(ValueError, match="layer, output channel 0"):
+            Linear("layer", sign * weight, sign * bias)
+
+
+@pytest.mark.parametrize("value", [1e9, -1e9, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("key", "place", "channel"),
+    [
+        ("h_s.0.weight", (0, 3, 1, 1), 3),
+        ("h_s.2.weight", (4, 6, 0, 0), 6),
+        ("h_s.2.bias", (2,), 2),
+        ("h_s.4.weight", (7, 0, 2, 2), 7),
+        ("context_prediction.weight", (9, 0, 1, 4), 9),
+        ("entropy_parameters.0.weight", (15, 0, 0, 0), 15),
+        ("entropy_parameters.4.bias", (1,), 1),
+    ],
+)
+def test_weights_that_are_not_exact_are_refused(
+    key: str, place: tuple[int, ...], channel: int, value: float
+) -> None:
+    """A weight too large or not finite is a ValueError that names its layer and output channel."""
+    state = small_state()
+    state[key][place] = value * 1e9
+    layer = key.rpartition(".")[0]
+    with pytest.raises(ValueError, match=rf"^{layer}, output channel {channel}:"):
+        EntropyNetworks(state)
+
+
+@pytest.mark.parametrize("place", [(0, 0, 2, 2), (0, 0, 2, 3), (0, 0, 3, 0), (0, 0, 4, 4)])
+def test_masked_weights_do_not_matter(place: tuple[int, ...]) -> None:
+    """A weight of the context model at its centre or after it changes nothing."""
+    state = small_state()
+    before = EntropyNetworks(state).context.weight
+    state["context_prediction.weight"][place] = 1000.0
+    assert torch.equal(EntropyNetworks(state).context.weight, before), f"tap {place[2:]} is not yet decoded"

@@ -1,0 +1,225 @@
+"""The entropy coder: byte for byte that of CompressAI, and by definition where that library fails.
+
+CompressAI's coder writes before its buffer for fewer than three coding steps, keeps a frequency in 16 bits, so
+that one of 65536 becomes 0, and counts the digits of an escape from 2^28 on with a shift too far.
+"""
+
+import math
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mbtref import rans, tables
+from mbtref.errors import BitstreamError, Kind
+from mbtref.rans import Table
+from tests import oracle
+from tests.support import refused
+
+Message = tuple[list[int], list[int], list[Table]]
+"""Symbols, the table of each, and the tables."""
+
+FARTHEST = 1 << 27
+"""The first distance from a table that is too far: an escaped value is twice it and below 2^28."""
+ONLY_ESCAPE = Table((0, 1 << 16), 3)
+EVEN = Table((0, 1 << 14, 1 << 15, 1 << 16), -1)
+"""Symbols -1 and 0 at two bits each, one bit for an escape."""
+
+
+@st.composite
+def messages(draw: st.DrawFn, least_bins: int = 1, most_symbols: int = 200) -> Message:
+    """Messages under random tables, with symbols in them, around them and far outside."""
+    found = []
+    for _ in range(draw(st.integers(1, 4))):
+        inner = draw(st.sets(st.integers(1, (1 << 16) - 1), min_size=least_bins - 1, max_size=40))
+        found.append(Table((0, *sorted(inner), 1 << 16), draw(st.integers(-1000, 1000))))
+    indexes = draw(st.lists(st.integers(0, len(found) - 1), max_size=most_symbols))
+    symbols = []
+    for index in indexes:
+        cdf, offset = found[index]
+        inside = st.integers(offset - 20, offset + len(cdf) + 20)
+        outside = st.integers(offset - FARTHEST, offset + len(cdf) - 3 + FARTHEST)
+        symbols.append(draw(inside | outside))
+    return symbols, indexes, found
+
+
+def library_tables(found: list[Table]) -> list[list[Any]]:
+    """Tables the way CompressAI takes them: padded rows, lengths, offsets."""
+    return [array.tolist() for array in tables.to_arrays(found).values()]
+
+
+def check_against_library(message: Message) -> None:
+    """Asserts that either side's encoder gives the same bytes and either side's decoder reads them."""
+    symbols, indexes, found = message
+    data = rans.encode(symbols, indexes, found)
+    library = oracle.compressai("ans")
+    theirs = library.RansEncoder().encode_with_indexes(symbols, indexes, *library_tables(found))
+    assert data == theirs, f"{len(data)} bytes, CompressAI has {len(theirs)} for the same symbols and tables"
+    read = library.RansDecoder().decode_with_indexes(data, indexes, *library_tables(found))
+    assert read == symbols, "CompressAI reads other symbols from our stream"
+    assert decode(data, message) == symbols, "we read other symbols from CompressAI's stream"
+
+
+def decode(data: bytes, message: Message) -> list[int]:
+    """The symbols of a whole stream."""
+    decoder = rans.Decoder(data)
+    symbols = decoder.pop(message[1], message[2])
+    decoder.finish()
+    return symbols
+
+
+@given(messages(least_bins=2).filter(lambda message: len(message[0]) >= 3))
+def test_compressai_has_the_same_bytes(message: Message) -> None:
+    """Encoding gives CompressAI's bytes, and each library decodes them to the same symbols."""
+    check_against_library(message)
+
+
+def test_compressai_has_the_same_bytes_of_a_long_stream() -> None:
+    """The same for 100,000 symbols of the shipped tables, of which some are escaped."""
+    random = np.random.default_rng(1)
+    indexes = random.integers(0, tables.SCALES, 100_000)
+    symbols = np.round(random.standard_t(2, len(indexes)) * 0.2 * 1.13**indexes).astype(np.int64)
+    found = list(tables.load_gaussian().tables)
+    escaped = sum(
+        not 0 <= s - found[i].offset < len(found[i].cdf) - 2 for s, i in zip(symbols, indexes, strict=True)
+    )
+    assert 100 < escaped < 20_000, f"{escaped} escapes: this stream should have some, not only them"
+    check_against_library((symbols.tolist(), indexes.tolist(), found))
+
+
+@given(messages(most_symbols=4))
+@example(([], [], [EVEN]))
+@example(([3 + FARTHEST - 1], [0], [ONLY_ESCAPE]))
+def test_bytes_follow_from_the_definition(message: Message) -> None:
+    """Short streams, one-bin tables and the farthest escapes give the bytes that counting labels gives."""
+    symbols, indexes, found = message
+    data = rans.encode(symbols, indexes, found)
+    steps = [label for s, i in zip(symbols, indexes, strict=True) for label in oracle.labels(s, found[i])]
+    assert data == oracle.ans_encode(steps), "the stream isn't the one that the definition of ANS gives"
+    assert oracle.ans_decode(data, indexes, found) == symbols, "the definition of ANS reads other symbols"
+    assert decode(data, message) == symbols, "the stream doesn't decode to its own symbols"
+
+
+def test_an_empty_message_is_its_state() -> None:
+    """No symbols take eight bytes: the state 2^31, low word first."""
+    assert rans.encode([], [], []) == bytes([0, 0, 0, 0x80, 0, 0, 0, 0]), "an empty stream isn't the state 2^31"
+
+
+def test_bits_are_spent_as_frequencies_say() -> None:
+    """A stream takes what its intervals cost in theory, plus at most the two words of the last state."""
+    symbols, indexes = [-1, 0, 0, -1] * 500 + [5000], [0] * 2001
+    ideal = sum(bits - math.log2(freq) for _, freq, bits in rans.intervals(symbols, indexes, [EVEN]))
+    actual = 8 * len(rans.encode(symbols, indexes, [EVEN]))
+    assert ideal <= actual <= ideal + 64, f"{actual} bits for {ideal:.1f} bits of symbols"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "digits"),
+    [
+        (-1, None), (0, None), (1, 0), (-2, 1), (2, 1), (8, 1), (-9, 1), (9, 2), (-10, 2),
+        (1 + FARTHEST - 1, 7), (-1 - FARTHEST, 7),
+    ],
+)  # fmt: skip
+def test_escape_digits(symbol: int, digits: int | None) -> None:
+    """A symbol outside its table takes just the digits it needs, and comes back at every change of their count."""
+    steps = list(rans.intervals([symbol], [0], [EVEN]))
+    assert len(steps) == (1 if digits is None else 2 + digits), f"symbol {symbol} is coded as {steps}"
+    assert decode(rans.encode([symbol], [0], [EVEN]), ([], [0], [EVEN])) == [symbol], f"{symbol} doesn't come back"
+
+
+@pytest.mark.parametrize("symbol", [1 + FARTHEST, -2 - FARTHEST, 10**30, -(10**30)])
+def test_a_symbol_too_far_away_is_the_callers_mistake(symbol: int) -> None:
+    """A symbol whose escape would need an eighth digit is a ValueError that names it."""
+    with pytest.raises(ValueError, match=f"symbol {symbol} is too far outside table 0"):
+        rans.encode([symbol], [0], [EVEN])
+
+
+def test_each_symbol_needs_a_table() -> None:
+    """Symbols and indexes of different number are a ValueError, not a shorter stream."""
+    with pytest.raises(ValueError, match="shorter"):
+        rans.encode([0, 0], [0], [EVEN])
+
+
+@given(messages(), st.lists(st.integers(0, 200), max_size=5))
+def test_symbols_may_be_read_piece_by_piece(message: Message, cuts: list[int]) -> None:
+    """Popping in pieces of any size gives what popping at once gives."""
+    symbols, indexes, found = message
+    decoder = rans.Decoder(rans.encode(symbols, indexes, found))
+    places = sorted({0, len(indexes), *(min(cut, len(indexes)) for cut in cuts)})
+    pieces = [symbol for a, b in pairwise(places) for symbol in decoder.pop(indexes[a:b], found)]
+    decoder.finish()
+    assert pieces == symbols, "symbols depend on how many are read at a time"
+
+
+POSITION = 20
+"""Where the streams below begin in their file."""
+SYMBOLS = [0, -1, 0] * 20
+STREAM = rans.encode(SYMBOLS, [0] * len(SYMBOLS), [EVEN])
+
+
+@pytest.mark.parametrize("length", [0, 1, 4, 7, 9, 10, 11])
+def test_a_stream_is_two_or_more_whole_words(length: int) -> None:
+    """Any other number of bytes is truncated, at its end."""
+    with refused(Kind.TRUNCATED, POSITION + length):
+        rans.Decoder(STREAM[:length], POSITION)
+
+
+@pytest.mark.parametrize("state", [0, (1 << 31) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_state_outside_its_interval_is_refused(state: int) -> None:
+    """A first state outside [2^31, 2^63) is bad-final-state where the stream begins."""
+    with refused(Kind.BAD_FINAL_STATE, POSITION):
+        rans.Decoder(state.to_bytes(8, "little"), POSITION)
+
+
+def test_the_limits_of_the_state_are_accepted() -> None:
+    """First states 2^31 and 2^63 - 1 are both in range."""
+    for state in (1 << 31, (1 << 63) - 1):
+        assert rans.Decoder(state.to_bytes(8, "little")).offset == 8, f"state {state} was not read as two words"
+
+
+def test_a_missing_word_is_truncated() -> None:
+    """A stream that lacks its last word is truncated, at its end."""
+    cut = STREAM[:-4]
+    with refused(Kind.TRUNCATED, POSITION + len(cut)):
+        rans.Decoder(cut, POSITION).pop([0] * len(SYMBOLS), [EVEN])
+
+
+def test_a_word_left_over_is_trailing_data() -> None:
+    """A word after the last symbol is trailing-data, at that word."""
+    decoder = rans.Decoder(STREAM + bytes(4), POSITION)
+    decoder.pop([0] * len(SYMBOLS), [EVEN])
+    with refused(Kind.TRAILING_DATA, POSITION + len(STREAM)):
+        decoder.finish()
+
+
+def test_another_last_state_is_refused() -> None:
+    """A stream whose encoder didn't begin at 2^31 is bad-final-state, at its end."""
+    data = oracle.ans_encode(oracle.labels(0, EVEN), first=oracle.ANS_LOW + 1)
+    decoder = rans.Decoder(data, POSITION)
+    assert decoder.pop([0], [EVEN]) == [0], "the stream should hold one symbol"
+    with refused(Kind.BAD_FINAL_STATE, POSITION + len(data)):
+        decoder.finish()
+
+
+@pytest.mark.parametrize(("count", "read"), [(8, 8), (15, 12)])
+def test_an_escape_of_too_many_digits_is_refused(count: int, read: int) -> None:
+    """More than seven digits are symbol-out-of-range, at the word that would be read next."""
+    digits = [oracle.digit_label(1)] * count
+    data = oracle.ans_encode([oracle.Label(1 << 15, 1 << 15, 16), oracle.digit_label(count), *digits])
+    with refused(Kind.SYMBOL_OUT_OF_RANGE, POSITION + read):
+        rans.Decoder(data, POSITION).pop([0], [EVEN])
+
+
+@given(st.binary(max_size=64), st.lists(st.integers(1, 1000), min_size=1, max_size=9))
+def test_arbitrary_bytes_give_symbols_or_an_error(data: bytes, bins: list[int]) -> None:
+    """Whatever the bytes, decoding ends, with symbols in range or with a BitstreamError inside the stream."""
+    table = Table((*accumulate(bins, initial=0), 1 << 16), 0)
+    try:
+        symbols, offset = decode(data, ([], [0] * 100, [table])), 0
+    except BitstreamError as error:
+        symbols, offset = [], error.offset
+    assert 0 <= offset <= len(data), f"an error at byte {offset} of {len(data)}"
+    assert all(-FARTHEST <= s < len(bins) + FARTHEST for s in symbols), "a symbol that no encoder can have coded"

@@ -1,0 +1,169 @@
+"""Integer tables: that they are CDFs, that they cost little, and which one serves a scale."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbtref import tables
+from mbtref.grid import LIMIT
+from mbtref.rans import PRECISION, Table, intervals
+from tests import oracle
+
+TOTAL = 1 << PRECISION
+GAUSSIAN = tables.load_gaussian()
+SCALES = np.exp(np.linspace(np.log(0.11), np.log(256), 64))
+"""The scales of the Gaussian tables: 64 from 0.11 to 256, evenly spaced in their logarithm."""
+
+
+def check_cdf(table: Table) -> None:
+    """Asserts that a table is one that the coder can use."""
+    assert (table.cdf[0], table.cdf[-1]) == (0, TOTAL), f"a CDF goes from 0 to 2^16, not {table.cdf}"
+    assert (np.diff(table.cdf) > 0).all(), f"a bin without a count can't be coded: {table.cdf}"
+
+
+def gaussian(scale: float) -> dict[int, float]:
+    """P(k) of a rounded Gaussian, for all k that have a probability in float64."""
+    reach = math.ceil(9 * scale) + 1
+    edges = [0.5 * math.erfc((k - 0.5) / (scale * math.sqrt(2))) for k in range(reach + 2)]
+    half = {k: edges[k] - edges[k + 1] for k in range(reach + 1)}
+    return half | {-k: p for k, p in half.items()}
+
+
+def code_length(table: Table, pmf: dict[int, float]) -> float:
+    """Expected bits for a symbol of this distribution, escapes with all their digits included."""
+    cost = {k: sum(bits - math.log2(freq) for _, freq, bits in intervals([k], [0], [table])) for k in pmf}
+    return sum(p * cost[k] for k, p in pmf.items())
+
+
+@given(st.lists(st.floats(0, 1) | st.floats(0, 1e-7), min_size=1, max_size=300), st.integers(-500, 500))
+def test_every_distribution_becomes_a_cdf(weights: list[float], first: int) -> None:
+    """Any distribution, also one with gaps or certain of one symbol, gives a CDF that holds its likely symbols."""
+    pmf = np.array(weights) / max(sum(weights), 1e-300)
+    table = tables.quantize_pmf(pmf, first)
+    check_cdf(table)
+    held = range(table.offset, table.offset + len(table.cdf) - 2)
+    missing = [k for k, p in enumerate(pmf, first) if k not in held and p > 0.5 / TOTAL]
+    assert not missing, f"symbols {missing} deserve a bin, the table holds {held}"
+
+
+@given(st.lists(st.floats(1e-3, 1), min_size=1, max_size=60), st.floats(0.5, 1))
+def test_frequencies_are_near_what_is_due(weights: list[float], inside: float) -> None:
+    """A bin's frequency is its probability to within what keeping all bins alive takes, about a count each."""
+    pmf = np.array(weights) / sum(weights) * inside
+    table = tables.quantize_pmf(pmf, 0)
+    due = np.append(pmf, 1 - inside) * TOTAL
+    worst = np.abs(np.diff(table.cdf) - due).max()
+    assert worst <= 2 + len(pmf) * (due / TOTAL).max(), f"a frequency is {worst:.2f} counts from what is due"
+
+
+@pytest.fixture(scope="module")
+def theirs() -> tuple[Table, ...]:
+    """The tables that CompressAI builds for the same scales."""
+    model = oracle.compressai("entropy_models").GaussianConditional(None)
+    model.update_scale_table(oracle.compressai("models.base").get_scale_table())
+    state = model.state_dict()
+    return tables.from_arrays({part: state[part].numpy() for part in tables.to_arrays(GAUSSIAN.tables)})
+
+
+@pytest.mark.parametrize("i", range(0, 64, 9))
+def test_gaussian_tables_cost_little(i: int, theirs: tuple[Table, ...]) -> None:
+    """A table codes its own Gaussian in no more bits than CompressAI's does, and near its entropy.
+
+    Each of the n bins takes at most one count from the others: log2(2^16 / (2^16 - n)) bits.
+    """
+    pmf, table = gaussian(SCALES[i]), GAUSSIAN.tables[i]
+    bits, their_bits = code_length(table, pmf), code_length(theirs[i], pmf)
+    entropy = -sum(p * math.log2(p) for p in pmf.values() if p > 0)
+    limit = entropy + math.log2(TOTAL / (TOTAL - len(table.cdf)))
+    assert entropy <= bits <= limit, (
+        f"{bits:.6f} bits at scale {SCALES[i]:.4g}, {entropy:.6f} to {limit:.6f} are due"
+    )
+    assert bits <= their_bits + 1e-6, (
+        f"{bits:.6f} bits at scale {SCALES[i]:.4g}, CompressAI takes {their_bits:.6f}"
+    )
+
+
+def test_gaussian_tables_are_symmetric() -> None:
+    """Table i holds as many symbols below zero as above, with equal frequencies up to one count."""
+    for i, table in enumerate(GAUSSIAN.tables):
+        check_cdf(table)
+        freq = np.diff(table.cdf)[:-1]
+        assert len(freq) == 1 - 2 * table.offset, f"table {i} holds {len(freq)} symbols from {table.offset}"
+        assert np.abs(freq - freq[::-1]).max() <= 1, f"table {i} isn't symmetric: {freq.tolist()}"
+
+
+def test_thresholds_are_geometric_midpoints() -> None:
+    """Threshold i is the last multiple of 2^-10 not above sqrt(scale i · scale i+1)."""
+    midpoints = np.sqrt(SCALES[:-1] * SCALES[1:]) * 1024
+    assert np.abs(midpoints - np.round(midpoints)).min() > 1e-9, (
+        "a midpoint is too near a grid point to tell its side"
+    )
+    assert GAUSSIAN.thresholds.tolist() == np.floor(midpoints).tolist(), "a threshold isn't where ratios are equal"
+
+
+def test_index_counts_the_thresholds_below() -> None:
+    """At, just below and just above every threshold, and at both ends, an index counts the smaller thresholds."""
+    thresholds = [int(t) for t in GAUSSIAN.thresholds.tolist()]
+    sigma = [-LIMIT, -1, 0, LIMIT - 1, *(t + d for t in thresholds for d in (-1, 0, 1))]
+    expected = [sum(t < s for t in thresholds) for s in sigma]
+    assert set(expected) == set(range(64)), "this test should meet every table"
+    found = GAUSSIAN.index(torch.tensor(sigma, dtype=torch.float64).reshape(-1, 1).expand(-1, 2).T)
+    assert found.tolist() == [expected, expected], "a scale gets another scale's table"
+
+
+def test_shipped_tables_can_be_made_again() -> None:
+    """Building the Gaussian tables here gives the shipped ones, but for one count where erfc rounds otherwise."""
+    made = tables.gaussian_arrays()
+    fresh = tables.from_arrays(made)
+    assert made["thresholds"].tolist() == GAUSSIAN.thresholds.tolist(), "thresholds aren't the shipped ones"
+    for i, (ours, shipped) in enumerate(zip(fresh, GAUSSIAN.tables, strict=True)):
+        assert (ours.offset, len(ours.cdf)) == (shipped.offset, len(shipped.cdf)), f"table {i} holds other symbols"
+        drift = np.abs(np.diff(ours.cdf) - np.diff(shipped.cdf)).max()
+        assert drift <= 1, f"table {i} is {drift} counts away from the shipped one"
+
+
+SOME = [Table((0, 1, TOTAL), -5), Table((0, TOTAL), 7), Table((0, 10, 20, 30, TOTAL), 0)]
+
+
+def test_arrays_hold_tables() -> None:
+    """Tables of several lengths come back from their arrays, which are int32, padded with zeros."""
+    arrays = tables.to_arrays(SOME)
+    assert tables.from_arrays(arrays) == tuple(SOME), "tables change on their way through arrays"
+    assert {a.dtype for a in arrays.values()} == {np.dtype(np.int32)}, "CompressAI's buffers are int32"
+    assert arrays["_quantized_cdf"][1].tolist() == [0, TOTAL, 0, 0, 0], "unused places should be zero"
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "value"),
+    [
+        ("_quantized_cdf", (2, 0), 1),
+        ("_quantized_cdf", (2, 4), TOTAL - 1),
+        ("_quantized_cdf", (2, 2), 10),
+        ("_quantized_cdf", (2, 2), 5),
+        ("_quantized_cdf", (2, 3), TOTAL + 1),
+        ("_cdf_length", (2,), 1),
+        ("_cdf_length", (2,), 0),
+        ("_cdf_length", (2,), -1),
+        ("_cdf_length", (2,), 4),
+        ("_cdf_length", (2,), 6),
+    ],
+)
+def test_broken_arrays_are_refused(part: str, place: tuple[int, ...], value: int) -> None:
+    """Arrays whose third table isn't a CDF from 0 to 2^16 are a ValueError that names it."""
+    arrays = tables.to_arrays(SOME)
+    arrays[part][place] = value
+    with pytest.raises(ValueError, match="table 2 isn't a CDF"):
+        tables.from_arrays(arrays)
+
+
+def test_arrays_of_different_lengths_are_refused() -> None:
+    """Arrays for different numbers of tables are a ValueError."""
+    arrays: dict[str, npt.NDArray[Any]] = tables.to_arrays(SOME)
+    with pytest.raises(ValueError, match="shorter"):
+        tables.from_arrays(arrays | {"_offset": arrays["_offset"][:2]})

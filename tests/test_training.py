@@ -1,0 +1,311 @@
+"""Training: that it learns, that it resumes as if unbroken, and that what surrounds it speaks plainly."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mbtref import weights
+from mbtref.model import MBT2018
+from training import export, train
+from training.closed_loop import symbol_bits
+from training.data import draw_batch, read_pictures, rng_of_step
+from training.objective import TAIL_LOGIT, quantile_loss, rate_distortion
+
+STEPS = 24
+CONFIG = f"""
+quality = "q4"
+N = 4
+M = 5
+lambda = 0.013
+seed = 7
+steps = {STEPS}
+batch = 2
+crop = 64
+learning_rate = 1e-2
+warmup = 2
+quantile_learning_rate = 1e-1
+clip_norm = 1.0
+ema_decay = 0.5
+log_every = 4
+checkpoint_every = 10
+"""
+
+Runner = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three smooth pictures, 80 by 96 pixels."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+        coarse.resize((96, 80), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path, pictures: Path) -> Runner:
+    """Trains with CONFIG into a folder of the given name, and returns the folder."""
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG)
+
+    def runner(name: str, *options: str) -> Path:
+        out = tmp_path / name
+        status = train.main([str(config), "--data", str(pictures), "--out", str(out), *options])
+        assert status == 0, f"training into {name} with {options} ended with status {status}"
+        return out
+
+    return runner
+
+
+def checkpoint(run: Path) -> dict[str, dict[str, Tensor]]:
+    state: dict[str, dict[str, Tensor]] = torch.load(run / "checkpoint.pt", weights_only=True)
+    return state
+
+
+def log(run: Path) -> list[dict[str, float]]:
+    """The lines of the log, but for the seconds, which are no two times the same."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def test_loss_falls(run: Runner) -> None:
+    """A few steps on a fixed tiny set of pictures lower the loss by half at least."""
+    lines = log(run("falls"))
+    first, last = lines[0]["loss"], lines[-1]["loss"]
+    assert last < first / 2, f"{STEPS} steps brought the loss from {first:.3f} to {last:.3f} only: {lines}"
+
+
+@pytest.mark.parametrize("broken_at", [4, 6], ids=["at a line of the log", "between two lines"])
+def test_resumed_equals_unbroken(run: Runner, broken_at: int) -> None:
+    """A run broken off and resumed ends with the weights, the averages and the log of an unbroken one."""
+    run("broken", "--steps", str(broken_at))
+    broken, unbroken = run("broken"), run("unbroken")
+    ours, theirs = checkpoint(broken), checkpoint(unbroken)
+    for part in ("net", "average"):
+        for name, tensor in theirs[part].items():
+            assert torch.equal(ours[part][name], tensor), (
+                f"{part} {name} of a run resumed at step {broken_at} isn't that of an unbroken one, by up to "
+                f"{(ours[part][name] - tensor).abs().max():g}: the checkpoint lacks something that changes"
+            )
+    assert log(broken) == log(unbroken), "the log of the resumed run differs from that of the unbroken one"
+
+
+def test_log_is_cut_on_resume(run: Runner) -> None:
+    """Lines that a killed run wrote after its last checkpoint, even half a line, are dropped on resume."""
+    out = run("killed", "--steps", "9")
+    kept = log(out)
+    with (out / "log.jsonl").open("a") as file:
+        file.write('{"step": 12, "loss": 0}\n{"step": 16, "lo')
+    run("killed", "--steps", "1")
+    assert log(out) == kept, f"the log should be what it was at step 8, {kept}, and is {log(out)}"
+    run("killed")
+    steps = [line["step"] for line in log(out)]
+    assert steps == list(range(4, STEPS + 1, 4)), f"a line is there twice or missing: {steps}"
+
+
+def test_failed_checkpoint_leaves_the_last(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run stopped by Ctrl-C, even while it writes, leaves the last checkpoint as it was."""
+    out = run("interrupted", "--steps", "4")
+    before = (out / "checkpoint.pt").read_bytes()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    training = train.Training(train.read_config(out.parent / "tiny.toml"), torch.device("cpu"))
+    monkeypatch.setattr("os.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        training.save(out / "checkpoint.pt")
+    assert (out / "checkpoint.pt").read_bytes() == before, "half a checkpoint took the last one's place"
+    left = sorted(path.name for path in out.iterdir())
+    assert left == ["checkpoint.pt", "log.jsonl"], f"a temporary file stayed behind: {left}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("batch = 2", "", "missing key batch"),
+        ("batch = 2", "batch = 2\nbatches = 2", "unknown key batches"),
+        ("lambda = 0.013", "lambda = 1", "lambda = 1 is of type int"),
+        ("crop = 64", "crop = 100", "crop = 100 is not a multiple of 64"),
+        ("batch = 2", "batch = 0", "batch = 0 is not above zero"),
+        ("batch = 2", "batch =", "Invalid value"),
+        ("crop = 64", "crop = 128", "smaller than a crop of 128"),
+        ("batch = 2", 'batch = 2\nstart = "nowhere.safetensors"', "nowhere.safetensors"),
+    ],
+)
+def test_bad_config(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, complaint: str
+) -> None:
+    """A config that can't be used ends with status 2 and one line that says why."""
+    config = tmp_path / "bad.toml"
+    config.write_text(CONFIG.replace(old, new))
+    status = train.main([str(config), "--data", str(pictures), "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert status == 2, f"{new!r} in place of {old!r} ended with status {status}, not 2"
+    assert said.count("\n") == 1, f"expected one line, got {said!r}"
+    assert complaint in said, f"expected {complaint!r}, got {said!r}"
+
+
+def test_other_config_is_refused(run: Runner, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint of another config is refused, not silently gone on from."""
+    out = run("first", "--steps", "1")
+    other = out.parent / "other.toml"
+    other.write_text(CONFIG.replace("0.013", "0.025"))
+    status = train.main([str(other), "--data", str(pictures), "--out", str(out)])
+    said = capsys.readouterr().err
+    assert status == 2, f"another λ ended with status {status}, not 2"
+    assert "another config" in said, f"expected a word of the config, got {said!r}"
+
+
+def test_batch_depends_on_seed_and_step_alone() -> None:
+    """A step's batch is the same whenever it is drawn, and another step's or another seed's is another."""
+    pictures = [np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)]
+    draw = {key: draw_batch(pictures, 2, 64, rng_of_step(*key)) for key in ((1, 5), (1, 6), (2, 5), (5, 1))}
+    assert np.array_equal(draw[1, 5], draw_batch(pictures, 2, 64, rng_of_step(1, 5))), "not repeatable"
+    for key in ((1, 6), (2, 5), (5, 1)):
+        assert not np.array_equal(draw[1, 5], draw[key]), f"(1, 5) and {key} drew the same batch"
+
+
+def test_learning_rate_rises_then_falls_to_zero() -> None:
+    """The schedule's peak comes at the end of the warm-up, and its end is zero."""
+    config = train.Config(
+        quality="q4", N=4, M=5, lambda_=0.013, seed=1, steps=1000, batch=1, crop=64, learning_rate=2e-4,
+        warmup=100, quantile_learning_rate=1e-3, clip_norm=1.0, ema_decay=0.9, log_every=1,
+        checkpoint_every=1,
+    )  # fmt: skip
+    rates = [train.learning_rate(config, step) for step in range(1001)]
+    assert 90 <= int(np.argmax(rates)) <= 100, f"the peak is at step {np.argmax(rates)}, not 100"
+    assert 0.97 * 2e-4 < max(rates) <= 2e-4, f"the peak is {max(rates)}, not about 2e-4"
+    assert math.isclose(rates[-1], 0, abs_tol=1e-12), f"the learning rate ends at {rates[-1]}, not zero"
+
+
+def test_loss_is_rate_plus_weighted_distortion() -> None:
+    """The loss is bpp + λ · 255² · MSE, and every parameter but the quantiles gets a gradient from it."""
+    net = MBT2018(4, 5)
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    loss = rate_distortion(net, x, 0.02, rng_of_step(1, 1))
+    expected = loss.bpp_y + loss.bpp_z + 0.02 * 65025 * loss.mse
+    assert torch.isclose(loss.total, expected), f"the loss is {loss.total}, its parts make {expected}"
+    torch.autograd.backward(loss.total)
+    without = {name for name, p in net.named_parameters() if p.grad is None}
+    assert without == {"entropy_bottleneck.quantiles"}, f"without a gradient: {without}"
+
+
+def test_quantile_loss_teaches_the_quantiles_alone() -> None:
+    """The auxiliary loss brings the quantiles to the tails of the density and leaves the density alone."""
+    prior = MBT2018(4, 5).entropy_bottleneck
+    density = {name: p.clone() for name, p in prior.named_parameters() if name != "quantiles"}
+    optimizer = torch.optim.Adam([prior.quantiles], lr=1.0)
+    for _ in range(400):
+        optimizer.zero_grad()
+        torch.autograd.backward(quantile_loss(prior), inputs=[prior.quantiles])
+        optimizer.step()
+    reached = prior.logits(prior.quantiles)
+    target = torch.tensor([-TAIL_LOGIT, 0, TAIL_LOGIT]).expand_as(reached)
+    assert torch.allclose(reached, target, atol=1.0), f"logits of the quantiles: {reached}, not {target[0]}"
+    for name, p in prior.named_parameters():
+        assert name == "quantiles" or torch.equal(p, density[name]), f"{name} moved with the auxiliary loss"
+
+
+def exported(run: Path, pictures: Path, model_file: Path, steps: int = 0) -> weights.Model:
+    """The model that `training.export` makes of a run."""
+    arguments = [str(run), str(model_file), "--data", str(pictures), "--steps", str(steps)]
+    assert export.main(arguments) == 0, "export ended with an error"
+    return weights.load(model_file)
+
+
+def test_export_writes_the_averaged_weights(run: Runner, pictures: Path, tmp_path: Path) -> None:
+    """A run's model file loads as a model and holds the averaged weights, not the last ones."""
+    out = run("exported")
+    model = exported(out, pictures, tmp_path / "tiny-model.safetensors")
+    expected = {"quality": "q4", "lambda": "0.013"}
+    assert model.metadata == expected, f"metadata: {model.metadata}"
+    written = model.networks.state_dict()["g_a.0.weight"]
+    average, last = (checkpoint(out)[part]["g_a.0.weight"] for part in ("average", "net"))
+    assert torch.equal(written, average), "g_a.0.weight isn't the average"
+    assert not torch.equal(written, last), "g_a.0.weight is the last step's, not the average"
+
+
+def test_closed_loop_learns_the_rate_alone(run: Runner, pictures: Path, tmp_path: Path) -> None:
+    """The end of training lowers the bits of the symbols and leaves the transforms and the prior of z alone."""
+    out = run("loop")
+    before = exported(out, pictures, tmp_path / "before.safetensors")
+    after = exported(out, pictures, tmp_path / "after.safetensors", steps=12)
+    x = torch.from_numpy(draw_batch(read_pictures(pictures, 64), 8, 64, rng_of_step(1, 0)))
+    x = x.permute(0, 3, 1, 2).float() / 255
+    first, last = (symbol_bits(model.networks, x, rng_of_step(1, 1))[0].item() for model in (before, after))
+    assert last < first, f"the symbols of a batch cost {last:.1f} bits after it, {first:.1f} before"
+    old, new = before.networks.state_dict(), after.networks.state_dict()
+    moved = {key.split(".")[0] for key in old if not torch.equal(old[key], new[key])}
+    expected = {"h_s", "context_prediction", "entropy_parameters"}
+    assert moved == expected, f"{sorted(moved)} moved, only {sorted(expected)} should"
+
+
+def test_start_takes_up_a_model_file(run: Runner, pictures: Path, tmp_path: Path) -> None:
+    """A run that starts from a model file begins with its weights."""
+    model_file = tmp_path / "start.safetensors"
+    exported(run("before"), pictures, model_file)
+    first = log(run("after", "--start", str(model_file), "--steps", "4"))[0]["loss"]
+    scratch = log(run("scratch", "--steps", "4"))[0]["loss"]
+    assert first < scratch, f"the first loss from a model file is {first:.3f}, from scratch {scratch:.3f}"
+
+
+def fake_results(folder: Path) -> list[str]:
+    """A config, a log, a model file, an evaluation and published curves; returns the card's arguments."""
+    (folder / "lite-q4").mkdir()
+    (folder / "lite-q4.toml").write_text(CONFIG)
+    lines = [{"step": 50 * i, "psnr": 25 + i / 10, "bpp_y": 0.5, "bpp_z": 0.01} for i in range(1, 30)]
+    (folder / "lite-q4" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "lite-q4.safetensors").write_bytes(b"weights")
+    means = {"model": "lite-q4", "psnr": 30.1, "bpp_theoretical": 0.5, "bpp_bitstream": 0.45,
+             "psnr_bitstream": 30.0, "psnr_bitstream_8bit": 29.9}  # fmt: skip
+    (folder / "kodak.json").write_text(json.dumps({"records": [], "means": [means]}))
+    curves = {
+        "jpeg": {"bpp": [0.4, 0.5], "psnr-rgb": [27, 29]},
+        "webp": {"bpp": [0.5, 0.4], "psnr-rgb": [31, 30]},  # not sorted
+        "mbt2018-compressai-cpu": {"bpp": [0.1, 0.2], "psnr-rgb": [28, 30]},  # ends before
+    }
+    (folder / "published.json").write_text(json.dumps({"curves": curves}))
+    arguments = [folder / "lite-q4.toml", "--runs", folder, "--models", folder]
+    arguments += ["--evaluation", folder / "kodak.json", "--published", folder / "published.json"]
+    return [str(argument) for argument in [*arguments, "--out", folder / "card.md"]]
+
+
+def test_card_says_what_was_measured(tmp_path: Path) -> None:
+    """The card holds the Kodak figures, the hash, the schedule and the gain over published codecs."""
+    pytest.importorskip("matplotlib")
+    from training import card
+
+    assert card.main(fake_results(tmp_path)) == 0, "the card ended with an error"
+    text = (tmp_path / "card.md").read_text()
+    jpeg_at_045, webp_at_045 = "28.00 (+2.00)", "30.50 (-0.50)"
+    row = f"| lite-q4 | 0.450 | 30.00 | {jpeg_at_045} | {webp_at_045} | outside |"
+    for expected in (row, hashlib.sha256(b"weights").hexdigest(), "| 1450 |", "](card.png)"):
+        assert expected in text, f"{expected!r} is not in the card:\n{text}"
+    with Image.open(tmp_path / "card.png") as figure:
+        assert figure.width > 800, f"the figure is {figure.size}"
+
+
+def test_card_without_its_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A card whose evaluation lacks a model or a figure ends with status 2 and one line that says so."""
+    pytest.importorskip("matplotlib")
+    from training import card
+
+    arguments = fake_results(tmp_path)
+    evaluation = tmp_path / "kodak.json"
+    for means, complaint in (([], "no means of lite-q4"), ([{"model": "lite-q4"}], "lack 'bpp_theoretical'")):
+        evaluation.write_text(json.dumps({"means": means}))
+        status, said = card.main(arguments), capsys.readouterr().err
+        assert status == 2, f"status {status} with the means {means}"
+        assert said.count("\n") == 1, f"expected one line, got {said!r}"
+        assert complaint in said, f"expected {complaint!r}, got {said!r}"

@@ -1,0 +1,197 @@
+"""Model files: the same bytes each time, CompressAI's names, and nothing loaded that isn't a model."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mbtref import load, weights
+from mbtref.model import MBT2018
+from mbtref.tables import from_arrays
+from mbtref.weights import EMBEDDED, TABLE_PARTS
+from tests import oracle
+from tests.support import varied_networks
+
+State = dict[str, Tensor]
+METADATA = {"architecture": "mbt2018", "quality": "q1", "lambda": "0.0018", "N": "3", "M": "5"}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a small model."""
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    weights.export(varied_networks(3, 5), path, METADATA)
+    return path
+
+
+def spoiled(path: Path, spoil: Callable[[State], None]) -> bytes:
+    """The bytes of a model file after a change to its tensors."""
+    state = safetensors.torch.load_file(path)
+    spoil(state)
+    return safetensors.torch.save(state, {"mbt2018": json.dumps(METADATA)})
+
+
+def test_export_is_deterministic(path: Path, tmp_path: Path) -> None:
+    """Exporting the same networks again, or those of the file, gives the same bytes."""
+    for networks in (varied_networks(3, 5), varied_networks(3, 5), load(path).networks):
+        weights.export(networks, tmp_path / "again.safetensors", dict(reversed(METADATA.items())))
+        assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes(), (
+            "the file is another one each time"
+        )
+
+
+def test_a_file_keeps_the_weights(path: Path) -> None:
+    """A loaded model has the exported weights, but for masked ones and medians, which are on the grid of 2^-10."""
+    model, networks = load(path), varied_networks(3, 5)
+    networks.context_prediction.weight *= networks.context_prediction.mask
+    original = networks.state_dict()
+    for key, tensor in model.networks.state_dict().items():
+        reach = 2.0**-11 if key == "entropy_bottleneck.quantiles" else 0.0
+        assert (tensor - original[key]).abs().max() <= reach, f"{key} changes on its way through a file"
+    medians = model.networks.entropy_bottleneck.medians.flatten() * 1024
+    assert torch.equal(medians, medians.round()), "medians are not on the grid"
+    assert torch.equal(medians.double(), model.entropy.medians), "the exact medians are other ones"
+    assert medians.abs().max() > 0, "medians that are all zero prove nothing"
+    assert (model.name, model.metadata) == ("small", METADATA), f"{model.name} with {dict(model.metadata)}"
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_models(name: str) -> None:
+    """An embedded model has N = 48, M = 64, its own name, medians on the grid and a table for each channel."""
+    model = load(name)
+    assert (model.networks.N, model.networks.M, model.name) == (48, 64, name), "not the lite model of that name"
+    assert len(model.tables) == 48 + 64, f"{len(model.tables)} tables in place of 48 for z and 64 for y"
+    medians = model.networks.entropy_bottleneck.medians * 1024
+    assert torch.equal(medians, medians.round()), "medians are not on the grid"
+
+
+def test_a_model_is_loaded_by_path_as_by_name(tmp_path: Path) -> None:
+    """A copy of an embedded model's file has its fingerprint: the start of the SHA-256 of its bytes."""
+    embedded = Path(weights.__file__).parent / "data" / "lite-q3.safetensors"
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(embedded.read_bytes())
+    expected = hashlib.sha256(embedded.read_bytes()).digest()[:8]
+    for name in ("lite-q3", copy, str(copy)):
+        assert load(name).fingerprint == expected, f"{name} has another fingerprint"
+
+
+def test_fingerprints_differ() -> None:
+    """No two embedded models have the same fingerprint."""
+    assert len({load(name).fingerprint for name in EMBEDDED}) == len(EMBEDDED), "two models are one"
+
+
+def test_z_tables_follow_the_density(path: Path) -> None:
+    """A table of z holds the symbols around its channel's median, as often as the learned density says."""
+    model = load(path)
+    prior = model.networks.entropy_bottleneck
+    for channel, table in enumerate(model.tables[:3]):
+        symbols = torch.arange(table.offset, table.offset + len(table.cdf) - 2)
+        p = prior.probability((symbols + prior.medians).expand(3, 1, -1))[channel, 0].numpy()
+        error = np.abs(np.diff(table.cdf)[:-1] / 2**16 - p).max()
+        assert error < 1e-3, f"channel {channel}: a frequency is {error:.2g} from its probability"
+        assert p.sum() > 0.999, f"channel {channel}: the table holds {p.sum():.4f} of its distribution only"
+
+
+def test_state_dict_is_compressais() -> None:
+    """Names, shapes, types and constants of a state dict are those of CompressAI's fresh model."""
+    networks = MBT2018(48, 64)
+    ours = {**weights.constants(networks), **networks.state_dict()}
+    theirs = oracle.compressai("models.google").JointAutoregressiveHierarchicalPriors(48, 64).state_dict()
+    assert ours.keys() == theirs.keys(), f"names differ: {ours.keys() ^ theirs.keys()}"
+    for key, tensor in theirs.items():
+        assert (ours[key].shape, ours[key].dtype) == (tensor.shape, tensor.dtype), f"{key} has another form"
+    for key in weights.constants(networks):
+        assert torch.equal(ours[key], theirs[key]), f"{key} isn't CompressAI's"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda state: state.pop("g_a.0.weight"), "tensor g_a.0.weight is missing"),
+        (lambda state: state.pop("h_s.2.bias"), "tensor h_s.2.bias is missing"),
+        (lambda state: state.update({"g_a.7.weight": torch.zeros(1)}), "tensor g_a.7.weight is none of mbt2018's"),
+        (
+            lambda state: state.update({"h_a.0.bias": torch.zeros(4)}),
+            r"tensor h_a.0.bias has shape \(4,\), not \(3,\)",
+        ),
+        (
+            lambda state: state["g_s.0.weight"].fill_(torch.nan),
+            "tensor g_s.0.weight has values that aren't finite",
+        ),
+        (lambda state: state["g_a.1.beta"].fill_(-torch.inf), "tensor g_a.1.beta has values that aren't finite"),
+        (lambda state: state["h_s.4.bias"].fill_(1e30), "h_s.4, output channel 0"),
+        (lambda state: state["entropy_bottleneck._quantized_cdf"][1].zero_(), "table 1 isn't a CDF"),
+        (lambda state: state.pop("entropy_bottleneck._offset"), "entropy_bottleneck._offset"),
+    ],
+)
+def test_a_spoiled_file_is_refused(path: Path, spoil: Callable[[State], None], message: str) -> None:
+    """A missing, unknown, misshapen or non-finite tensor is a ValueError that names it."""
+    with pytest.raises(ValueError, match=message):
+        weights.parse("spoiled", spoiled(path, spoil))
+
+
+def keep_tables(count: int) -> Callable[[State], None]:
+    """Drops all but the first tables of z."""
+
+    def spoil(state: State) -> None:
+        for part in TABLE_PARTS:
+            state[f"entropy_bottleneck.{part}"] = state[f"entropy_bottleneck.{part}"][:count].clone()
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        keep_tables(2),
+        lambda state: state.update({"entropy_bottleneck._quantized_cdf": torch.zeros(3, dtype=torch.int32)}),
+        lambda state: state.update({"g_a.0.weight": torch.tensor(1.0)}),
+    ],
+)
+def test_tensors_of_a_wrong_form_are_refused(path: Path, spoil: Callable[[State], None]) -> None:
+    """Too few tables of z, or tensors of too few axes, are a ValueError and not a model or a crash."""
+    with pytest.raises(ValueError, match="."):
+        weights.parse("spoiled", spoiled(path, spoil))
+
+
+def test_what_is_no_model_file_is_refused(path: Path) -> None:
+    """Cut files, other files, and safetensors that say nothing of mbt2018 are a ValueError with a way out."""
+    whole = path.read_bytes()
+    state = safetensors.torch.load(whole)
+    metadata: list[dict[str, str] | None] = [None, {}, {"other": "{}"}, {"mbt2018": "no JSON"}]
+    files = [b"", b"text", bytes(100), whole[:1000], whole[:-1], whole + b"\0"]
+    for data in files + [safetensors.torch.save(state, entry) for entry in metadata]:
+        with pytest.raises(ValueError, match="file: not a model file of mbtref .* make one with"):
+            weights.parse("file", data)
+
+
+@pytest.mark.parametrize("name", ["lite-q9", "zoo-q4", ""])
+def test_an_unknown_name_is_refused(name: str) -> None:
+    """A name that is neither an embedded model nor a file is a ValueError that lists the embedded ones."""
+    with pytest.raises(ValueError, match="no model .* lite-q3, lite-q4, lite-q5, lite-q6"):
+        load(name)
+
+
+def test_a_model_that_cannot_be_loaded_is_not_written(tmp_path: Path) -> None:
+    """Exporting weights that can't be made exact is a ValueError, and leaves no file."""
+    networks = varied_networks(3, 5)
+    networks.context_prediction.weight[0, 0, 0, 0] = 1e30
+    with pytest.raises(ValueError, match="context_prediction, output channel 0"):
+        weights.export(networks, tmp_path / "model.safetensors", METADATA)
+    assert not list(tmp_path.iterdir()), "a file was written all the same"
+
+
+def test_embedded_tables_are_stored(path: Path) -> None:
+    """A model's tables are those of its file, whatever this machine would make of its densities."""
+    state = safetensors.torch.load_file(path)
+    row = state["entropy_bottleneck._quantized_cdf"][0]
+    row[int(row.diff().argmax()) + 1] -= 1
+    data = safetensors.torch.save(state, {"mbt2018": json.dumps(METADATA)})
+    stored = from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in TABLE_PARTS})
+    assert weights.parse("model", data).tables[:3] == stored, "tables were built again at load"

@@ -1,0 +1,82 @@
+"""The end of a training: the entropy networks learn on the codec's own closed loop.
+
+The noisy pass shows them contexts y + noise. A bitstream has others: where sigma is small nearly every k is 0
+and y_hat is mu itself, so a decoder knows less of y than the noise let through, and the networks are too sure of
+themselves. Here they go on learning on the y_hat that `mbtref.scan` gives, while g_a, h_a and g_s stay as they
+are: pictures don't change, only their rate.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mbtref import codec
+from mbtref.exact import EntropyNetworks
+from mbtref.model import MBT2018, gaussian_likelihoods
+from mbtref.scan import scan
+from training.data import Pixels, draw_batch, rng_of_step
+from training.objective import add_noise, schedule
+from training.train import Config
+
+STEPS = 1000
+"""Steps, by default."""
+LEARNING_RATE = 3e-4
+"""Its peak."""
+WARMUP = 50
+"""Steps over which it rises."""
+
+
+@torch.no_grad()
+def closed_loop(net: MBT2018, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """What a decoder would know, (y_hat, z_hat), with the networks as they are now. Shapes as y and z, float32."""
+    entropy = EntropyNetworks(net.state_dict())
+    y_units = codec.grid_units(y)
+    z_hat = entropy.z_hat(codec.nearest_symbol(codec.grid_units(z) - entropy.medians))
+    y_hat = scan(entropy, z_hat, lambda step: codec.nearest_symbol(y_units[:, step.rows, step.columns] - step.mu))
+    return codec.channels_first(y_hat), codec.channels_first(z_hat)
+
+
+def refine(net: MBT2018, pictures: Sequence[Pixels], config: Config, steps: int) -> None:
+    """Changes h_s, context_prediction and entropy_parameters of net, and nothing else."""
+    learning = list(
+        chain(net.h_s.parameters(), net.context_prediction.parameters(), net.entropy_parameters.parameters())
+    )
+    for parameter in learning:
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.Adam(learning, fused=True)
+    bar = tqdm(range(steps), desc="closed loop", disable=None)
+    for step in bar:
+        # batches that the run before has not drawn
+        rng = rng_of_step(config.seed, config.steps + step)
+        crops = torch.from_numpy(draw_batch(pictures, config.batch, config.crop, rng))
+        x = crops.permute(0, 3, 1, 2).float() / 255
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * schedule(step, steps, WARMUP)
+        optimizer.zero_grad()
+        bits_sigma, bits_mu = symbol_bits(net, x, rng)
+        torch.autograd.backward((bits_sigma + bits_mu) / crops[..., 0].numel())
+        torch.nn.utils.clip_grad_norm_(learning, config.clip_norm, error_if_nonfinite=True)
+        optimizer.step()
+        bar.set_postfix(bpp_y=f"{bits_sigma.item() / crops[..., 0].numel():.3f}")
+    net.requires_grad_(False)
+
+
+def symbol_bits(net: MBT2018, x: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Bits of the symbols of a batch, once for sigma to learn from and once for mu. Scalars.
+
+    The rate of k = round(y - mu) has a gradient for sigma, and it is the true rate. It has none for mu, which
+    learns from the noisy residual instead. x: (B, 3, 64h, 64w) float in [0, 1].
+    """
+    with torch.no_grad():
+        y = net.g_a(x)
+        z = net.h_a(y)
+    sigma, mu = net.parameters_of_y(*closed_loop(net, y, z))
+    k = torch.round(y - mu).detach()
+    noisy = add_noise(y, rng) - mu
+    return (
+        -torch.log2(gaussian_likelihoods(k, sigma)).sum(),
+        -torch.log2(gaussian_likelihoods(noisy, sigma.detach())).sum(),
+    )
