@@ -1,11 +1,165 @@
-"""The subject under test and the pictures it is tried on."""
+"""The suite's command line, and how a case becomes a pytest result.
+
+    pytest conformance [--subject S] [--capabilities a,b] [--tier T] [--report F] [--known-failures F]
+
+A case ends in one of `cases.Outcome`. Not supported and not run are neither passes nor failures: pytest shows them
+with letters of their own. A run in which nothing was checked fails.
+"""
+
+import json
+import shlex
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import cast
 
 import pytest
+from hypothesis import settings
 
+from conformance.cases import Case, Outcome, Verdict
+from conformance.operations import CAPABILITIES
+from conformance.recorder import Recorder
+from conformance.report import Report
+from conformance.subjects.loading import load_subject
 from conformance.subjects.protocol import Subject
-from conformance.subjects.reference import Reference
+from conformance.vectors import frozen
+
+TIERS = ("smoke", "full", "kodak")
+"""Each holds the ones before it."""
+LETTERS = {Outcome.UNSUPPORTED: "u", Outcome.NOT_RUN: "n"}
+"""How pytest's line of dots shows what is neither a pass nor a failure."""
+
+for name, examples in (("default", 25), ("thorough", 500)):
+    settings.register_profile(
+        name, max_examples=examples, deadline=None, derandomize=True, database=None, report_multiple_bugs=False
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add = parser.getgroup("conformance").addoption
+    add("--subject", default="conformance.subjects.reference:Reference", metavar="MODULE:NAME|cmd:PROGRAM",
+        help="the implementation to check; default: the reference")  # fmt: skip
+    add("--capabilities", metavar="A,B", help=f"check only these of {', '.join(CAPABILITIES)}")
+    add("--tier", choices=TIERS, default=TIERS[-1], help="how much; default: all")
+    add("--timeout", type=float, default=60.0, metavar="S", help="seconds a program may take for an answer")
+    add("--report", type=Path, metavar="FILE.json", help="write what became of every case")
+    add("--known-failures", type=Path, metavar="FILE", help="cases that fail, with reasons; one that passes fails")
+    add("--write-known-failures", type=Path, metavar="FILE", help="write the cases that failed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "case(requirement, name, capability, tier): what a test checks")
+    for name in (*CAPABILITIES, *TIERS):
+        config.addinivalue_line("markers", f"{name}: cases of this capability or tier")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return  # a worker of pytest-xdist: the process above it sees the results
+    try:
+        frozen()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+    subject = load(config)
+    path = config.getoption("report")
+    report = Report(path.open("w", encoding="utf-8") if path else None)
+    report.open(subject, config.getoption("subject"))
+    close(subject)
+    config.pluginmanager.register(Recorder(report, config.getoption("write_known_failures")))
+
+
+def load(config: pytest.Config) -> Subject:
+    """The subject of --subject. A wrong one ends the run with one line."""
+    try:
+        return load_subject(config.getoption("subject"), config.getoption("timeout"))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def close(subject: Subject) -> None:
+    """Ends a subject that has something to end."""
+    if hasattr(subject, "close"):
+        subject.close()
 
 
 @pytest.fixture(scope="session")
-def subject() -> Subject:
-    return Reference()
+def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
+    """The implementation under test."""
+    loaded = load(pytestconfig)
+    yield loaded
+    close(loaded)
+
+
+def case_of(item: pytest.Item) -> Case:
+    """What a test checks."""
+    marker = item.get_closest_marker("case")
+    assert marker is not None, f"{item.nodeid} has no case marker"
+    return Case(*marker.args)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = set((config.getoption("capabilities") or ",".join(CAPABILITIES)).split(","))
+    if not wanted <= set(CAPABILITIES):
+        raise pytest.UsageError(f"--capabilities: no {', '.join(sorted(wanted - set(CAPABILITIES)))}")
+    highest = TIERS.index(config.getoption("tier"))
+    known = read_known_failures(config.getoption("known_failures"))
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        case = case_of(item)
+        item.add_marker(case.capability)
+        item.add_marker(case.tier)
+        item.user_properties += [(name, str(value)) for name, value in case._asdict().items()]
+        if case.id in known:
+            item.add_marker(pytest.mark.xfail(reason=known.pop(case.id), strict=True))
+        chosen = case.capability in wanted and TIERS.index(case.tier) <= highest
+        (kept if chosen else left_out).append(item)
+    if known:
+        raise pytest.UsageError(f"--known-failures: no such case: {', '.join(sorted(known))}")
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+def read_known_failures(path: Path | None) -> dict[str, str]:
+    """Reasons by the id of a case. The file: a JSON array of {"id", "reason"}."""
+    if path is None:
+        return {}
+    try:
+        return {entry["id"]: entry["reason"] for entry in json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise pytest.UsageError(f"--known-failures {path}: {error!r}") from error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Turns the end of a case into a result of pytest. What the subject doesn't declare isn't tried."""
+    case = case_of(pyfuncitem)
+    tested = cast(Subject, pyfuncitem.funcargs["subject"])
+    if case.capability not in tested.capabilities:
+        pyfuncitem.user_properties.append(("outcome", str(Outcome.UNSUPPORTED)))
+        pytest.skip(f"{tested.name} doesn't declare {case.capability}")
+    try:
+        result = yield
+    except Verdict as verdict:
+        pyfuncitem.user_properties.append(("outcome", str(verdict.outcome)))
+        if verdict.outcome in LETTERS:
+            pytest.skip(str(verdict))
+        pytest.fail(explain(pyfuncitem, verdict), pytrace=False)
+    pyfuncitem.user_properties.append(("outcome", str(Outcome.PASSED)))
+    return result
+
+
+def explain(item: pytest.Item, verdict: Verdict) -> str:
+    """The message of a case that failed: what, why, and how to repeat it."""
+    case = case_of(item)
+    command = ["pytest", item.nodeid, "--subject", item.config.getoption("subject")]
+    lines = [f"{case.id}: {verdict.outcome}", str(verdict), *getattr(verdict, "__notes__", [])]
+    return "\n  ".join([*lines, f"repeat: {shlex.join(command)}"])
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    outcome = dict(report.user_properties).get("outcome")
+    if report.when == "call" and outcome in LETTERS:
+        text = str(outcome).replace("-", " ")
+        return text, LETTERS[Outcome(str(outcome))], (text.upper(), {"yellow": True})
+    return None

@@ -36,7 +36,8 @@ class Encoded(NamedTuple):
 def encode(model: Model, picture: Image) -> bytes:
     """The `.mbt` stream of a picture.
 
-    picture: (H, W, 3) uint8 RGB. Raises ValueError if it isn't that, or is too large (`bitstream.PIXELS_MAX`).
+    picture: (H, W, 3) uint8 RGB. Raises ValueError if it isn't that, is too large (`bitstream.PIXELS_MAX`) or
+    makes the model overflow.
     """
     return encode_latents(model, picture).data
 
@@ -57,10 +58,14 @@ def encode_latents(model: Model, picture: Image) -> Encoded:
     bitstream.check_dimensions(height, width)
     y = model.networks.g_a(image.pad(image.to_tensor(picture)))
     z = model.networks.h_a(y)
-    y_units, z_units = grid_units(y), grid_units(z)
+    if not (torch.isfinite(y).all() and torch.isfinite(z).all()):
+        raise ValueError(f"{model.name} gives latents that aren't finite for this picture; use another model")
+    y_units = grid_units(y)
+    z_units = grid_units(z)
 
     k_z = nearest_symbol(z_units - model.entropy.medians)
-    symbols, indexes = k_z.permute(0, 3, 1, 2).flatten().int().tolist(), z_indexes(k_z.shape[1:])
+    symbols = k_z.permute(0, 3, 1, 2).flatten().int().tolist()
+    indexes = z_indexes(k_z.shape[1:])
 
     def choose(step: Step) -> Tensor:
         k = nearest_symbol(y_units[:, step.rows, step.columns] - step.mu)
@@ -80,12 +85,16 @@ def decode_latents(model: Model, streams: Sequence[bytes]) -> Tensor:
 
     Raises BitstreamError, of any kind; ValueError if the sizes differ.
     """
-    parsed = [_open(model, data) for data in streams]
-    shapes = {z_shape(model, stream) for stream in parsed}
+    return _latents(model, [open_stream(model, data) for data in streams])
+
+
+def _latents(model: Model, streams: Sequence[bitstream.Stream]) -> Tensor:
+    """`decode_latents` of streams that are this model's."""
+    shapes = {z_shape(model, stream) for stream in streams}
     if len(shapes) != 1:
         raise ValueError("a batch takes one or more streams of one padded size; decode them one by one")
     ((h, w, n),) = shapes
-    decoders = [rans.Decoder(stream.payload, bitstream.HEADER_BYTES) for stream in parsed]
+    decoders = [rans.Decoder(stream.payload, bitstream.HEADER_BYTES) for stream in streams]
 
     indexes = z_indexes((h, w, n))
     raster = torch.tensor([decoder.pop(indexes, model.tables) for decoder in decoders], dtype=torch.float64)
@@ -105,12 +114,12 @@ def decode_latents(model: Model, streams: Sequence[bytes]) -> Tensor:
 @torch.no_grad()
 def decode_batch(model: Model, streams: Sequence[bytes]) -> list[Image]:
     """The pictures of streams whose padded pictures have one size. Errors as for `decode_latents`."""
-    x_hat = model.networks.g_s(decode_latents(model, streams))
-    parsed = [bitstream.unpack(data) for data in streams]
+    parsed = [open_stream(model, data) for data in streams]
+    x_hat = model.networks.g_s(_latents(model, parsed))
     return [image.to_image(x[:, : s.height, : s.width]) for x, s in zip(x_hat, parsed, strict=True)]
 
 
-def _open(model: Model, data: bytes) -> bitstream.Stream:
+def open_stream(model: Model, data: bytes) -> bitstream.Stream:
     """Parses a stream and checks that it is this model's."""
     stream = bitstream.unpack(data)
     if stream.fingerprint != model.fingerprint:

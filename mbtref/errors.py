@@ -22,12 +22,16 @@ class Kind(StrEnum):
 
 
 class BitstreamError(Exception):
-    """A stream that no encoder wrote.
+    """Bytes that can't be decoded.
 
     kind: which rule it breaks. offset: byte in the stream at which that was seen.
     """
 
     def __init__(self, kind: Kind, offset: int, explanation: str) -> None:
-        super().__init__(f"{kind} at byte {offset}: {explanation}")
+        super().__init__(kind, offset, explanation)
         self.kind = kind
         self.offset = offset
+        self.explanation = explanation
+
+    def __str__(self) -> str:
+        return f"{self.kind} at byte {self.offset}: {self.explanation}"

@@ -55,7 +55,8 @@ class Linear:
         self.bias = to_grid(bias, BIAS_BITS).repeat(weight.shape[1] // len(bias))
         # |sum| <= Σ|w| · LIMIT + |b|, and rounding adds half a unit of the activation grid
         bound = self.weight.abs().sum(0) * LIMIT + self.bias.abs() + 2.0 ** (WEIGHT_BITS - 1)
-        for channel in torch.nonzero(~(bound < EXACT)).flatten().tolist():
+        if unsafe := torch.nonzero(~(bound < EXACT)).flatten().tolist():
+            channel = unsafe[0]
             raise ValueError(
                 f"{name}, output channel {channel % len(bias)}: sums may reach {bound[channel]:.3g} grid "
                 f"units, exact arithmetic ends at 2^53; the weights are too large or not finite"

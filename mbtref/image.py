@@ -6,6 +6,7 @@ and to the bottom until both sides are multiples of 64; cropping takes the top l
 
 import io
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mbtref import bitstream
 from mbtref.files import write_whole
 from mbtref.model import STRIDE_Z
 
@@ -24,29 +26,30 @@ Image = npt.NDArray[np.uint8]
 
 
 def read(path: Path) -> Image:
-    """A picture file as RGB, upright, converted as Pillow does: grey, palette, CMYK and 16-bit ones too.
+    """A picture file as RGB, upright, converted as Pillow does: grey, palette and CMYK too.
 
-    Raises ValueError if the file isn't a picture, is damaged, or has a pixel that isn't opaque: which colour
-    lies behind it is the caller's to say.
+    Of 16-bit grey (modes I;16 and I) the upper eight bits are kept, where Pillow would clip to 255.
+
+    Raises OSError if the file can't be read, ValueError if it isn't a picture, is damaged, or has a pixel that
+    isn't opaque: which colour lies behind it is the caller's to say.
     """
-    try:
-        with PIL.Image.open(path) as file:
-            file.load()
-            picture = PIL.ImageOps.exif_transpose(file)
-    except PIL.Image.DecompressionBombError as error:
-        raise ValueError(f"{path}: {error}") from error
-    except (PIL.UnidentifiedImageError, SyntaxError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a picture that Pillow reads") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise ValueError(f"{path}: damaged picture ({error})") from error
+    with path.open("rb") as data, warnings.catch_warnings(action="ignore"):
+        try:
+            with PIL.Image.open(data) as file:
+                bitstream.check_dimensions(file.height, file.width)
+                file.load()
+                picture = PIL.ImageOps.exif_transpose(file)
+        except PIL.UnidentifiedImageError as error:
+            raise ValueError(f"{path}: not a picture that Pillow reads") from error
+        except Exception as error:  # a damaged file raises whatever its format's reader happens to
+            raise ValueError(f"{path}: damaged, or not to be coded: {error}") from error
     if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema()[0] != 255:
         raise ValueError(f"{path}: has transparent pixels; flatten it on a background colour first")
-    if picture.mode.startswith("I;16") or picture.mode == "I":
-        # Pillow clips 16-bit grey to 255 on the way to RGB; keep the upper eight bits instead
-        grey = np.asarray(picture).astype(np.int64) >> 8
-        picture = PIL.Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+    if picture.mode.startswith(("I", "F")):
+        samples = np.asarray(picture)
+        if samples.dtype.kind == "f" or samples.min() < 0 or samples.max() >= 2**16:
+            raise ValueError(f"{path}: has samples of more than 16 bits; convert it to 8 bits first")
+        picture = PIL.Image.fromarray((samples >> 8).astype(np.uint8))
     return np.array(picture.convert("RGB"))
 
 
@@ -59,6 +62,8 @@ def write_png(path: Path, image: Image) -> None:
 
 def check(image: Image) -> None:
     """Raises ValueError if this isn't a picture."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"a picture is a uint8 array (H, W, 3), this is a {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"a picture is a uint8 array (H, W, 3), this is {image.dtype} {image.shape}")
 

@@ -37,13 +37,16 @@ class Latents(NamedTuple):
 
 
 def pack_raw(y_hat: Tensor, z_hat: Tensor) -> bytes:
-    """A raw buffer. y_hat: (1, M, 4h, 4w) float, z_hat: (1, N, h, w) float; see `_body` for the errors."""
-    return _HEADER.pack(*y_hat.shape, *z_hat.shape) + _body(y_hat, z_hat)
+    """A raw buffer. y_hat: (1, M, 4h, 4w) float, z_hat: (1, N, h, w) float.
+
+    Raises ValueError for other shapes, and for values that int16 can't hold.
+    """
+    return _header(y_hat, z_hat) + _body(y_hat, z_hat)
 
 
 def pack_zlib(y_hat: Tensor, z_hat: Tensor) -> bytes:
     """The same, deflated. Arguments and errors as for `pack_raw`."""
-    return _HEADER.pack(*y_hat.shape, *z_hat.shape) + zlib.compress(_body(y_hat, z_hat), ZLIB_LEVEL)
+    return _header(y_hat, z_hat) + zlib.compress(_body(y_hat, z_hat), ZLIB_LEVEL)
 
 
 def unpack_raw(data: bytes) -> Latents:
@@ -70,6 +73,25 @@ def unpack_zlib(data: bytes) -> Latents:
     return _split(body, y_shape, z_shape, len(data))
 
 
+def _header(y_hat: Tensor, z_hat: Tensor) -> bytes:
+    """The two shapes. Raises ValueError if they aren't those of one picture."""
+    if not _fit(tuple(y_hat.shape), tuple(z_hat.shape)):
+        shapes = f"{tuple(y_hat.shape)} and {tuple(z_hat.shape)}"
+        raise ValueError(f"y and z are (1, M, 4h, 4w) and (1, N, h, w), these are {shapes}")
+    return _HEADER.pack(*y_hat.shape, *z_hat.shape)
+
+
+def _fit(y_shape: tuple[int, ...], z_shape: tuple[int, ...]) -> bool:
+    """Whether these can be the shapes of one picture's latents."""
+    ratio = STRIDE_Z // STRIDE_Y
+    return (
+        len(y_shape) == len(z_shape) == 4
+        and min(y_shape + z_shape) >= 1
+        and y_shape[0] == z_shape[0] == 1
+        and y_shape[2:] == tuple(ratio * n for n in z_shape[2:])
+    )
+
+
 def _body(y_hat: Tensor, z_hat: Tensor) -> bytes:
     """y, then z, truncated toward zero. Raises ValueError for a value that isn't finite or leaves int16."""
     parts = []
@@ -86,13 +108,7 @@ def _shapes(data: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
         raise BitstreamError(Kind.TRUNCATED, len(data), f"the header has {_HEADER.size} bytes")
     numbers = _HEADER.unpack_from(data)
     y_shape, z_shape = numbers[:4], numbers[4:]
-    ratio = STRIDE_Z // STRIDE_Y
-    if (
-        min(numbers) < 1
-        or y_shape[0] != 1
-        or z_shape[0] != 1
-        or y_shape[2:] != tuple(ratio * n for n in z_shape[2:])
-    ):
+    if not _fit(y_shape, z_shape):
         raise BitstreamError(Kind.BAD_DIMENSIONS, 0, f"no mbt2018 model has y {y_shape} with z {z_shape}")
     if math.prod(y_shape) + math.prod(z_shape) > ELEMENTS_MAX:
         raise BitstreamError(

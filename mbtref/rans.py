@@ -9,7 +9,8 @@ probabilities in units of 2^-16. Surprises first:
   digits of uniform bits: their count, then the digits, lowest first.
 - A decoder ends in the very state the encoder began with. That, and no word being left, are free checks.
 
-For the same symbols and tables the bytes are those of `compressai.ans`.
+For the same symbols and tables the bytes are those of `compressai.ans`, which itself goes wrong on streams of
+fewer than three coding steps, on a bin of frequency 2^16 and on escaped values from 2^28 on.
 """
 
 import struct
@@ -22,12 +23,13 @@ from mbtref.errors import BitstreamError, Kind
 PRECISION = 16
 """Bits of a probability: frequencies of a table sum to 2^PRECISION."""
 WORD_BITS = 32
+WORD_BYTES = WORD_BITS // 8
 LOWER = 1 << 31
 """Least value of a normalised state, and the encoder's first one."""
 UPPER_BITS = 31 + WORD_BITS
 """A normalised state is below 2^UPPER_BITS."""
 WORD_MASK = (1 << WORD_BITS) - 1
-FLUSHED = 2 * WORD_BITS // 8
+FLUSHED = 2 * WORD_BYTES
 """Bytes of a stream without symbols: the state alone."""
 
 DIGIT_BITS = 4
@@ -106,29 +108,29 @@ class Decoder:
 
     def __init__(self, data: bytes, position: int = 0) -> None:
         self._position = position
-        if len(data) < FLUSHED or len(data) % (WORD_BITS // 8):
+        if len(data) < FLUSHED or len(data) % WORD_BYTES:
             end = position + len(data)
             raise BitstreamError(Kind.TRUNCATED, end, "the payload isn't two or more whole words")
-        words: tuple[int, ...] = struct.unpack(f"<{len(data) // (WORD_BITS // 8)}I", data)
-        self._x = words[1] << WORD_BITS | words[0]
-        self._words = words[2:]
-        self._next = 0
+        self._data = data
+        self._x = int.from_bytes(data[:FLUSHED], "little")
+        self._next = FLUSHED
         if not LOWER <= self._x < 1 << UPPER_BITS:
             raise BitstreamError(Kind.BAD_FINAL_STATE, position, "the first state is out of range")
 
     @property
     def offset(self) -> int:
         """Byte of the file that is read next."""
-        return self._position + FLUSHED + self._next * (WORD_BITS // 8)
+        return self._position + self._next
 
     def _advance(self, x: int) -> int:
         """Refills a state that fell below LOWER."""
         if x >= LOWER:
             return x
-        if self._next == len(self._words):
+        word = self._data[self._next : self._next + WORD_BYTES]
+        if not word:
             raise BitstreamError(Kind.TRUNCATED, self.offset, "the payload ends before its last symbol")
-        self._next += 1
-        return x << WORD_BITS | self._words[self._next - 1]
+        self._next += WORD_BYTES
+        return x << WORD_BITS | int.from_bytes(word, "little")
 
     def _digit(self) -> int:
         digit = self._x & (1 << DIGIT_BITS) - 1
@@ -142,6 +144,8 @@ class Decoder:
             reason = f"an escape of {count} digits, {MAX_DIGITS} are allowed"
             raise BitstreamError(Kind.SYMBOL_OUT_OF_RANGE, self.offset, reason)
         raw = sum(self._digit() << DIGIT_BITS * i for i in range(count))
+        if count and raw >> DIGIT_BITS * (count - 1) == 0:
+            raise BitstreamError(Kind.SYMBOL_OUT_OF_RANGE, self.offset, "an escape whose highest digit is 0")
         return -(raw + 1) // 2 if raw % 2 else raw // 2 + escape
 
     def pop(self, indexes: Sequence[int], tables: Sequence[Table]) -> list[int]:
@@ -167,7 +171,7 @@ class Decoder:
 
         Raises BitstreamError trailing-data if a word is left, bad-final-state if the state isn't LOWER.
         """
-        if self._next < len(self._words):
+        if self._next < len(self._data):
             raise BitstreamError(Kind.TRAILING_DATA, self.offset, "words are left after the last symbol")
         if self._x != LOWER:
             raise BitstreamError(Kind.BAD_FINAL_STATE, self.offset, "the last state isn't 2^31")

@@ -25,6 +25,8 @@ class Step(NamedTuple):
     """(P,) int64, rising."""
     columns: Tensor
     """(P,) int64."""
+    phi: Tensor
+    """(B, P, 2M) grid units."""
     sigma: Tensor
     """(B, P, M) grid units."""
     mu: Tensor
@@ -50,12 +52,13 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Callable[[Step], Tens
     # y_hat with two rows above and two columns on either side, flat, so that one index finds a position
     stride = w + 4
     y_hat = z_hat.new_zeros(b, (h + 2) * stride, networks.M)
-    taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS], device=z_hat.device)
+    taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS])
     centre = 2 * stride + 2
     for rows, columns in wavefronts(h, w):
-        corner = (rows * stride + columns).to(z_hat.device)
+        corner = rows * stride + columns
         context = y_hat[:, corner[:, None] + taps].flatten(2)
-        sigma, mu = networks.parameters(psi_sums[:, rows, columns], networks.phi(context))
-        k = choose(Step(rows, columns, sigma, mu))
+        phi = networks.phi(context)
+        sigma, mu = networks.parameters(psi_sums[:, rows, columns], phi)
+        k = choose(Step(rows, columns, phi, sigma, mu))
         y_hat[:, corner + centre] = saturate(k * 2.0**ACTIVATION_BITS + mu)
     return y_hat.reshape(b, h + 2, stride, networks.M)[:, 2:, 2:-2]

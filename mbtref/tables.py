@@ -30,9 +30,11 @@ TAIL_MASS = 1e-9
 """Probability left to the escape, both tails together: as in CompressAI. Bins out there get one count, more than
 they deserve, but models err most about the symbols they hold impossible, and an escape costs 20 bits or more."""
 
+PARTS = ("_quantized_cdf", "_cdf_length", "_offset")
+"""CompressAI's names of the arrays that hold T tables: (T, L), rows padded with zeros; how much of a row is used;
+(T,) the symbol of the first bin. All int32."""
 Arrays = Mapping[str, npt.NDArray[np.int32]]
-"""Tables as a file holds them, under CompressAI's names: `_quantized_cdf` (tables, longest) int32 with unused
-places zero, `_cdf_length` and `_offset` (tables,) int32."""
+"""Tables as a file holds them, under the names of PARTS."""
 
 
 def quantize_pmf(pmf: npt.NDArray[np.float64], first: int) -> Table:
@@ -61,18 +63,18 @@ def to_arrays(tables: Sequence[Table]) -> dict[str, npt.NDArray[np.int32]]:
     cdf = np.zeros((len(tables), max(lengths)), np.int32)
     for row, table in zip(cdf, tables, strict=True):
         row[: len(table.cdf)] = table.cdf
-    return {
-        "_quantized_cdf": cdf,
-        "_cdf_length": np.array(lengths, np.int32),
-        "_offset": np.array([table.offset for table in tables], np.int32),
-    }
+    offsets = [table.offset for table in tables]
+    return dict(zip(PARTS, (cdf, np.array(lengths, np.int32), np.array(offsets, np.int32)), strict=True))
 
 
 def from_arrays(arrays: Arrays) -> tuple[Table, ...]:
-    """The inverse of `to_arrays`. Raises ValueError, naming the table, if one isn't a CDF."""
+    """The inverse of `to_arrays`. Raises ValueError if the arrays don't fit together or a table isn't a CDF."""
+    parts = [arrays[name] for name in PARTS]
+    shapes = [part.shape for part in parts]
+    if any(part.dtype != np.int32 for part in parts) or len(shapes[0]) != 2 or shapes[1:] != [shapes[0][:1]] * 2:
+        raise ValueError(f"tables are int32 arrays (T, L), (T,) and (T,), not {shapes}")
     tables = []
-    parts = zip(arrays["_quantized_cdf"], arrays["_cdf_length"], arrays["_offset"], strict=True)
-    for i, (row, length, offset) in enumerate(parts):
+    for i, (row, length, offset) in enumerate(zip(*parts, strict=True)):
         cdf = row[:length].astype(np.int64)
         if not (
             2 <= length <= len(row) and cdf[0] == 0 and cdf[-1] == 1 << PRECISION and (np.diff(cdf) > 0).all()
@@ -96,7 +98,7 @@ class GaussianTables:
 
         sigma: float64 integers in grid units, any shape. Returns int64 in [0, SCALES), the same shape.
         """
-        return torch.bucketize(sigma.contiguous(), self.thresholds.to(sigma.device))
+        return torch.bucketize(sigma.contiguous(), self.thresholds)
 
 
 def load_gaussian() -> GaussianTables:

@@ -31,10 +31,10 @@ from mbtref.rans import Table
 
 EMBEDDED = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
 """Names of the models shipped in the package."""
+METADATA_KEY = "mbt2018"
+"""Where safetensors' metadata says, in JSON, what the model is."""
 Z_REACH = 1024
-"""How many symbols on either side of its median a table of z is looked for."""
-TABLE_PARTS = ("_quantized_cdf", "_cdf_length", "_offset")
-"""What CompressAI calls the arrays of `tables.to_arrays` in its state dict."""
+"""A table of z covers at most this many symbols on either side of its median."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,15 @@ def parse(name: str, data: bytes) -> Model:
     try:
         state = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["mbt2018"])
-        arrays = {part: state[f"entropy_bottleneck.{part}"].numpy() for part in TABLE_PARTS}
-    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+        metadata = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA_KEY])
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("its metadata isn't a table of texts")
+        networks = networks_of(state)
+        z_tables = tables.from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in tables.PARTS})
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name}: not a model file of mbtref ({error}); make one with 'mbtref import'") from error
-    networks = networks_of(state)
+    if len(z_tables) != networks.N:
+        raise ValueError(f"{name}: {len(z_tables)} tables for {networks.N} channels of z; make the file again")
     gaussian = tables.load_gaussian()
     return Model(
         name=name,
@@ -109,31 +113,35 @@ def parse(name: str, data: bytes) -> Model:
         networks=networks,
         entropy=EntropyNetworks(networks.state_dict()),
         gaussian=gaussian,
-        tables=tables.from_arrays(arrays) + gaussian.tables,
+        tables=z_tables + gaussian.tables,
     )
 
 
 def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
     """The float networks of a state dict with CompressAI's names; N and M are read from the tensors.
 
-    Raises ValueError, naming the tensor, if one is missing, unknown, of the wrong shape or not finite.
+    Raises ValueError, naming the tensor, if one is missing, unknown, of the wrong shape or dtype, or not finite.
     """
     for key in ("g_a.0.weight", "g_a.6.weight"):
-        if key not in state:
-            raise ValueError(f"not the weights of an mbt2018 model: tensor {key} is missing")
-    networks = MBT2018(N=state["g_a.0.weight"].shape[0], M=state["g_a.6.weight"].shape[0])
-    own = networks.state_dict()
-    known = own.keys() | constants(networks).keys()
-    for key in sorted(own.keys() - state.keys()):
-        raise ValueError(f"tensor {key} is missing")
-    for key in sorted(state.keys() - known):
-        raise ValueError(f"tensor {key} is none of mbt2018's")
+        if key not in state or state[key].ndim != 4 or not state[key].numel():
+            raise ValueError(f"tensor {key} is missing or isn't the kernel of a convolution")
+    N, M = len(state["g_a.0.weight"]), len(state["g_a.6.weight"])
+    with torch.device("meta"):  # shapes alone: a bad file can't make us allocate
+        blank = MBT2018(N, M)
+    own, known = blank.state_dict(), constants(blank).keys()
+    if missing := sorted(own.keys() - state.keys()):
+        raise ValueError(f"tensor {missing[0]} is missing")
+    if unknown := sorted(state.keys() - own.keys() - known):
+        raise ValueError(f"tensor {unknown[0]} is none of mbt2018's")
     for key, tensor in own.items():
         if state[key].shape != tensor.shape:
             raise ValueError(f"tensor {key} has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}")
+        if state[key].dtype != torch.float32:
+            raise ValueError(f"tensor {key} is {state[key].dtype}, not float32")
         if not torch.isfinite(state[key]).all():
             raise ValueError(f"tensor {key} has values that aren't finite")
-    networks.load_state_dict({key: state[key].float() for key in own})
+    networks = MBT2018(N, M)
+    networks.load_state_dict({key: state[key] for key in own})
     return networks.eval().requires_grad_(False)
 
 
@@ -148,7 +156,7 @@ def constants(networks: MBT2018) -> dict[str, Tensor]:
         "gaussian_conditional.scale_bound": torch.tensor([SIGMA_MIN]),
         "gaussian_conditional.scale_table": torch.zeros(0),
     }
-    for part in TABLE_PARTS:
+    for part in tables.PARTS:
         state[f"gaussian_conditional.{part}"] = torch.zeros(0, dtype=torch.int32)
         state[f"entropy_bottleneck.{part}"] = torch.zeros(0, dtype=torch.int32)
     for layer in (f"{transform}.{i}" for transform in ("g_a", "g_s") for i in (1, 3, 5)):
@@ -159,10 +167,10 @@ def constants(networks: MBT2018) -> dict[str, Tensor]:
     return state
 
 
-def export(networks: MBT2018, path: Path, metadata: Mapping[str, str]) -> None:
+def export(networks: MBT2018, path: Path, metadata: Mapping[str, str]) -> Model:
     """Makes the integer tables of z and writes a model file, whole or not at all.
 
-    metadata: what the file shall say of itself, such as quality and lambda.
+    metadata: what the file shall say of itself, such as quality and lambda. Returns the model in the file.
     Raises OSError, or ValueError if the file couldn't be loaded.
     """
     state = {**constants(networks), **networks.state_dict()}
@@ -175,9 +183,10 @@ def export(networks: MBT2018, path: Path, metadata: Mapping[str, str]) -> None:
         state[f"entropy_bottleneck.{part}"] = torch.from_numpy(array)
     contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     # one entry only: safetensors writes several in no fixed order, and the fingerprint is of the bytes
-    data = safetensors.torch.save(contiguous, {"mbt2018": json.dumps(dict(metadata), sort_keys=True)})
-    parse(path.stem, data)
+    data = safetensors.torch.save(contiguous, {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
+    model = parse(path.stem, data)
     write_whole(path, data)
+    return model
 
 
 @torch.no_grad()

@@ -5,40 +5,18 @@
 - `IntegerNetworks`: the entropy parameters as loops over int64, the way a port to C would write them.
 """
 
-import importlib
-import warnings
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import pairwise
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
+from conformance.subjects.compressai import compressai as compressai
 from mbtref.rans import Table
 
 Integers = npt.NDArray[np.int64]
-
-
-@cache
-def compressai(name: str) -> ModuleType:
-    """A module of CompressAI. name: its path below `compressai`, as in "models.google".
-
-    CompressAI imports torchvision, whose compiled operators can't be loaded beside a CPU-only PyTorch; its Python
-    half then asks for operators that aren't there. Nothing here calls them: declaring them is enough.
-    """
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for operator in ("nms", "qnms"):
-            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{operator}", schema)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
-        return importlib.import_module(f"compressai.{name}")
 
 
 # Asymmetric numeral systems by definition (Duda 2013, sections 2 and 3). Every natural number n carries a label:

@@ -43,6 +43,17 @@ def stream(lite: Model) -> bytes:
     return codec.encode(lite, picture(1, 1))
 
 
+def test_kinds() -> None:
+    """Errors have the ten names of the specification, and say kind, byte and reason."""
+    names = (
+        "bad-magic unsupported-version unknown-model bad-dimensions too-large truncated trailing-data "
+        "checksum-mismatch symbol-out-of-range bad-final-state"
+    )
+    assert [kind.value for kind in Kind] == names.split(), "the list of kinds is closed"
+    message = str(BitstreamError(Kind.TOO_LARGE, 12, "why"))
+    assert message == "too-large at byte 12: why", f"an error reads {message!r}"
+
+
 def test_layout() -> None:
     """Every byte of a file is where the specification has it."""
     found = bitstream.pack(Stream(FINGERPRINT, height=0x0102, width=0x0304, payload=b"\x01\x02\x03"))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mbtref import Model, load
 from mbtref.exact import EntropyNetworks, Linear, leaky_relu
-from mbtref.grid import BIAS_BITS, LIMIT, WEIGHT_BITS, from_activation, requantize, to_grid
+from mbtref.grid import BIAS_BITS, EXACT, LIMIT, WEIGHT_BITS, from_activation, requantize, to_grid
 from mbtref.image import to_tensor
 from mbtref.weights import EMBEDDED
 from tests import oracle
@@ -115,20 +115,22 @@ def test_exact_parameters_are_near_the_float_ones(name: str) -> None:
 
 
 def test_sums_do_not_depend_on_their_order() -> None:
-    """Products of the largest allowed size give one sum, however they are ordered or grouped."""
+    """Sums of products that come as near to 2^53 as the proof allows are one sum, however ordered or grouped."""
     terms, random = 512, torch.Generator().manual_seed(4)
-    # weights and activations at their limits, whose sums come within a part in 500 of 2^53
-    weight = (2.0**17 / terms - 2.0**-WEIGHT_BITS * torch.randint(1, 1000, (terms, 8), generator=random)).double()
-    weight *= torch.randint(0, 2, weight.shape, generator=random) * 2 - 1
-    inputs = LIMIT - torch.randint(1, 1000, (4, terms), generator=random).double()
-    bias = torch.zeros(8, dtype=torch.float64)
-    expected = Linear("layer", weight, bias)(inputs)
-    assert expected.abs().max() > 2**44, "these sums are too small to be at risk"
+    # 512 odd weights a little below 2^22 units each, and odd activations a little below 2^22
+    weight = 2.0**22 - 1 - 2 * torch.randint(0, 500, (terms, 8), generator=random).double()
+    weight[:, 4:] *= torch.randint(0, 2, (terms, 4), generator=random) * 2 - 1
+    inputs = LIMIT - 1 - 2 * torch.randint(0, 500, (4, terms), generator=random).double()
 
-    for order in (torch.arange(terms).flip(0), torch.randperm(terms, generator=random), weight[:, 0].argsort()):
-        shuffled = Linear("layer", weight[order], bias)(inputs[:, order])
-        assert torch.equal(shuffled, expected), "the sum depends on the order of its terms"
-    products = inputs[:, :, None] * Linear("layer", weight, bias).weight
+    def sums(order: Tensor) -> Tensor:
+        layer = Linear("layer", weight[order] * 2.0**-WEIGHT_BITS, torch.zeros(8, dtype=torch.float64))
+        return layer(inputs[:, order])
+
+    expected = sums(torch.arange(terms))
+    assert 0.99 * EXACT < expected.max() < EXACT, f"sums up to {expected.max():.4g} aren't at risk"
+    for order in (torch.arange(terms).flip(0), torch.randperm(terms, generator=random), weight[:, 4].argsort()):
+        assert torch.equal(sums(order), expected), "the sum depends on the order of its terms"
+    products = inputs[:, :, None] * weight
     assert torch.equal(products.cumsum(1)[:, -1], expected), "the sum depends on its grouping: one by one"
     assert torch.equal(products.reshape(4, 16, -1, 8).sum(1).sum(1), expected), "the sum depends on its grouping"
 

@@ -26,7 +26,7 @@ def test_a_file_has_the_usual_permissions(tmp_path: Path) -> None:
     assert ours == usual, f"permissions are {ours:o}, not {usual:o}"
 
 
-@pytest.mark.parametrize("function", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
     """When any step of writing fails, the file is as it was and nothing lies beside it."""
     path = tmp_path / "file"
@@ -52,6 +52,6 @@ def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     """Writing over a folder is an OSError, and leaves it."""
     (tmp_path / "folder").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(OSError, match="not a regular file"):
         write_whole(tmp_path / "folder", b"")
     assert os.listdir(tmp_path) == ["folder"], "the folder isn't alone any more"

@@ -128,7 +128,7 @@ def test_a_huge_picture_is_refused(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "huge.bmp").read_bytes())
     data[18:26] = (20_000).to_bytes(4, "little") * 2
     (tmp_path / "huge.bmp").write_bytes(data)
-    with pytest.raises(ValueError, match="huge.bmp: Image size .400000000 pixels"):
+    with pytest.raises(ValueError, match="huge.bmp: .*Image size .400000000 pixels"):
         image.read(tmp_path / "huge.bmp")
 
 

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mbtref import Model, codec, image, rans, weights
+from mbtref import Model, codec, image, rans, tables, weights
 from mbtref.layers import lower_bound
 from mbtref.model import MBT2018
 from tests import oracle
@@ -68,7 +68,7 @@ def test_compressai_codes_with_our_file(lite: Model) -> None:
     state = safetensors.torch.load_file(LITE)
     net = compressai_model(48, 64, state)
     net.update()
-    for part in weights.TABLE_PARTS:
+    for part in tables.PARTS:
         kept = torch.equal(getattr(net.entropy_bottleneck, part), state[f"entropy_bottleneck.{part}"])
         assert kept, f"CompressAI replaces our {part} when it builds its own tables"
 

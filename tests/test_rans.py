@@ -27,6 +27,8 @@ FARTHEST = 1 << 27
 ONLY_ESCAPE = Table((0, 1 << 16), 3)
 EVEN = Table((0, 1 << 14, 1 << 15, 1 << 16), -1)
 """Symbols -1 and 0 at two bits each, one bit for an escape."""
+RARE = Table((0, 1, 1 << 16), 0)
+"""Symbol 0 twice brings the state to 2^47, the very limit at which a word has to go."""
 
 
 @st.composite
@@ -93,6 +95,7 @@ def test_compressai_has_the_same_bytes_of_a_long_stream() -> None:
 @given(messages(most_symbols=4))
 @example(([], [], [EVEN]))
 @example(([3 + FARTHEST - 1], [0], [ONLY_ESCAPE]))
+@example(([0, 0], [0, 0], [RARE]))
 def test_bytes_follow_from_the_definition(message: Message) -> None:
     """Short streams, one-bin tables and the farthest escapes give the bytes that counting labels gives."""
     symbols, indexes, found = message

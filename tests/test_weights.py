@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from mbtref import load, weights
+from mbtref.bitstream import Stream
+from mbtref.errors import Kind
 from mbtref.model import MBT2018
-from mbtref.tables import from_arrays
-from mbtref.weights import EMBEDDED, TABLE_PARTS
+from mbtref.tables import PARTS, from_arrays
+from mbtref.weights import EMBEDDED
 from tests import oracle
-from tests.support import varied_networks
+from tests.support import refused, varied_networks
 
 State = dict[str, Tensor]
 METADATA = {"architecture": "mbt2018", "quality": "q1", "lambda": "0.0018", "N": "3", "M": "5"}
@@ -81,9 +83,15 @@ def test_a_model_is_loaded_by_path_as_by_name(tmp_path: Path) -> None:
         assert load(name).fingerprint == expected, f"{name} has another fingerprint"
 
 
-def test_fingerprints_differ() -> None:
-    """No two embedded models have the same fingerprint."""
-    assert len({load(name).fingerprint for name in EMBEDDED}) == len(EMBEDDED), "two models are one"
+def test_a_stream_finds_its_model() -> None:
+    """A stream's fingerprint leads to the one embedded model that has it, and no other one anywhere."""
+    for name in EMBEDDED:
+        stream = Stream(load(name).fingerprint, 1, 1, b"")
+        assert weights.name_of(stream.fingerprint) == name, f"{name} isn't found by its fingerprint"
+        assert weights.load_for(stream).name == name, f"a stream of {name} is given another model"
+    assert weights.name_of(bytes(8)) is None, "a fingerprint of zeros is no model's"
+    with refused(Kind.UNKNOWN_MODEL, 4):
+        weights.load_for(Stream(bytes(8), 1, 1, b""))
 
 
 def test_z_tables_follow_the_density(path: Path) -> None:
@@ -140,7 +148,7 @@ def keep_tables(count: int) -> Callable[[State], None]:
     """Drops all but the first tables of z."""
 
     def spoil(state: State) -> None:
-        for part in TABLE_PARTS:
+        for part in PARTS:
             state[f"entropy_bottleneck.{part}"] = state[f"entropy_bottleneck.{part}"][:count].clone()
 
     return spoil
@@ -153,6 +161,7 @@ def keep_tables(count: int) -> Callable[[State], None]:
         lambda state: state.update({"entropy_bottleneck._quantized_cdf": torch.zeros(3, dtype=torch.int32)}),
         lambda state: state.update({"g_a.0.weight": torch.tensor(1.0)}),
     ],
+    ids=["two tables", "no rows", "no axes"],
 )
 def test_tensors_of_a_wrong_form_are_refused(path: Path, spoil: Callable[[State], None]) -> None:
     """Too few tables of z, or tensors of too few axes, are a ValueError and not a model or a crash."""
@@ -193,5 +202,5 @@ def test_embedded_tables_are_stored(path: Path) -> None:
     row = state["entropy_bottleneck._quantized_cdf"][0]
     row[int(row.diff().argmax()) + 1] -= 1
     data = safetensors.torch.save(state, {"mbt2018": json.dumps(METADATA)})
-    stored = from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in TABLE_PARTS})
+    stored = from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in PARTS})
     assert weights.parse("model", data).tables[:3] == stored, "tables were built again at load"

@@ -11,12 +11,14 @@ import argparse
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bjontegaard import bd_rate
 from matplotlib.figure import Figure
 
 from mbtref.files import write_whole
@@ -133,6 +135,20 @@ def psnr_at(rate: float, curve: Mapping[str, Sequence[float]]) -> float:
     return float(np.interp(rate, bpp, psnr, left=np.nan, right=np.nan))
 
 
+def gain_table(entries: Sequence[Entry], curves: Mapping[str, Any]) -> str:
+    """BD-rate of the ladder's bitstreams against each published codec: negative is better."""
+    ours = sorted((e.means["bpp_bitstream"], e.means["psnr_bitstream"]) for e in entries)
+    rows = []
+    for key, name in PUBLISHED.items():
+        rate, psnr = (np.asarray(curves[key][k]) for k in ("bpp", "psnr-rgb"))
+        order = np.argsort(rate)
+        with warnings.catch_warnings(action="ignore"):  # of curves that overlap little
+            published, own = (rate[order], psnr[order]), np.transpose(ours)
+            gain = bd_rate(*published, *own, method="pchip", require_matching_points=False, min_overlap=0)
+        rows.append([name, f"{gain:+.1f} %"])
+    return table(("against", "BD-rate"), rows)
+
+
 def published_table(curves: Mapping[str, Any]) -> str:
     """The published points themselves, up to 1 bpp."""
     rows = []
@@ -167,8 +183,8 @@ def smooth(values: Sequence[float]) -> list[float]:
     return [float(np.mean(values[max(0, i + 1 - SMOOTHING) : i + 1])) for i in range(len(values))]
 
 
-def card(entries: Sequence[Entry], curves: Mapping[str, Any], figure: str) -> str:
-    """The card's Markdown. curves: published curves by name; figure: the address of the figure."""
+def card(entries: Sequence[Entry], curves: Mapping[str, Any], figure: str, findings: str) -> str:
+    """The card's Markdown. curves: published curves by name; figure: its address; findings: Markdown to add."""
     files = table(("file", "SHA-256"), [[f"{e.name}.safetensors", f"`{e.sha256}`"] for e in entries])
     return "\n".join((
         OPENING,
@@ -180,7 +196,10 @@ def card(entries: Sequence[Entry], curves: Mapping[str, Any], figure: str) -> st
         kodak_table(entries),
         "Published codecs at the rate of the bitstreams, by straight lines between their points:\n",
         comparison_table(entries, curves),
+        "BD-rate of the ladder (Bjøntegaard, piecewise cubic, over the PSNR that both curves have):\n",
+        gain_table(entries, curves),
         published_table(curves),
+        *([findings] if findings else []),
         "## Files\n",
         files,
     ))  # fmt: skip
@@ -194,6 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, required=True, help="the folder of the model files")
     parser.add_argument("--evaluation", type=Path, required=True, help="what `mbtref eval` wrote on Kodak")
     parser.add_argument("--published", type=Path, required=True, help="published curves on Kodak, JSON")
+    parser.add_argument("--findings", type=Path, help="Markdown to add: aims, limits")
     parser.add_argument("--out", type=Path, required=True, help="the card to write, .md")
     options = parser.parse_args(arguments)
     try:
@@ -201,7 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         curves = json.loads(options.published.read_text())["curves"]
         entries = [read_entry(c, options.runs, options.models, evaluation) for c in options.configs]
         figure = options.out.with_suffix(".png")
-        text = card(entries, curves, figure.name)
+        findings = options.findings.read_text() if options.findings else ""
+        text = card(entries, curves, figure.name, findings)
         draw_training(entries, figure)
         write_whole(options.out, text.encode())
     except (OSError, ValueError) as error:

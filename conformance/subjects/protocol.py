@@ -1,29 +1,75 @@
-"""What the suite asks of an implementation."""
+"""What the suite needs of an implementation: a name, a version, what it can do, and a way to ask.
 
+In Python a subject is any object with these three attributes and `call`; `Methods` makes one of a class that has
+a method for each operation. A program in any other language is reached through `command`.
+"""
+
+from collections.abc import Collection
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
+from conformance.operations import OPERATIONS, Values
 
-Image = npt.NDArray[np.uint8]
-"""(H, W, 3) uint8 RGB."""
+
+class Unsupported(Exception):
+    """The subject doesn't do this."""
+
+
+class Rejected(Exception):
+    """The subject refuses its input: what a decoder owes a malformed stream. kind: as in the specification, §7."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Errored(Exception):
+    """The subject says that it failed."""
+
+
+class Crashed(Exception):
+    """The subject's program ended, or couldn't be started."""
+
+
+class TimedOut(Exception):
+    """The subject's program gave no answer in time."""
+
+
+class ProtocolFault(Exception):
+    """What the subject's program wrote isn't an answer to what it was asked."""
 
 
 class Subject(Protocol):
-    """An implementation of mbt2018. `model` is the name of an embedded model, lite-q3 to lite-q6."""
+    """An implementation under test."""
 
-    def encode(self, model: str, image: Image) -> bytes:
-        """The .mbt stream of a picture."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Collection[str]:
+        """Some of `operations.CAPABILITIES`. What isn't declared isn't asked, and is reported as not supported."""
         ...
 
-    def decode(self, model: str, data: bytes) -> Image:
-        """The picture of a .mbt stream, (H, W, 3) uint8."""
+    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+        """Answers one operation of `operations.OPERATIONS`.
+
+        model: the name of an embedded model where the operation needs one. Raises Unsupported or Rejected;
+        anything else that is raised is an error of the subject.
+        """
         ...
 
-    def decode_latents(self, model: str, data: bytes) -> npt.NDArray[np.float32]:
-        """y_hat of a .mbt stream, (M, 4h, 4w) float32."""
-        ...
 
-    def rejects(self, model: str, data: bytes) -> str | None:
-        """The kind for which a stream is refused, None if it decodes."""
-        ...
+class Methods:
+    """A subject whose operations are its methods: `def g_a(self, model, x): return {"y": ...}`.
+
+    Methods of operations without a model take the inputs alone. A missing method is unsupported.
+    """
+
+    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+        method = getattr(self, operation, None)
+        if method is None:
+            raise Unsupported(operation)
+        answer: Values = method(model, **inputs) if OPERATIONS[operation].needs_model else method(**inputs)
+        return answer

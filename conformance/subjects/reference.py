@@ -1,37 +1,189 @@
 """The reference as a subject."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 import mbtref
-from conformance.subjects.protocol import Image
-from mbtref.codec import decode_latents
+from conformance.operations import CAPABILITIES, Values
+from conformance.subjects.protocol import Methods, Rejected
+from mbtref import bitstream, codec, image, latents, rans, tables
+from mbtref.grid import ACTIVATION_BITS
+from mbtref.scan import Step, scan
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+U8 = npt.NDArray[np.uint8]
 
 
-@functools.cache
-def load(model: str) -> mbtref.Model:
-    """An embedded model, loaded once."""
-    return mbtref.load(model)
+def batch(array: npt.NDArray[np.generic]) -> Tensor:
+    """(C, H, W) -> (1, C, H, W), the same dtype."""
+    return torch.from_numpy(array.copy())[None]
 
 
-class Reference:
+def single(tensor: Tensor) -> F32:
+    """(1, C, H, W) float -> (C, H, W) float32."""
+    result: F32 = tensor[0].float().numpy()
+    return result
+
+
+def units_in(array: npt.NDArray[np.generic]) -> Tensor:
+    """(C, H, W) -> (1, H, W, C) float64, as the exact half has it."""
+    return batch(array).permute(0, 2, 3, 1).double()
+
+
+def units_out(tensor: Tensor) -> I32:
+    """(1, H, W, C) integers -> (C, H, W) int32."""
+    result: I32 = tensor[0].permute(2, 0, 1).to(torch.int32).contiguous().numpy()
+    return result
+
+
+def table_list(cdf: I32, length: I32, offset: I32) -> tuple[rans.Table, ...]:
+    """Tables as the coder takes them."""
+    return tables.from_arrays({"_quantized_cdf": cdf, "_cdf_length": length, "_offset": offset})
+
+
+@contextmanager
+def rejections() -> Iterator[None]:
+    """Turns the reference's refusal of a stream into the suite's."""
+    try:
+        yield
+    except mbtref.BitstreamError as error:
+        raise Rejected(str(error.kind)) from error
+
+
+class Trace:
+    """Collects what a scan computes, by name, each (1, H, W, C) float64."""
+
+    def __init__(self, model: mbtref.Model, height: int, width: int) -> None:
+        self.model = model
+        shape = (1, height, width, model.networks.M)
+        self.sigma, self.mu, self.index, self.k = (torch.zeros(shape, dtype=torch.float64) for _ in range(4))
+
+    def keep(self, step: Step, k: Tensor) -> Tensor:
+        """Notes a step, and hands its symbols on."""
+        where = (slice(None), step.rows, step.columns)
+        self.sigma[where], self.mu[where], self.k[where] = step.sigma, step.mu, k
+        self.index[where] = self.model.gaussian.index(step.sigma).double()
+        return k
+
+
+load = functools.cache(mbtref.load)
+
+
+class Reference(Methods):
     """mbtref itself."""
 
-    def encode(self, model: str, image: Image) -> bytes:
-        return mbtref.encode(load(model), image)
+    name = "mbtref"
+    version = "0.1.0"
+    capabilities = CAPABILITIES
 
-    def decode(self, model: str, data: bytes) -> Image:
-        return mbtref.decode(load(model), data)
+    def model(self, name: str) -> mbtref.Model:
+        """An embedded model, loaded once for the whole run."""
+        return load(name)
 
-    def decode_latents(self, model: str, data: bytes) -> npt.NDArray[np.float32]:
-        latents: npt.NDArray[np.float32] = decode_latents(load(model), [data])[0].numpy()
-        return latents
+    @torch.no_grad()
+    def g_a(self, model: str, x: F32) -> Values:
+        return {"y": single(self.model(model).networks.g_a(batch(x)))}
 
-    def rejects(self, model: str, data: bytes) -> str | None:
-        try:
-            mbtref.decode(load(model), data)
-        except mbtref.BitstreamError as error:
-            return str(error.kind)
-        return None
+    @torch.no_grad()
+    def h_a(self, model: str, y: F32) -> Values:
+        return {"z": single(self.model(model).networks.h_a(batch(y)))}
+
+    @torch.no_grad()
+    def g_s(self, model: str, y_hat: F32) -> Values:
+        return {"x_hat": single(self.model(model).networks.g_s(batch(y_hat)))}
+
+    @torch.no_grad()
+    def parameters(self, model: str, z_hat: F32, y_hat: F32) -> Values:
+        networks = self.model(model).networks
+        sigma, mu = networks.parameters_of_y(batch(y_hat), batch(z_hat))
+        psi, phi = networks.h_s(batch(z_hat)), networks.context_prediction(batch(y_hat))
+        return {"psi": single(psi), "phi": single(phi), "sigma": single(sigma), "mu": single(mu)}
+
+    @torch.no_grad()
+    def forward(self, model: str, x: F32) -> Values:
+        return {name: single(value) for name, value in self.model(model).networks(batch(x))._asdict().items()}
+
+    def exact_parameters(self, model: str, k_z: I32, y_hat: I32) -> Values:
+        loaded = self.model(model)
+        entropy, given = loaded.entropy, units_in(y_hat)
+        z_hat = entropy.z_hat(units_in(k_z))
+        trace = Trace(loaded, *y_hat.shape[1:])
+        phi = torch.zeros(*given.shape[:3], 2 * loaded.networks.M, dtype=torch.float64)
+
+        def teach(step: Step) -> Tensor:
+            phi[:, step.rows, step.columns] = step.phi
+            # the symbol, not whole, that makes y_hat what was given
+            return trace.keep(step, (given[:, step.rows, step.columns] - step.mu) * 2.0**-ACTIVATION_BITS)
+
+        scan(entropy, z_hat, teach)
+        stages = {"z_hat": z_hat, "psi": entropy.psi(z_hat), "phi": phi}
+        stages |= {"sigma": trace.sigma, "mu": trace.mu, "index": trace.index}
+        return {name: units_out(value) for name, value in stages.items()}
+
+    def exact_symbols(self, model: str, k_z: I32, y: F32) -> Values:
+        loaded = self.model(model)
+        trace, y_units = Trace(loaded, *y.shape[1:]), codec.grid_units(batch(y))
+
+        def choose(step: Step) -> Tensor:
+            return trace.keep(step, codec.nearest_symbol(y_units[:, step.rows, step.columns] - step.mu))
+
+        y_hat = scan(loaded.entropy, loaded.entropy.z_hat(units_in(k_z)), choose)
+        stages = {"mu": trace.mu, "index": trace.index, "k": trace.k, "y_hat": y_hat}
+        return {name: units_out(value) for name, value in stages.items()}
+
+    def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
+        stream = rans.encode(symbols.tolist(), indexes.tolist(), table_list(cdf, length, offset))
+        return {"stream": stream}
+
+    def rans_decode(self, stream: bytes, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
+        with rejections():
+            decoder = rans.Decoder(stream)
+            symbols = decoder.pop(indexes.tolist(), table_list(cdf, length, offset))
+            decoder.finish()
+        return {"symbols": np.array(symbols, np.int32)}
+
+    def pack_raw(self, y_hat: F32, z_hat: F32) -> Values:
+        return {"buffer": latents.pack_raw(batch(y_hat), batch(z_hat))}
+
+    def pack_zlib(self, y_hat: F32, z_hat: F32) -> Values:
+        return {"buffer": latents.pack_zlib(batch(y_hat), batch(z_hat))}
+
+    def unpack_raw(self, buffer: bytes) -> Values:
+        with rejections():
+            y_hat, z = latents.unpack_raw(buffer)
+        return {"y_hat": single(y_hat), "z": single(z)}
+
+    def unpack_zlib(self, buffer: bytes) -> Values:
+        with rejections():
+            y_hat, z = latents.unpack_zlib(buffer)
+        return {"y_hat": single(y_hat), "z": single(z)}
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        with rejections():
+            y_hat = codec.decode_latents(self.model(model), [stream])
+        return self.shown(model, y_hat, *bitstream.unpack(stream)[1:3])
+
+    def encode(self, model: str, image: U8) -> Values:
+        return {"stream": mbtref.encode(self.model(model), image)}
+
+    def compress(self, model: str, image: U8) -> Values:
+        return {"blob": mbtref.encode(self.model(model), image)}
+
+    def reconstruct(self, model: str, image: U8) -> Values:
+        return self.shown(model, codec.encode_latents(self.model(model), image).y_hat, *image.shape[:2])
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        return self.decode(model, blob)
+
+    @torch.no_grad()
+    def shown(self, model: str, y_hat: Tensor, height: int, width: int) -> Values:
+        """The latents and their picture."""
+        x_hat = self.model(model).networks.g_s(y_hat)[0, :, :height, :width]
+        return {"y_hat": single(y_hat), "image": image.to_image(x_hat)}

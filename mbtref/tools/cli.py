@@ -5,6 +5,7 @@ Exit status: 0 done; 1 a file was bad, or couldn't be read or written; 2 wrong u
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,17 +41,25 @@ def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
     def converted(text: str) -> T:
         try:
             return convert(text)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return converted
 
 
+def input_path(text: str) -> Path:
+    """An argument that names a file or a folder."""
+    path = Path(text)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    return path
+
+
 def input_file(text: str) -> Path:
     """An argument that names a file."""
-    path = Path(text)
-    if not path.is_file():
-        raise ValueError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    path = input_path(text)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder")
     return path
 
 
@@ -62,9 +71,29 @@ def output_file(text: str) -> Path:
     return path
 
 
+def png_file(text: str) -> Path:
+    """An argument that names a PNG file to be written."""
+    if not text.lower().endswith(".png"):
+        raise ValueError(f"{text}: pictures are written as PNG, name it .png")
+    return output_file(text)
+
+
 def models(text: str) -> list[Model]:
     """An argument that names models, with commas between."""
-    return [weights.load(name) for name in text.split(",")]
+    found = [weights.load(name) for name in text.split(",")]
+    names = [model.name for model in found]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two models of one name in {', '.join(names)}: rename a file")
+    return found
+
+
+def refuse_overwriting(parser: Parser, args: argparse.Namespace) -> None:
+    """Wrong use, if what is to be written is also what is read."""
+    given = vars(args)
+    output = given.get("output")
+    inputs = [given.get(name) for name in ("image", "stream", "checkpoint")] + list(given.get("pictures") or [])
+    if output and output.exists() and any(path and output.samefile(path) for path in inputs):
+        parser.error(f"{output} is an input; name another output")
 
 
 def encode(args: argparse.Namespace) -> int:
@@ -93,21 +122,25 @@ def inspect(args: argparse.Namespace) -> int:
     data = args.stream.read_bytes()
     stream = bitstream.unpack(data)
     name = weights.name_of(stream.fingerprint)
-    pixels = stream.height * stream.width
-    print(f"format       .mbt version {bitstream.VERSION}, checksum right")
-    print(f"model        {name or 'unknown'}, fingerprint {stream.fingerprint.hex()}")
-    print(f"picture      {stream.width}×{stream.height} pixels")
-    print(f"file         {len(data)} bytes, {8 * len(data) / pixels:.4f} bpp")
-    print(f"  header     {bitstream.HEADER_BYTES} bytes")
     model = args.model or (weights.load(name) if name else None)
-    if model is None:
-        print(f"  payload    {len(stream.payload)} bytes")
-        return 0
-    decoder = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
-    decoder.pop(codec.z_indexes(codec.z_shape(model, stream)), model.tables)
-    hyper = decoder.offset - bitstream.HEADER_BYTES
-    print(f"  z          {hyper} bytes, the coder's state included")
-    print(f"  y          {len(stream.payload) - hyper} bytes")
+    pixels = stream.height * stream.width
+    lines = [
+        f"format       .mbt version {bitstream.VERSION}, checksum right",
+        f"model        {model.name if model else 'unknown'}, fingerprint {stream.fingerprint.hex()}",
+        f"picture      {stream.width}×{stream.height} pixels",
+        f"file         {len(data)} bytes, {8 * len(data) / pixels:.4f} bpp",
+        f"  header     {bitstream.HEADER_BYTES} bytes",
+    ]
+    if model:
+        stream = codec.open_stream(model, data)
+        decoder = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
+        decoder.pop(codec.z_indexes(codec.z_shape(model, stream)), model.tables)
+        hyper = decoder.offset - bitstream.HEADER_BYTES
+        lines.append(f"  z          {hyper} bytes, the coder's state included")
+        lines.append(f"  y          {len(stream.payload) - hyper} bytes")
+    else:
+        lines.append(f"  payload    {len(stream.payload)} bytes")
+    print("\n".join(lines))
     return 0
 
 
@@ -116,21 +149,23 @@ def run_evaluation(args: argparse.Namespace) -> int:
     pictures = find_pictures(args.pictures) if args.pictures else kodak.pictures()
     records: list[Record] = []
     broken: set[Path] = set()
-    with tqdm(total=len(pictures) * len(args.model), unit="picture", leave=False) as bar:
+    total = len(pictures) * len(args.model)
+    with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
         for model in args.model:
             bar.set_description(model.name)
             for path in pictures:
                 if path not in broken:
                     try:
                         records.append(evaluate(model, image.read(path), path.name))
-                    except (ValueError, OSError) as error:
+                    except (ValueError, OSError, BitstreamError) as error:
                         broken.add(path)
-                        tqdm.write(f"left out {path.name}: {error}", file=sys.stderr)
+                        bar.write(f"left out {path.name} at {model.name}: {error}", file=sys.stderr)
                 bar.update()
-    if args.json and records:
-        write_whole(args.json, (json.dumps(as_json(records), indent=1, allow_nan=False) + "\n").encode())
-    for line in table(records):
-        print(line)
+    if not records:
+        return 1
+    if args.output:
+        write_whole(args.output, (json.dumps(as_json(records), indent=1, allow_nan=False) + "\n").encode())
+    print("\n".join(table(records)))
     unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
     if unequal:
         print(f"decoded latents differ from the encoder's: {', '.join(unequal)}", file=sys.stderr)
@@ -139,8 +174,9 @@ def run_evaluation(args: argparse.Namespace) -> int:
 
 def kodak_fetch(args: argparse.Namespace) -> int:
     """mbtref kodak fetch"""
-    came = kodak.fetch(args.to, args.url)
-    print(f"{came} pictures fetched, all {len(kodak.hashes())} are in {args.to}")
+    target = args.to or kodak.folder()
+    came = kodak.fetch(target, args.url)
+    print(f"{came} pictures fetched, all {len(kodak.hashes())} are in {target}")
     return 0
 
 
@@ -155,11 +191,11 @@ def import_checkpoint(args: argparse.Namespace) -> int:
     networks = weights.networks_of(safetensors.torch.load_file(args.checkpoint))
     with safetensors.safe_open(args.checkpoint, "pt") as file:
         known = file.metadata() or {}
+    # a model file of mbtref keeps them in one entry, checkpoints may have them on their own
+    known |= json.loads(known.get(weights.METADATA_KEY, "{}"))
     metadata = {key: known[key] for key in ("quality", "lambda") if key in known}
-    weights.export(networks, args.output, metadata)
-    print(
-        f"{args.output}: N={networks.N} M={networks.M}, fingerprint {weights.load(args.output).fingerprint.hex()}"
-    )
+    model = weights.export(networks, args.output, metadata)
+    print(f"{args.output}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
     return 0
 
 
@@ -167,6 +203,42 @@ def make_tables(args: argparse.Namespace) -> int:
     """mbtref tables"""
     write_whole(args.output, safetensors.numpy.save(dict(tables.gaussian_arrays())))
     print(f"{args.output}: {tables.SCALES} tables")
+    return 0
+
+
+def vectors_generate(args: argparse.Namespace) -> int:
+    """mbtref vectors generate"""
+    from conformance.vectors import FOLDER
+    from mbtref.tools import vectors
+
+    vectors.generate(args.to or FOLDER)
+    return 0
+
+
+def vectors_check(args: argparse.Namespace) -> int:
+    """mbtref vectors check"""
+    from mbtref.tools import vectors
+
+    return 1 if vectors.check(with_kodak=not args.without_kodak) else 0
+
+
+def run_conformance(args: argparse.Namespace) -> int:
+    """mbtref conformance"""
+    import pytest
+
+    import conformance
+
+    return int(pytest.main([*map(str, conformance.__path__), *args.options]))
+
+
+def make_matrix(args: argparse.Namespace) -> int:
+    """mbtref matrix"""
+    from conformance import matrix
+
+    columns = [matrix.column(path) for path in args.reports]
+    print(matrix.markdown(columns), end="")
+    if args.output:
+        write_whole(args.output, matrix.page(columns).encode())
     return 0
 
 
@@ -178,64 +250,87 @@ def parser() -> Parser:
         epilog="'mbtref COMMAND --help' tells more. Exit status: 0 done, 1 a file was bad, 2 wrong use.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    model_help = f"{', '.join(weights.EMBEDDED)}, or a model file"
+    names = f"{', '.join(weights.EMBEDDED)}, or a model file"
+    found = "a model file; an embedded model is found by itself"
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str, group: Group = commands) -> Parser:
         added: Parser = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         added.set_defaults(run=run)
         return added
 
+    def output(to: Parser, name: str, kind: Callable[[str], Path] = output_file) -> None:
+        to.add_argument("-o", dest="output", type=checked(kind), metavar=name, required=True)
+
     add = command("encode", encode, "encode a picture")
-    add.add_argument(
-        "image", type=checked(input_file), metavar="IMAGE", help="any picture that Pillow reads, opaque"
-    )
-    add.add_argument("-o", dest="output", type=checked(output_file), metavar="OUT.mbt", required=True)
-    add.add_argument(
-        "--model", type=checked(weights.load), default="lite-q4", help=f"{model_help}; default: lite-q4"
-    )
+    add.add_argument("image", type=checked(input_file), metavar="IMAGE", help="any that Pillow reads, opaque")
+    output(add, "OUT.mbt")
+    add.add_argument("--model", type=checked(weights.load), default="lite-q4", help=f"{names}; default: lite-q4")
 
     add = command("decode", decode, "decode a stream to a PNG picture")
     add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
-    add.add_argument("-o", dest="output", type=checked(output_file), metavar="OUT.png", required=True)
-    add.add_argument(
-        "--model", type=checked(weights.load), help="a model file; embedded models are found by themselves"
-    )
+    output(add, "OUT.png", png_file)
+    add.add_argument("--model", type=checked(weights.load), help=found)
 
     add = command("inspect", inspect, "show what a stream says of itself and the sizes of its parts")
     add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
-    add.add_argument(
-        "--model", type=checked(weights.load), help="a model file; embedded models are found by themselves"
-    )
+    add.add_argument("--model", type=checked(weights.load), help=found)
 
     add = command("eval", run_evaluation, "measure rate and distortion: forward pass, latent buffers, bitstream")
-    add.add_argument(
-        "pictures", type=Path, nargs="*", metavar="IMAGE_OR_FOLDER", help="default: the Kodak pictures"
-    )
-    add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=model_help)
-    add.add_argument("--json", type=checked(output_file), metavar="OUT.json", help="write every figure there")
+    add.add_argument("pictures", type=checked(input_path), nargs="*", metavar="IMAGE_OR_FOLDER",
+                     help="default: the Kodak pictures")  # fmt: skip
+    add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=names)
+    add.add_argument("--json", dest="output", type=checked(output_file), metavar="OUT.json", help="every figure")
 
-    group = command("kodak", kodak_check, "get or check the 24 Kodak pictures").add_subparsers(
+    group = commands.add_parser("kodak", help="get or check the 24 Kodak pictures").add_subparsers(
         required=True, metavar="COMMAND", parser_class=Parser
     )
     add = command("fetch", kodak_fetch, "download the pictures that are missing", group)
-    add.add_argument("--to", type=Path, default=kodak.folder(), help="folder; default: %(default)s")
+    add.add_argument("--to", type=Path, help=f"folder; default: {kodak.FOLDER_VARIABLE}, or the cache")
     add.add_argument("--url", default=kodak.URL, help="where kodim01.png to kodim24.png lie; default: %(default)s")
     command("check", kodak_check, "compare the pixels with their SHA-256", group)
 
-    add = command("import", import_checkpoint, "make a model file from a CompressAI checkpoint (safetensors)")
+    add = command("conformance", run_conformance, "check an implementation; options as for 'pytest conformance'")
+    add.set_defaults(options=[])
+
+    add = command("matrix", make_matrix, "make a table of implementations and requirements from reports")
+    add.add_argument("reports", type=checked(input_file), nargs="+", metavar="REPORT.json")
+    add.add_argument("--html", dest="output", type=checked(output_file), metavar="OUT.html", help="also as a page")
+
+    group = commands.add_parser("vectors", help="make or check the golden vectors").add_subparsers(
+        required=True, metavar="COMMAND", parser_class=Parser
+    )
+    add = command("generate", vectors_generate, "make all vectors anew and print what moved", group)
+    add.add_argument("--to", type=Path, help="folder; default: the project's own vectors")
+    add = command(
+        "check", vectors_check, "make the vectors elsewhere and compare them with the frozen ones", group
+    )
+    add.add_argument("--without-kodak", action="store_true", help="leave out the Kodak part, which takes minutes")
+
+    add = command("import", import_checkpoint, "make a model file from CompressAI's weights, with its tables")
     add.add_argument("checkpoint", type=checked(input_file), metavar="CHECKPOINT.safetensors")
-    add.add_argument("-o", dest="output", type=checked(output_file), metavar="MODEL.safetensors", required=True)
+    output(add, "MODEL.safetensors")
 
     add = command("tables", make_tables, "make the Gaussian tables anew; those of the package are frozen")
-    add.add_argument("-o", dest="output", type=checked(output_file), metavar="OUT.safetensors", required=True)
+    output(add, "OUT.safetensors")
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. argv: without the program's name; default: the process's. Returns the exit status."""
-    args = parser().parse_args(argv)
     try:
+        top = parser()
+        args, options = top.parse_known_args(argv)
+        if "options" in args:
+            args.options = options  # pytest reads them
+        elif options:
+            top.error(f"unrecognized arguments: {' '.join(options)}")
+        refuse_overwriting(top, args)
         status: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever read our output has gone; Python must not try to flush it again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (BitstreamError, DownloadError, ValueError, OSError, safetensors.SafetensorError) as error:
         print(f"mbtref: {error}", file=sys.stderr)
         return 1

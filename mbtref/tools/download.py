@@ -1,5 +1,6 @@
 """Downloads that resume, show their progress and leave nothing half-written behind."""
 
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -27,14 +28,14 @@ def download(url: str, path: Path, check: Callable[[Path], None]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     try:
         _fetch(url, part, have)
     except urllib.error.HTTPError as error:
         # 416: nothing lies beyond what is there already
         if not (error.code == 416 and have):
             raise DownloadError(f"{url}: the server answers {error.code} {error.reason}") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise DownloadError(f"{url}: {error}; call again to go on from byte {_size(part)}") from error
     try:
         check(part)
@@ -56,7 +57,15 @@ def _fetch(url: str, part: Path, have: int) -> None:
         start = have if resumed else 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else None
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1], leave=False)
+        bar = tqdm(
+            total=total,
+            initial=start,
+            unit="B",
+            unit_scale=True,
+            desc=url.rsplit("/", 1)[-1],
+            leave=False,
+            disable=None,
+        )
         with open(part, "ab" if resumed else "wb") as file, bar:
             while block := answer.read(BLOCK):
                 file.write(block)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mbtref import codec, image, latents
+from mbtref import bitstream, codec, image, latents
 from mbtref.weights import Model
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
@@ -78,7 +78,9 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 @torch.no_grad()
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:
     """Everything measured of one picture. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
+    image.check(picture)
     height, width, _ = picture.shape
+    bitstream.check_dimensions(height, width)
     x = image.to_tensor(picture)
 
     def bpp(bits: float) -> float:
@@ -152,7 +154,7 @@ def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool 
 
 def finite(value: float) -> float | None:
     """JSON has no infinity: the PSNR of a perfect copy becomes null."""
-    return value if math.isfinite(value) else None
+    return None if value == math.inf else value
 
 
 def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, str | int | float | bool | None]]]:

@@ -29,8 +29,14 @@ def hashes() -> dict[str, str]:
 
 
 def home() -> Path:
-    """Where downloads are kept: MBTREF_HOME, or mbtref in the user's cache folder."""
-    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "mbtref")
+    """Where downloads are kept: MBTREF_HOME, or mbtref in the user's cache folder.
+
+    Raises ValueError if there is neither.
+    """
+    try:
+        return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "mbtref")
+    except RuntimeError as error:
+        raise ValueError(f"there is no home folder: set {HOME_VARIABLE}") from error
 
 
 def folder() -> Path:
@@ -60,11 +66,16 @@ def pictures() -> list[Path]:
 
 
 def fetch(target: Path, url: str = URL) -> int:
-    """Downloads what target lacks. Returns how many pictures came. Raises DownloadError or OSError."""
+    """Downloads what target lacks. Returns how many pictures came.
+
+    Raises DownloadError or OSError, and ValueError if a file that is there has other pixels.
+    """
     came = 0
     for name in hashes():
         path = target / name
-        if not path.exists():
+        if path.exists():
+            check(path, name)
+        else:
             download(f"{url}/{name}", path, functools.partial(check, name=name))
             came += 1
     return came

@@ -1,0 +1,83 @@
+"""Asking a subject one case, and what can come of it."""
+
+from enum import StrEnum
+from typing import NamedTuple, NoReturn
+
+from conformance.operations import OPERATIONS, Values, fault
+from conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, Subject, TimedOut, Unsupported
+
+
+class Outcome(StrEnum):
+    """What became of a case. Only `passed` is a pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    """A value, a rejection or the form of an answer was wrong."""
+    UNSUPPORTED = "unsupported"
+    """The subject doesn't declare the capability, or said that it doesn't do this."""
+    NOT_RUN = "not-run"
+    """Something that the case needs is missing here, such as the Kodak pictures."""
+    ERRORED = "errored"
+    """The subject raised, or answered with an error."""
+    CRASHED = "crashed"
+    TIMED_OUT = "timed-out"
+    PROTOCOL_FAULT = "protocol-fault"
+    """It answered, but not as the protocol has it."""
+    KNOWN_FAILURE = "known-failure"
+    """It failed, and a --known-failures file says so and why."""
+
+
+class Verdict(Exception):
+    """The end of a case that isn't a pass."""
+
+    def __init__(self, outcome: Outcome, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class Case(NamedTuple):
+    """What a test checks: for choosing, messages and reports."""
+
+    requirement: str
+    name: str
+    capability: str
+    tier: str
+
+    @property
+    def id(self) -> str:
+        """Names the case in --known-failures."""
+        return f"{self.requirement}/{self.name}"
+
+
+def failed(message: str) -> NoReturn:
+    """Ends a case whose answer is wrong."""
+    raise Verdict(Outcome.FAILED, message)
+
+
+def ask(subject: Subject, operation: str, model: str | None, inputs: Values) -> Values:
+    """The answer of a subject, of the right form.
+
+    Raises Verdict for everything but an answer or a rejection, and Rejected for that.
+    """
+    if OPERATIONS[operation].capability not in subject.capabilities:
+        raise Verdict(Outcome.UNSUPPORTED, f"{subject.name} doesn't declare {OPERATIONS[operation].capability}")
+    try:
+        answer = subject.call(operation, model, inputs)
+    except Rejected:
+        raise
+    except Unsupported as reason:
+        raise Verdict(Outcome.UNSUPPORTED, f"{operation}: {reason}") from reason
+    except Crashed as error:
+        raise Verdict(Outcome.CRASHED, f"{operation}: {error}") from error
+    except TimedOut as error:
+        raise Verdict(Outcome.TIMED_OUT, f"{operation}: {error}") from error
+    except ProtocolFault as error:
+        raise Verdict(Outcome.PROTOCOL_FAULT, f"{operation}: {error}") from error
+    except Errored as error:
+        raise Verdict(Outcome.ERRORED, f"{operation}: {error}") from error
+    except Exception as error:
+        raise Verdict(Outcome.ERRORED, f"{operation}: {type(error).__name__}: {error}") from error
+    wrong = fault(operation, inputs, answer)
+    if wrong:
+        failed(f"{operation}: {wrong}")
+    return answer

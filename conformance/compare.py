@@ -1,0 +1,96 @@
+"""Where an answer first departs from what was expected, in the order in which a codec computes."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from conformance.operations import Array, Values
+
+ROW_LAG = 3
+"""Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3)."""
+
+
+class Difference(NamedTuple):
+    """The first difference between an answer and what was expected."""
+
+    stage: str
+    """Name of the output."""
+    where: tuple[int, ...]
+    """Its coordinate, (c, i, j) for latents; the byte or item for others."""
+    value: object
+    expected: object
+    error: float
+    """|value - expected|."""
+    tolerance: float
+    wrong: int
+    """How many values of this stage differ by more than the tolerance."""
+    total: int
+    """Of how many."""
+
+    def __str__(self) -> str:
+        place = f"{self.stage}{list(self.where)}"
+        text = f"{place} is {self.value}, expected {self.expected}"
+        if self.tolerance:
+            text += f": off by {self.error:.3g}, {self.error / self.tolerance:.3g} times the tolerance"
+        return f"{text}; {self.wrong} of {self.total} values differ"
+
+
+def first_difference(answer: Values, expected: Values, tolerance: Mapping[str, float]) -> Difference | None:
+    """Compares stage by stage, in the order of `expected`. None if all agree.
+
+    answer: of the form that `operations.fault` accepts. tolerance: largest absolute error by stage, 0 by default.
+    """
+    for stage, right in expected.items():
+        value = answer[stage]
+        difference = (
+            _bytes_difference(stage, value, right)
+            if isinstance(right, bytes) and isinstance(value, bytes)
+            else _array_difference(stage, np.asarray(value), np.asarray(right), tolerance.get(stage, 0.0))
+        )
+        if difference:
+            return difference
+    return None
+
+
+def _bytes_difference(stage: str, value: bytes, right: bytes) -> Difference | None:
+    if value == right:
+        return None
+    a, b = np.frombuffer(value, np.uint8), np.frombuffer(right, np.uint8)
+    n = min(len(a), len(b))
+    wrong = np.flatnonzero(a[:n] != b[:n])
+    where = int(wrong[0]) if len(wrong) else n
+    shown = [f"0x{data[where]:02x}" if where < len(data) else "the end" for data in (value, right)]
+    count = len(wrong) + abs(len(a) - len(b))
+    return Difference(stage, (where,), shown[0], shown[1], 0.0, 0.0, count, max(len(a), len(b)))
+
+
+def _array_difference(stage: str, value: Array, right: Array, tolerance: float) -> Difference | None:
+    if value.shape != right.shape:
+        return Difference(stage, (), f"of shape {value.shape}", f"shape {right.shape}", 0.0, 0.0, 1, 1)
+    error = np.abs(value.astype(np.float64) - right.astype(np.float64))
+    wrong = np.argwhere(~(error <= tolerance))
+    if len(wrong) == 0:
+        return None
+    where = tuple(int(n) for n in wrong[np.argmin(coding_order(wrong))])
+    return Difference(
+        stage,
+        where,
+        value[where].item(),
+        right[where].item(),
+        float(error[where]),
+        tolerance,
+        len(wrong),
+        right.size,
+    )
+
+
+def coding_order(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """When each place is coded. places: (K, axes) int64; (c, i, j) go in wavefront order, others as they stand."""
+    if places.shape[1] != 3:
+        return np.arange(len(places))
+    channel, row, column = places.T
+    size = int(places.max()) + 1
+    order: npt.NDArray[np.int64] = ((column + ROW_LAG * row) * size + row) * size + channel
+    return order

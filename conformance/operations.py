@@ -1,0 +1,154 @@
+"""What a subject can be asked, as one table: operations, their arguments and their answers.
+
+Every operation is one stage of mbt2018 on its own, fed with golden inputs (teacher-forced), or a whole path
+whose stages come back too. An answer is checked against this table before any value is compared: an array too
+many, a wrong shape or dtype, a NaN are faults of their own.
+
+Shapes are given by letters: H, W picture, padded where it goes into a network; M, N channels of y and z;
+h = H/16, w = W/16 of y; i = H/64, j = W/64 of z. Arrays have no batch axis.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.generic]
+Value = Array | bytes
+Values = Mapping[str, Value]
+
+
+class Form(NamedTuple):
+    """What a value looks like."""
+
+    dtype: str
+    """A NumPy dtype, or "bytes"."""
+    axes: str = ""
+    """One letter an axis."""
+
+
+X = Form("float32", "3HW")
+Y, Z = Form("float32", "Mhw"), Form("float32", "Nij")
+PARAMETERS = Form("float32", "Phw")  # P = 2M
+SYMBOLS_Y, SYMBOLS_Z = Form("int32", "Mhw"), Form("int32", "Nij")
+"""Integers, or grid units of 2^-10."""
+PARAMETERS_EXACT = Form("int32", "Phw")
+IMAGE = Form("uint8", "HW3")
+BYTES = Form("bytes")
+LIST = Form("int32", "n")
+TABLES = {"cdf": Form("int32", "TL"), "length": Form("int32", "T"), "offset": Form("int32", "T")}
+
+
+class Operation(NamedTuple):
+    """One thing to ask."""
+
+    capability: str
+    needs_model: bool
+    inputs: Mapping[str, Form]
+    outputs: Mapping[str, Form]
+    """In the order in which a codec computes them: the first that differs is where it went wrong."""
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "g_a": Operation("transforms", True, {"x": X}, {"y": Y}),
+    "h_a": Operation("transforms", True, {"y": Y}, {"z": Z}),
+    "g_s": Operation("transforms", True, {"y_hat": Y}, {"x_hat": X}),
+    "parameters": Operation(
+        "entropy-float",
+        True,
+        {"z_hat": Z, "y_hat": Y},
+        {"psi": PARAMETERS, "phi": PARAMETERS, "sigma": Y, "mu": Y},
+    ),
+    "forward": Operation(
+        "entropy-float",
+        True,
+        {"x": X},
+        {"z_hat": Z, "z_likelihoods": Z, "y_hat": Y, "y_likelihoods": Y, "x_hat": X},
+    ),
+    "exact_parameters": Operation(
+        "entropy-exact",
+        True,
+        {"k_z": SYMBOLS_Z, "y_hat": SYMBOLS_Y},
+        {
+            "z_hat": SYMBOLS_Z,
+            "psi": PARAMETERS_EXACT,
+            "phi": PARAMETERS_EXACT,
+            "sigma": SYMBOLS_Y,
+            "mu": SYMBOLS_Y,
+            "index": SYMBOLS_Y,
+        },
+    ),
+    "exact_symbols": Operation(
+        "entropy-exact",
+        True,
+        {"k_z": SYMBOLS_Z, "y": Y},
+        {"mu": SYMBOLS_Y, "index": SYMBOLS_Y, "k": SYMBOLS_Y, "y_hat": SYMBOLS_Y},
+    ),
+    "rans_encode": Operation("rans", False, {"symbols": LIST, "indexes": LIST, **TABLES}, {"stream": BYTES}),
+    "rans_decode": Operation("rans", False, {"stream": BYTES, "indexes": LIST, **TABLES}, {"symbols": LIST}),
+    "pack_raw": Operation("buffers", False, {"y_hat": Y, "z_hat": Z}, {"buffer": BYTES}),
+    "pack_zlib": Operation("buffers", False, {"y_hat": Y, "z_hat": Z}, {"buffer": BYTES}),
+    "unpack_raw": Operation("buffers", False, {"buffer": BYTES}, {"y_hat": Y, "z": Z}),
+    "unpack_zlib": Operation("buffers", False, {"buffer": BYTES}, {"y_hat": Y, "z": Z}),
+    "decode": Operation("decode", True, {"stream": BYTES}, {"y_hat": Y, "image": IMAGE}),
+    "encode": Operation("encode", True, {"image": IMAGE}, {"stream": BYTES}),
+    "compress": Operation("roundtrip", True, {"image": IMAGE}, {"blob": BYTES}),
+    "reconstruct": Operation("roundtrip", True, {"image": IMAGE}, {"y_hat": Y, "image": IMAGE}),
+    "decompress": Operation("roundtrip", True, {"blob": BYTES}, {"y_hat": Y, "image": IMAGE}),
+}
+"""By name, grouped by capability.
+
+`compress` and `decompress` may use a format of the subject's own. `reconstruct` gives what its encoder holds: the
+latents that its decoder must find, and their picture. Kodak asks `forward`, `compress` and `decompress`: it is a
+capability without operations of its own.
+"""
+
+CAPABILITIES = (*dict.fromkeys(operation.capability for operation in OPERATIONS.values()), "rejection", "kodak")
+"""`rejection`: refusing malformed input of `rans` and `buffers`, which many an implementation reads on past.
+Malformed streams are a part of `decode`."""
+
+
+def fault(operation: str, inputs: Values, answer: object) -> str | None:
+    """What is wrong with the form of an answer, None if nothing is.
+
+    inputs: the arguments that were given, which fix the letters of the axes. answer: what came back.
+    """
+    outputs = OPERATIONS[operation].outputs
+    if not isinstance(answer, Mapping):
+        return f"the answer is {type(answer).__name__}, not a mapping of names to values"
+    missing, extra = outputs.keys() - answer.keys(), answer.keys() - outputs.keys()
+    if missing:
+        return f"{', '.join(sorted(missing))} missing from the answer"
+    if extra:
+        return f"{', '.join(sorted(map(str, extra)))} in the answer, but not asked for"
+    sizes: dict[str, int] = {}
+    for name, form in OPERATIONS[operation].inputs.items():
+        _match(inputs[name], form, sizes)
+    for name, form in outputs.items():
+        wrong = _match(answer[name], form, sizes)
+        if wrong:
+            return f"{name} {wrong}"
+    return None
+
+
+def _match(value: object, form: Form, sizes: dict[str, int]) -> str | None:
+    """How a value departs from its form, None if it doesn't. sizes: what the letters stand for, so far."""
+    if form.dtype == "bytes":
+        return None if isinstance(value, bytes) else f"is {type(value).__name__}, not bytes"
+    if not isinstance(value, np.ndarray):
+        return f"is {type(value).__name__}, not an array"
+    if value.dtype != form.dtype:
+        return f"has dtype {value.dtype}, not {form.dtype}"
+    expected = tuple(int(axis) if axis.isdigit() else sizes.get(axis) for axis in form.axes)
+    if len(expected) != value.ndim or any(e not in (None, n) for e, n in zip(expected, value.shape, strict=True)):
+        wanted = ", ".join(
+            axis if size is None else str(size) for axis, size in zip(form.axes, expected, strict=True)
+        )
+        return f"has shape {value.shape}, not ({wanted})"
+    sizes.update({axis: n for axis, n in zip(form.axes, value.shape, strict=True) if not axis.isdigit()})
+    # P stands for 2M and h, w, i, j follow from H and W only through the stages, which compare shapes themselves
+    if not np.isfinite(value).all():
+        where = tuple(int(n) for n in np.argwhere(~np.isfinite(value))[0])
+        return f"isn't finite at {where}"
+    return None

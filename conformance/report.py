@@ -1,0 +1,85 @@
+"""The report of a run: a JSON array, one record a line, written as the run goes.
+
+The first record says what was checked and where, the last one that the run came to its end. A report without it
+was cut off. The schema is `report.schema.json`.
+"""
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TextIO
+
+from conformance.cases import Outcome
+from conformance.subjects.protocol import Subject
+
+FORMAT = 1
+VERSIONS_OF = ("mbtref", "numpy", "torch", "compressai")
+
+
+class Report:
+    """Writes one report. file: where to, None for none; its counts are kept either way."""
+
+    def __init__(self, file: TextIO | None) -> None:
+        self.file = file
+        self.counts: Counter[str] = Counter()
+
+    def open(self, subject: Subject, given: str) -> None:
+        """The first record. given: the subject as it was named on the command line."""
+        self._write({
+            "record": "opening",
+            "format": FORMAT,
+            "subject": {
+                "given": given,
+                "name": subject.name,
+                "version": subject.version,
+                "capabilities": sorted(subject.capabilities),
+            },
+            "machine": {"system": platform.system(), "processor": platform.machine()},
+            "versions": {"python": platform.python_version(), **versions()},
+        })  # fmt: skip
+
+    def case(self, entry: Mapping[str, object]) -> None:
+        """One case: requirement, case, capability, tier, outcome, seconds, message."""
+        self.counts[str(entry["outcome"])] += 1
+        self._write({"record": "case", **entry})
+
+    def close(self, status: int) -> None:
+        """The last record. status: the exit status of the run."""
+        self._write(
+            {"record": "closing", "status": status, "counts": {o: self.counts[o] for o in Outcome}}, last=True
+        )
+
+    def _write(self, record: Mapping[str, object], last: bool = False) -> None:
+        if self.file is None:
+            return
+        begin = "[\n" if record["record"] == "opening" else ""
+        self.file.write(begin + json.dumps(record, ensure_ascii=False) + ("\n]\n" if last else ",\n"))
+        self.file.flush()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what is installed of VERSIONS_OF."""
+    found = {}
+    for name in VERSIONS_OF:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def read(path: Path) -> tuple[list[dict[str, object]], bool]:
+    """The records of a report, and whether it is complete. Raises ValueError if it isn't a report at all."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line not in ("[", "]"):
+            try:
+                records.append(json.loads(line.rstrip(",")))
+            except json.JSONDecodeError:
+                break
+    if not records or records[0].get("record") != "opening" or records[0].get("format") != FORMAT:
+        raise ValueError(f"{path}: not a conformance report of format {FORMAT}")
+    return records, records[-1]["record"] == "closing"

@@ -1,0 +1,254 @@
+"""A program in any language as a subject: JSON lines on its standard input and output, arrays and bytes as files.
+
+    to the program    {"protocol": 1, "hello": true}
+    its answer        {"protocol": 1, "name": "...", "version": "...", "capabilities": ["rans", "decode"]}
+
+    to the program    {"id": 1, "operation": "decode", "model": "lite-q4", "model_file": ".../lite-q4.safetensors",
+                       "gaussian_file": ".../gaussian.safetensors", "inputs": {"stream": ".../stream.bin"},
+                       "folder": "..."}
+    its answer        {"id": 1, "result": {"y_hat": "y_hat.npy", "image": "image.npy"}}
+
+Operations, their inputs and their results are the table in `conformance/operations.py`. An array is a .npy file,
+bytes are a .bin file; both ways the suffix tells which. A result names files that the program has put into the
+folder, which is empty before. In place of a result an answer may have one of
+
+    "unsupported": true       "rejected": "truncated"       "error": "any text"
+
+The model is null where the operation needs none. One request is open at a time, and the program ends when its
+input does. What it writes to standard error is shown if it fails. `example/mbt_numpy.py` is such a program.
+The side of the suite, here, needs a POSIX system.
+"""
+
+import itertools
+import json
+import os
+import select
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+import weakref
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from conformance.operations import CAPABILITIES, Array, Value, Values
+from conformance.subjects.data import gaussian_file, model_file
+from conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
+
+CHUNK = 1 << 16
+LINE_MAX = 1 << 20
+"""Longest answer, bytes."""
+LAST_WORDS = 2000
+"""How much of the end of standard error a message shows, bytes."""
+GRACE = 1.0
+"""Seconds from the end of a program's output to its own end."""
+QUOTED = 200
+"""How much of a wrong answer a message shows, characters."""
+
+
+class Greeting(NamedTuple):
+    """What a program says of itself."""
+
+    name: str
+    version: str
+    capabilities: Collection[str]
+
+
+class Program:
+    """A running program that answers lines with lines.
+
+    arguments: the program and what it is given. timeout: seconds for an answer. Raises Crashed if it can't start.
+    """
+
+    def __init__(self, arguments: Sequence[str], timeout: float) -> None:
+        self._timeout = timeout
+        self._unread = b""
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the program
+        pipe = subprocess.PIPE
+        try:
+            # in a session of its own, so that its children can be ended with it
+            self._process = subprocess.Popen(
+                arguments, bufsize=0, stdin=pipe, stdout=pipe, stderr=self._errors, start_new_session=True
+            )
+        except OSError as error:
+            self._errors.close()
+            raise Crashed(f"{arguments[0]} can't be started: {error}") from error
+        # called by `stop`, or when this object goes, or at the end of the run
+        self._end = weakref.finalize(self, end, self._process, self._errors)
+
+    def ask(self, request: Mapping[str, object]) -> object:
+        """The answer to a request. Raises Crashed, TimedOut, or ProtocolFault for a line that isn't JSON."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # the end of its output will tell
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        line = self._line()
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ProtocolFault(f"wrote a line that isn't JSON: {shown(line)}") from error
+
+    def _line(self) -> bytes:
+        """The next line of its output."""
+        assert self._process.stdout is not None
+        output, deadline = self._process.stdout.fileno(), time.monotonic() + self._timeout
+        while b"\n" not in self._unread:
+            if len(self._unread) > LINE_MAX:
+                raise ProtocolFault(f"wrote a line of more than {LINE_MAX} bytes: {shown(self._unread)}")
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([output], [], [], left)[0]:
+                raise TimedOut(f"no answer within {self._timeout:g} s")
+            chunk = os.read(output, CHUNK)
+            if not chunk:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(GRACE)
+                raise Crashed(f"its output ended, its exit status is {self._process.returncode}")
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def last_words(self) -> str:
+        """The end of its standard error, for a message. Not after `stop`."""
+        size = os.fstat(self._errors.fileno()).st_size
+        # pread leaves the position alone, which the program shares
+        text = os.pread(self._errors.fileno(), LAST_WORDS, max(0, size - LAST_WORDS)).decode(errors="replace")
+        return f"; it wrote:\n{text.rstrip()}" if text else ""
+
+    def stop(self) -> None:
+        """Ends it and its children."""
+        self._end()
+
+
+def end(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+    """Ends a program and its children, and closes its files."""
+    with errors, process, suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+class Command:
+    """A program as a subject. It is started at once, and anew for the next request after it failed.
+
+    command: program and arguments, quoted as for a shell, which isn't used. timeout: seconds for an answer.
+    Raises ValueError if the command is empty; Crashed, TimedOut or ProtocolFault if the program doesn't greet.
+    """
+
+    def __init__(self, command: str, timeout: float) -> None:
+        self._arguments, self._timeout = shlex.split(command), timeout
+        if not self._arguments:
+            raise ValueError("a subject 'cmd:' needs a program")
+        self._ids = itertools.count(1)
+        self._running: Program | None = None
+        with self._program():
+            pass  # it has greeted
+
+    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+        """See `protocol.Subject`. Raises also Errored, Crashed, TimedOut and ProtocolFault."""
+        with tempfile.TemporaryDirectory(prefix="mbtref-") as temporary, self._program() as program:
+            given, folder = Path(temporary, "inputs"), Path(temporary, "outputs")
+            given.mkdir()
+            folder.mkdir()
+            request = {
+                "id": next(self._ids),
+                "operation": operation,
+                "model": model,
+                "model_file": None if model is None else str(model_file(model)),
+                "gaussian_file": str(gaussian_file()),
+                "inputs": write(given, inputs),
+                "folder": str(folder),
+            }
+            files = result(program.ask(request), request["id"])
+            return {name: read(folder, file) for name, file in files.items()}
+
+    @contextmanager
+    def _program(self) -> Iterator[Program]:
+        """The running program, or a new one that has greeted. It is stopped if it fails."""
+        new = self._running is None
+        program = self._running = self._running or Program(self._arguments, self._timeout)
+        try:
+            if new:
+                self.name, self.version, self.capabilities = greet(program)
+            yield program
+        except (Crashed, TimedOut, ProtocolFault) as failure:
+            words = program.last_words()
+            self.close()
+            raise type(failure)(f"{failure}{words}") from failure
+
+    def close(self) -> None:
+        """Ends the program."""
+        if self._running:
+            self._running.stop()
+            self._running = None
+
+
+def greet(program: Program) -> Greeting:
+    """The handshake. Raises ProtocolFault if the answer isn't one."""
+    answer = program.ask({"protocol": 1, "hello": True})
+    match answer:
+        case {"protocol": 1, "name": str(name), "version": str(version), "capabilities": list(capabilities)}:
+            unknown = [c for c in capabilities if c not in CAPABILITIES]
+            if unknown:
+                raise ProtocolFault(f"declares {shown(unknown)}; capabilities are {', '.join(CAPABILITIES)}")
+            return Greeting(name, version, capabilities)
+    raise ProtocolFault(f"answered {shown(answer)} to the greeting of protocol 1")
+
+
+def result(answer: object, number: object) -> Mapping[str, object]:
+    """The files of an answer, by name of the value. number: of the request.
+
+    Raises Unsupported, Rejected or Errored as the answer says, ProtocolFault if it says none of the four, or two.
+    """
+    if not isinstance(answer, dict) or answer.get("id") != number or len(answer) != 2:
+        raise ProtocolFault(f"answered {shown(answer)} to request {number}")
+    match answer:
+        case {"result": dict(files)}:
+            return files
+        case {"unsupported": True}:
+            raise Unsupported("the program says so")
+        case {"rejected": str(kind)}:
+            raise Rejected(kind)
+        case {"error": str(text)}:
+            raise Errored(text)
+    raise ProtocolFault(f"answered {shown(answer)}: neither result, unsupported, rejected nor error")
+
+
+def write(folder: Path, values: Values) -> dict[str, str]:
+    """Writes each value to a file. Returns the paths by name."""
+    paths = {name: folder / f"{name}.{'bin' if isinstance(v, bytes) else 'npy'}" for name, v in values.items()}
+    for name, value in values.items():
+        if isinstance(value, bytes):
+            paths[name].write_bytes(value)
+        else:
+            np.save(paths[name], np.ascontiguousarray(value), allow_pickle=False)
+    return {name: str(path) for name, path in paths.items()}
+
+
+def read(folder: Path, name: object) -> Value:
+    """The value in a file of the folder. Raises ProtocolFault if there is none."""
+    try:
+        path = Path(folder, str(name)).resolve()
+        if path.parent != folder.resolve():
+            raise ProtocolFault(f"names the file {shown(name)}, which isn't in the folder it was given")
+        if not path.is_file():
+            raise ProtocolFault(f"names the file {shown(name)}, but didn't write it")
+        return array(path) if path.suffix == ".npy" else path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ProtocolFault(f"the file {shown(name)} can't be read: {error}") from error
+
+
+def array(path: Path) -> Array:
+    """The array of a .npy file. Raises ValueError if it isn't one."""
+    with path.open("rb") as file:
+        try:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))  # type: ignore[no-untyped-call]
+        except Exception as error:  # a damaged header makes NumPy raise a dozen kinds
+            raise ValueError(f"not a .npy file: {error}") from error
+
+
+def shown(text: object) -> str:
+    """The start of something wrong, for a message."""
+    quoted = repr(text)
+    return quoted if len(quoted) <= QUOTED else quoted[:QUOTED] + "…"

@@ -1,0 +1,19 @@
+"""The files that any implementation may read: weights and Gaussian tables are given, never expected values."""
+
+from importlib import resources
+from pathlib import Path
+
+
+def model_file(model: str) -> Path:
+    """The weights of an embedded model."""
+    return data_file(f"{model}.safetensors")
+
+
+def gaussian_file() -> Path:
+    """The Gaussian tables and the thresholds between them."""
+    return data_file("gaussian.safetensors")
+
+
+def data_file(name: str) -> Path:
+    """A file shipped with the reference. The package is installed as plain files."""
+    return Path(str(resources.files("mbtref") / "data" / name))

@@ -1,0 +1,103 @@
+"""What exact arithmetic costs in rate: `python -m training.exact_cost FOLDER --model lite-q3,lite-q6`.
+
+Codes pictures in closed loop twice, once with the integer entropy networks and once with the same weights in
+float64, nothing rounded, and compares the bits of the symbols under their Gaussians.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from mbtref import Model, codec, image, load
+from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
+from mbtref.grid import ACTIVATION_BITS
+from mbtref.model import gaussian_likelihoods
+from mbtref.scan import Step, scan
+from mbtref.tools.evaluate import find_pictures
+
+GRID = 2.0**ACTIVATION_BITS
+
+
+class FloatNetworks(EntropyNetworks):
+    """The entropy networks in float64: the methods of `EntropyNetworks`, without its grids. Units as there."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model.networks.state_dict())
+        self.state: dict[str, Tensor] = {key: value.double() for key, value in model.networks.state_dict().items()}
+
+    def psi(self, z_hat: Tensor) -> Tensor:
+        def up(a: Tensor, name: str) -> Tensor:
+            weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+            return F.leaky_relu(F.conv_transpose2d(a, weight, bias, stride=2, padding=2, output_padding=1))
+
+        a = up(up(z_hat.permute(0, 3, 1, 2) / GRID, "h_s.0"), "h_s.2")
+        psi = F.conv2d(a, self.state["h_s.4.weight"], self.state["h_s.4.bias"], padding=1)
+        return psi.permute(0, 2, 3, 1) * GRID
+
+    def phi(self, context: Tensor) -> Tensor:
+        kernel = self.state["context_prediction.weight"]
+        taps = torch.cat([kernel[:, :, row, column].T for row, column in CONTEXT_TAPS])
+        return (context / GRID @ taps + self.state["context_prediction.bias"]) * GRID
+
+    def psi_sums(self, psi: Tensor) -> Tensor:
+        weight = self.state["entropy_parameters.0.weight"][:, : 2 * self.M, 0, 0]
+        return psi / GRID @ weight.T + self.state["entropy_parameters.0.bias"]
+
+    def parameters(self, psi_sums: Tensor, phi: Tensor) -> Parameters:
+        a = F.leaky_relu(
+            psi_sums + phi / GRID @ self.state["entropy_parameters.0.weight"][:, 2 * self.M :, 0, 0].T
+        )
+        for i in (2, 4):
+            a = (
+                a @ self.state[f"entropy_parameters.{i}.weight"][:, :, 0, 0].T
+                + self.state[f"entropy_parameters.{i}.bias"]
+            )
+            a = F.leaky_relu(a) if i == 2 else a * GRID
+        return Parameters(*a.chunk(2, dim=-1))
+
+
+@torch.no_grad()
+def symbol_bits(model: Model, entropy: EntropyNetworks, path: Path) -> float:
+    """Bits of the symbols of y of one picture, in closed loop."""
+    y = model.networks.g_a(image.pad(image.to_tensor(image.read(path))))
+    y_units, z_units = codec.grid_units(y), codec.grid_units(model.networks.h_a(y))
+    bits = 0.0
+
+    def choose(step: Step) -> Tensor:
+        nonlocal bits
+        k = codec.nearest_symbol(y_units[:, step.rows, step.columns] - step.mu)
+        bits -= torch.log2(gaussian_likelihoods(k, step.sigma / GRID)).sum().item()
+        return k
+
+    scan(entropy, entropy.z_hat(codec.nearest_symbol(z_units - entropy.medians)), choose)
+    return bits
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="training.exact_cost", description="What exact arithmetic costs in rate."
+    )
+    parser.add_argument("pictures", type=Path, help="a folder of pictures")
+    parser.add_argument("--model", required=True, help="names of models, with commas between")
+    options = parser.parse_args(arguments)
+    pictures = find_pictures([options.pictures])
+    print("| model | bits of y, exact | bits of y, float64 | cost |\n|---|---:|---:|---:|")
+    for name in options.model.split(","):
+        model = load(name)
+        floats = FloatNetworks(model)
+        pairs = [
+            (symbol_bits(model, model.entropy, path), symbol_bits(model, floats, path))
+            for path in tqdm(pictures, leave=False, disable=None)
+        ]
+        exact, real = (sum(column) for column in zip(*pairs, strict=True))
+        print(f"| {name} | {exact:.0f} | {real:.0f} | {exact / real - 1:+.3%} |")
+
+
+if __name__ == "__main__":
+    main()

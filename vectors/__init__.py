@@ -1,0 +1,1 @@
+"""Golden data, its manifest, and `vectors.generate`, which makes both."""

@@ -1,0 +1,178 @@
+"""The reference in float64, which makes the golden floats, and right float32 ones, which say how far they scatter.
+
+A golden float is the value computed in float64 and rounded to float32 at the end of its stage, so that it hardly
+depends on the machine. What other right implementations may differ by is measured, not guessed: the same stage
+is run in float32 in several ways that sum in another order, and the largest deviation times FACTOR is the
+tolerance.
+"""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from conformance.operations import OPERATIONS, Values
+from conformance.subjects.reference import Reference
+from mbtref import Model
+from mbtref.model import MBT2018
+
+FACTOR = 8
+"""Tolerance over largest measured deviation."""
+ULPS = 4
+"""No tolerance is below this many units in the last place (float32) of the largest golden value."""
+DERIVATION = (
+    "Golden floats are computed in float64 and rounded to float32 at the end of each stage. The tolerance of an "
+    f"output is {FACTOR} times the largest deviation from it measured over float32 implementations that are all "
+    "right: PyTorch with oneDNN, without it, channels-last, and with a batch of two, on one thread each; at least "
+    f"{ULPS} float32 ulp of the output's largest value; rounded up to two digits. The margin of an output is the "
+    "distance of the values that are rounded for it to the nearest tie; the pictures are chosen so that it "
+    f"exceeds {FACTOR} times the deviation measured for those values, so a flip is an error."
+)
+
+F64 = npt.NDArray[np.float64]
+
+
+class Changed(Reference):
+    """The reference with float networks that compute the same in another way."""
+
+    def __init__(self, models: Mapping[str, Model], change: Callable[[MBT2018], MBT2018]) -> None:
+        self.models = {
+            name: replace(model, networks=change(copy.deepcopy(model.networks))) for name, model in models.items()
+        }
+
+    def model(self, name: str) -> Model:
+        return self.models[name]
+
+
+def unchanged(networks: MBT2018) -> MBT2018:
+    return networks
+
+
+def in_float64(networks: MBT2018) -> MBT2018:
+    """Computes in float64; what g_a and h_a give is rounded to float32, as the files hold it."""
+    networks.double()
+    for part in networks.children():
+        part.register_forward_pre_hook(lambda part, inputs: (inputs[0].double(),))
+    for part in (networks.g_a, networks.h_a):
+        part.register_forward_hook(lambda part, inputs, output: output.float())
+    return networks
+
+
+def channels_last(networks: MBT2018) -> MBT2018:
+    """Keeps tensors in another layout, which has convolution kernels of its own."""
+    return networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def batch_of_two(networks: MBT2018) -> MBT2018:
+    """Every network sees its input twice."""
+
+    def twice(part: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (inputs[0].repeat(2, 1, 1, 1),)
+
+    def first(part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        return output[:1]
+
+    for part in networks.children():
+        part.register_forward_pre_hook(twice)
+        part.register_forward_hook(first)
+    return networks
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Everything is computed on one thread, so that what is measured doesn't depend on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def without_onednn() -> Iterator[None]:
+    """PyTorch's own convolution: a matrix product, summed in another order than oneDNN's."""
+    before, *_ = torch.backends.mkldnn.set_flags(False)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(before)
+
+
+class Implementation(NamedTuple):
+    """A subject, and the setting in which it runs."""
+
+    subject: Reference
+    setting: Callable[[], AbstractContextManager[None]]
+
+    def call(self, operation: str, model: str, inputs: Values) -> Values:
+        with self.setting():
+            return self.subject.call(operation, model, inputs)
+
+
+class Bench:
+    """The golden subject and those that it is compared with."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self.models = models
+        self.golden = Changed(models, in_float64)
+        plain = Changed(models, unchanged)
+        self.others = [
+            Implementation(plain, contextlib.nullcontext),
+            Implementation(plain, without_onednn),
+            Implementation(Changed(models, channels_last), contextlib.nullcontext),
+            Implementation(Changed(models, batch_of_two), contextlib.nullcontext),
+        ]
+
+    def tolerances(self, operation: str, model: str, inputs: Values, golden: Values) -> dict[str, float]:
+        """By the name of each output: see `tolerance`."""
+        answers = [other.call(operation, model, inputs) for other in self.others]
+        return {
+            name: tolerance(floats(golden[name]), [floats(answer[name]) for answer in answers])
+            for name in OPERATIONS[operation].outputs
+        }
+
+    def margins(self, model: str, x: npt.NDArray[np.float32]) -> dict[str, float] | None:
+        """How far the values that the forward pass rounds stay from a tie, by the output that depends on it.
+
+        x: (3, H, W). None if an implementation may round another way, see `DERIVATION`.
+        """
+        golden = rounded(self.golden, model, x)
+        result = {name: float(np.abs(v - np.floor(v) - 0.5).min()) for name, v in golden.items()}
+        for other in self.others:
+            with other.setting():
+                answer = rounded(other.subject, model, x)
+            if any(tolerance(v, [answer[name]]) >= result[name] for name, v in golden.items()):
+                return None
+        return result
+
+
+def floats(value: object) -> F64:
+    """A value of an answer, known to be an array, any shape."""
+    return np.asarray(value, np.float64)
+
+
+def tolerance(golden: F64, answers: list[F64]) -> float:
+    """What an output may be off by. answers: of right implementations, all of the same shape."""
+    deviation = max(float(np.abs(answer - golden).max()) for answer in answers)
+    last_place = float(np.spacing(np.float32(np.abs(golden).max())))
+    limit = max(FACTOR * deviation, ULPS * last_place)
+    step = 10.0 ** (np.floor(np.log10(limit)) - 1)
+    return float(f"{np.ceil(limit / step) * step:.2g}")
+
+
+def rounded(subject: Reference, model: str, x: npt.NDArray[np.float32]) -> dict[str, F64]:
+    """What the forward pass rounds: (M, h, w) and (N, i, j), by the output that depends on it. x: (3, H, W)."""
+    y = np.asarray(subject.call("g_a", model, {"x": x})["y"])
+    z = np.asarray(subject.call("h_a", model, {"y": y})["z"])
+    medians = subject.model(model).networks.entropy_bottleneck.medians.float().numpy()
+    latents = {"z_hat": np.round(z - medians) + medians, "y_hat": np.round(y)}
+    mu = floats(subject.call("parameters", model, latents)["mu"])
+    return {"z_hat": floats(z) - medians, "y_hat": floats(y), "y_likelihoods": floats(y) - mu}

@@ -1,0 +1,179 @@
+"""A set of vectors in the making: entries of the manifest, and the files that they name."""
+
+import io
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from conformance.operations import OPERATIONS, Value, Values
+from conformance.subjects.protocol import Rejected
+from mbtref.image import Image
+from vectors.generate.implementations import Bench
+from vectors.generate.requirements import REQUIREMENTS
+
+LEVEL = 1.0
+"""What a pixel of a decoded picture may be off by: one of 256 levels, since g_s is float and then rounded."""
+MEASURED = ("transforms", "entropy-float")
+"""Capabilities whose floats have a measured tolerance. All else is equal or wrong."""
+
+Files = Mapping[str, bytes]
+"""A whole set: the bytes of every file by its path, with the manifest."""
+
+
+class Stored(NamedTuple):
+    """A value and the file that holds it."""
+
+    path: str
+    value: Value
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        assert not isinstance(self.value, bytes), f"{self.path} holds bytes"
+        return self.value
+
+    @property
+    def data(self) -> bytes:
+        assert isinstance(self.value, bytes), f"{self.path} holds an array"
+        return self.value
+
+
+class VectorSet:
+    """All that is made: files by path, entries in order."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.files: dict[str, bytes] = {}
+        self.entries: list[dict[str, Any]] = []
+
+    def put(self, path: str, data: bytes) -> str:
+        """Keeps a file and returns its path. A file may be put twice, as long as it is the same."""
+        assert self.files.setdefault(path, data) == data, f"{path} is made twice, and differs"
+        return path
+
+    def array(self, path: str) -> npt.NDArray[Any]:
+        """What a .npy file holds."""
+        array: npt.NDArray[Any] = np.load(io.BytesIO(self.files[path]))
+        return array
+
+    def encode(self, model: str, picture: Image) -> bytes:
+        """The golden stream of a picture (H, W, 3) uint8."""
+        stream = self.bench.golden.call("encode", model, {"image": picture})["stream"]
+        assert isinstance(stream, bytes), "an encoder gives bytes"
+        return stream
+
+    def store(self, path: str, value: Value, suffix: str = ".bin") -> Stored:
+        """Keeps a value. path: without suffix; suffix: of bytes, arrays get their own."""
+        if isinstance(value, bytes):
+            return Stored(self.put(path + suffix, value), value)
+        if value.dtype == np.uint8:
+            return Stored(self.put(f"{path}.png", as_png(value)), value)
+        return Stored(self.put(f"{path}.npy", as_npy(value)), value)
+
+    def store_all(self, folder: str, values: Values) -> dict[str, Stored]:
+        """Keeps values under their names."""
+        return {name: self.store(f"{folder}/{name}", value) for name, value in values.items()}
+
+    def add(
+        self,
+        requirement: str,
+        name: str,
+        operation: str,
+        inputs: Mapping[str, Stored],
+        *,
+        made: Callable[..., object],
+        folder: str = "",
+        model: str | None = None,
+        purpose: str | None = None,
+        outputs: Collection[str] | None = None,
+        equal: Collection[str] = (),
+        suffix: str = ".bin",
+        rejected: str | None = None,
+        **more: Any,
+    ) -> dict[str, Stored]:
+        """Asks the golden subject and notes what it answers. Returns the outputs, stored in folder.
+
+        made: the function that makes the vector. purpose: default: its docstring. outputs: those that are
+        expected, default: all. equal: floats without a tolerance. suffix: of bytes among the outputs.
+        rejected: the kind with which the inputs must be refused. more: further fields of the entry.
+        """
+        values = {key: stored.value for key, stored in inputs.items()}
+        answer = self._answer(operation, model, values, rejected)
+        found = {
+            key: self.store(f"{folder}/{key}", answer[key], suffix)
+            for key in OPERATIONS[operation].outputs
+            if key in answer and (outputs is None or key in outputs)
+        }
+        judged: dict[str, Any] = {"expected": {key: stored.path for key, stored in found.items()}}
+        if rejected is not None:
+            judged = {"rejected": rejected}
+        elif limits := self._tolerances(operation, model, values, answer, equal):
+            judged["tolerance"] = {key: {"absolute": limits[key]} for key in found if key in limits}
+        self.note(requirement, name, operation, inputs, made=made, model=model, purpose=purpose, **judged, **more)
+        return found
+
+    def note(
+        self,
+        requirement: str,
+        name: str,
+        operation: str,
+        inputs: Mapping[str, Stored],
+        *,
+        made: Callable[..., object],
+        model: str | None,
+        purpose: str | None = None,
+        **judged: Any,
+    ) -> None:
+        """Adds an entry whose answer is known. Arguments as for `add`; judged: what the answer is held against."""
+        capabilities = (OPERATIONS[operation].capability, "rejection")
+        assert REQUIREMENTS[requirement].capability in capabilities, f"{requirement} doesn't ask {operation}"
+        self.entries.append(
+            {
+                "id": f"{requirement}/{name}",
+                "requirement": requirement,
+                "operation": operation,
+                "model": model if OPERATIONS[operation].needs_model else None,
+                "purpose": " ".join((purpose or made.__doc__ or "").split()),
+                "inputs": {key: stored.path for key, stored in inputs.items()},
+                **judged,
+                "made": f"{made.__module__}:{made.__qualname__}",
+            }
+        )
+
+    def _answer(self, operation: str, model: str | None, inputs: Values, rejected: str | None) -> Values:
+        """The golden answer, or nothing where the inputs are refused as they must be."""
+        answer: Values = {}
+        kind = None
+        try:
+            answer = self.bench.golden.call(operation, model, inputs)
+        except Rejected as refusal:
+            kind = refusal.kind
+        assert kind == rejected, f"{operation} refuses with {kind}, not with {rejected}"
+        return answer
+
+    def _tolerances(
+        self, operation: str, model: str | None, inputs: Values, answer: Values, equal: Collection[str]
+    ) -> dict[str, float]:
+        """By output, where there is one."""
+        if operation == "decode":
+            return {"image": LEVEL}
+        if model is None or OPERATIONS[operation].capability not in MEASURED:
+            return {}
+        limits = self.bench.tolerances(operation, model, inputs, answer)
+        return {name: limit for name, limit in limits.items() if name not in equal}
+
+
+def as_npy(array: npt.NDArray[Any]) -> bytes:
+    """A .npy file: C order, little-endian."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def as_png(picture: npt.NDArray[Any]) -> bytes:
+    """A .png file of (H, W, 3) uint8."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
