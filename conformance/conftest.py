@@ -141,7 +141,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     try:
         result = yield
     except Verdict as verdict:
-        pyfuncitem.user_properties.append(("outcome", str(verdict.outcome)))
+        reason = str(verdict).partition("\n")[0]
+        pyfuncitem.user_properties += [("outcome", str(verdict.outcome)), ("reason", reason)]
         if verdict.outcome in LETTERS:
             pytest.skip(str(verdict))
         pytest.fail(explain(pyfuncitem, verdict), pytrace=False)

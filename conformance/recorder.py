@@ -29,9 +29,8 @@ class Recorder:
             outcome = outcome_of(report)
             message = report.longreprtext if outcome != Outcome.PASSED else ""
             if report.outcome == "failed":
-                lines = message.splitlines() or [str(outcome)]
-                case_id = f"{facts['requirement']}/{facts['name']}"
-                self.failures.append({"id": case_id, "reason": lines[1].strip() if len(lines) > 1 else lines[0]})
+                reason = str(facts.get("reason", message.partition("\n")[0]))
+                self.failures.append({"id": f"{facts['requirement']}/{facts['name']}", "reason": reason})
             self.report.case({
                 "requirement": facts["requirement"],
                 "case": facts["name"],

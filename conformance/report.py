@@ -47,10 +47,11 @@ class Report:
         self._write({"record": "case", **entry})
 
     def close(self, status: int) -> None:
-        """The last record. status: the exit status of the run."""
-        self._write(
-            {"record": "closing", "status": status, "counts": {o: self.counts[o] for o in Outcome}}, last=True
-        )
+        """The last record, and the end of the file. status: the exit status of the run."""
+        counts = {outcome: self.counts[outcome] for outcome in Outcome}
+        self._write({"record": "closing", "status": status, "counts": counts}, last=True)
+        if self.file:
+            self.file.close()
 
     def _write(self, record: Mapping[str, object], last: bool = False) -> None:
         if self.file is None:
