@@ -27,6 +27,15 @@ class Outcome(StrEnum):
     """It failed, and a --known-failures file says so and why."""
 
 
+ENDINGS = {
+    Crashed: Outcome.CRASHED,
+    TimedOut: Outcome.TIMED_OUT,
+    ProtocolFault: Outcome.PROTOCOL_FAULT,
+    Errored: Outcome.ERRORED,
+}
+"""What a subject's exceptions say of it."""
+
+
 class Verdict(Exception):
     """The end of a case that isn't a pass."""
 
@@ -67,14 +76,8 @@ def ask(subject: Subject, operation: str, model: str | None, inputs: Values) -> 
         raise
     except Unsupported as reason:
         raise Verdict(Outcome.UNSUPPORTED, f"{operation}: {reason}") from reason
-    except Crashed as error:
-        raise Verdict(Outcome.CRASHED, f"{operation}: {error}") from error
-    except TimedOut as error:
-        raise Verdict(Outcome.TIMED_OUT, f"{operation}: {error}") from error
-    except ProtocolFault as error:
-        raise Verdict(Outcome.PROTOCOL_FAULT, f"{operation}: {error}") from error
-    except Errored as error:
-        raise Verdict(Outcome.ERRORED, f"{operation}: {error}") from error
+    except tuple(ENDINGS) as error:
+        raise Verdict(ENDINGS[type(error)], f"{operation}: {error}") from error
     except Exception as error:
         raise Verdict(Outcome.ERRORED, f"{operation}: {type(error).__name__}: {error}") from error
     wrong = fault(operation, inputs, answer)

@@ -42,13 +42,12 @@ def test_vector(subject: Subject, vector: Vector) -> None:
         return
     if vector.rejected:
         failed(f"{vector.operation}: taken, should be refused as {vector.rejected}\n{catches}")
-    difference = first_difference(
-        comparable(vector, answer), comparable(vector, vector.expected), vector.tolerance
-    )
+    expected = vector.expected
+    difference = first_difference(comparable(vector, answer), comparable(vector, expected), vector.tolerance)
     if difference:
         failed("\n".join([str(difference), *stage_at_fault(subject, vector, difference), catches]))
-    if vector.operation == "decode" and "image" in vector.expected_files:
-        share = float(np.mean(np.asarray(answer["image"]) != np.asarray(vector.expected["image"])))
+    if vector.operation == "decode" and "image" in expected:
+        share = float(np.mean(np.asarray(answer["image"]) != np.asarray(expected["image"])))
         if share > ROUNDED_OTHERWISE:
             failed(f"image: {share:.2%} of the samples are one level off, {ROUNDED_OTHERWISE:.1%} may\n{catches}")
     for stage, digest in vector.sha256.items():
