@@ -1,7 +1,7 @@
 """Writes the model card, Markdown and a figure of the training, from what training and evaluation left:
 
     python -m training.card training/lite-q*.toml --runs runs --models FOLDER --evaluation kodak.json \\
-        --published kodak-published-rd.json --out card.md
+        --published vectors/facts/kodak-published-rd.json --out card.md
 
 A config's stem names everything of a model: `RUNS/lite-q4/log.jsonl`, `MODELS/lite-q4.safetensors`, "lite-q4"
 in the evaluation. The figure goes beside the card, with the suffix .png.

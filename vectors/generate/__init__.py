@@ -1,4 +1,4 @@
-"""Makes the vectors: everything under `vectors/` but the schema and this code.
+"""Makes the vectors: everything under `vectors/` but the schema, the facts and this code.
 
 Each module has one capability or a few. A vector is made by a function that asserts the rare property for which it
 is there; the golden answers are the reference's, its floats in float64 (`implementations`).
@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from conformance.subjects.data import model_file
-from conformance.vectors import MANIFEST
+from conformance.vectors import FOLDER, MANIFEST
 from mbtref import load
 from mbtref.weights import EMBEDDED
 from vectors.generate import buffers, entropy_coder, exact, kodak, stages, streams
@@ -27,6 +27,8 @@ SOUND = ("lite-q4", "odd")
 """Model and picture of the stream into which faults are put."""
 FOREIGN = "lite-q3"
 """Whose stream of that picture is the one of another model."""
+FACTS = "facts"
+"""The folder of what is known from elsewhere: kept as it is, never made."""
 SEEDS = range(1000)
 """Of pictures, tried in this order."""
 
@@ -68,6 +70,8 @@ def make(kodak_pictures: Sequence[Path], seeds: Mapping[str, int]) -> Files:
             records.append(kodak.kodak(out, name, path))
     if records:
         out.put(kodak.TABLE, kodak.table(records))
+    for path in sorted((FOLDER / FACTS).iterdir()):
+        out.put(f"{FACTS}/{path.name}", path.read_bytes())
     return {**out.files, MANIFEST: manifest(out, pictures)}
 
 
