@@ -4,7 +4,16 @@ from enum import StrEnum
 from typing import NamedTuple, NoReturn
 
 from conformance.operations import OPERATIONS, Values, fault
-from conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, Subject, TimedOut, Unsupported
+from conformance.subjects.protocol import (
+    Crashed,
+    Errored,
+    ProtocolFault,
+    Rejected,
+    Subject,
+    TimedOut,
+    Unsupported,
+    account,
+)
 
 
 class Outcome(StrEnum):
@@ -36,12 +45,22 @@ ENDINGS = {
 """What a subject's exceptions say of it."""
 
 
-class Verdict(Exception):
-    """The end of a case that isn't a pass."""
+class Verdict(BaseException):
+    """The end of a case that isn't a pass.
+
+    No Exception, since hypothesis would try such a case again: a subject that hangs would hang each time.
+    """
 
     def __init__(self, outcome: Outcome, message: str) -> None:
         super().__init__(message)
         self.outcome = outcome
+
+
+class WrongAnswer(Verdict, Exception):
+    """An answer was wrong: worth trying again with a smaller picture."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Outcome.FAILED, message)
 
 
 class Case(NamedTuple):
@@ -60,14 +79,19 @@ class Case(NamedTuple):
 
 def failed(message: str) -> NoReturn:
     """Ends a case whose answer is wrong."""
-    raise Verdict(Outcome.FAILED, message)
+    raise WrongAnswer(message)
 
 
 def ask(subject: Subject, operation: str, model: str | None, inputs: Values) -> Values:
-    """The answer of a subject, of the right form.
+    """The answer of a subject, of the right form. Raises Verdict for everything else."""
+    try:
+        return attempt(subject, operation, model, inputs)
+    except Rejected as rejected:
+        failed(f"{operation}: refused as {rejected.kind}, should be taken")
 
-    Raises Verdict for everything but an answer or a rejection, and Rejected for that.
-    """
+
+def attempt(subject: Subject, operation: str, model: str | None, inputs: Values) -> Values:
+    """As `ask`, for inputs that may have to be refused: raises Rejected, if the subject does."""
     if OPERATIONS[operation].capability not in subject.capabilities:
         raise Verdict(Outcome.UNSUPPORTED, f"{subject.name} doesn't declare {OPERATIONS[operation].capability}")
     try:
@@ -79,7 +103,7 @@ def ask(subject: Subject, operation: str, model: str | None, inputs: Values) -> 
     except tuple(ENDINGS) as error:
         raise Verdict(ENDINGS[type(error)], f"{operation}: {error}") from error
     except Exception as error:
-        raise Verdict(Outcome.ERRORED, f"{operation}: {type(error).__name__}: {error}") from error
+        raise Verdict(Outcome.ERRORED, f"{operation}: {account(error)}") from error
     wrong = fault(operation, inputs, answer)
     if wrong:
         failed(f"{operation}: {wrong}")

@@ -8,7 +8,7 @@ with letters of their own. A run in which nothing was checked fails.
 
 import json
 import shlex
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import cast
 
@@ -19,12 +19,15 @@ from conformance.cases import Case, Outcome, Verdict
 from conformance.operations import CAPABILITIES
 from conformance.recorder import Recorder
 from conformance.report import Report
-from conformance.subjects.loading import load_subject
+from conformance.subjects.command import Command
+from conformance.subjects.loading import in_process, isolated
 from conformance.subjects.protocol import Subject
 from conformance.vectors import frozen
 
 TIERS = ("smoke", "full", "kodak")
 """Each holds the ones before it."""
+SUBJECT = pytest.StashKey[Subject]()
+"""Where a run keeps the implementation under test."""
 LETTERS = {Outcome.UNSUPPORTED: "u", Outcome.NOT_RUN: "n"}
 """How pytest's line of dots shows what is neither a pass nor a failure."""
 
@@ -40,7 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the implementation to check; default: the reference")  # fmt: skip
     add("--capabilities", metavar="A,B", help=f"check only these of {', '.join(CAPABILITIES)}")
     add("--tier", choices=TIERS, default=TIERS[-1], help="how much; default: all")
-    add("--timeout", type=float, default=60.0, metavar="S", help="seconds a program may take for an answer")
+    add("--timeout", type=float, default=60.0, metavar="S", help="seconds an answer may take; default: 60")
+    add("--in-process", action="store_true",
+        help="run a Python subject inside pytest, for a debugger; if it crashes, so does the run")  # fmt: skip
     add("--report", type=Path, metavar="FILE.json", help="write what became of every case")
     add("--known-failures", type=Path, metavar="FILE", help="cases that fail, with reasons; one that passes fails")
     add("--write-known-failures", type=Path, metavar="FILE", help="write the cases that failed")
@@ -54,40 +59,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    if hasattr(config, "workerinput"):
-        return  # a worker of pytest-xdist: the process above it sees the results
     try:
         frozen()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
-    subject = load(config)
+    subject = config.stash[SUBJECT] = load(config)
+    if hasattr(config, "workerinput"):
+        return  # a worker of pytest-xdist: the process above it sees the results
     path = config.getoption("report")
     report = Report(path.open("w", encoding="utf-8") if path else None)
     report.open(subject, config.getoption("subject"))
-    close(subject)
     config.pluginmanager.register(Recorder(report, config.getoption("write_known_failures")))
 
 
-def load(config: pytest.Config) -> Subject:
-    """The subject of --subject. A wrong one ends the run with one line."""
-    try:
-        return load_subject(config.getoption("subject"), config.getoption("timeout"))
-    except ValueError as error:
-        raise pytest.UsageError(str(error)) from error
-
-
-def close(subject: Subject) -> None:
-    """Ends a subject that has something to end."""
-    if hasattr(subject, "close"):
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    subject = session.config.stash.get(SUBJECT, None)
+    if isinstance(subject, Command):
         subject.close()
 
 
+def load(config: pytest.Config) -> Subject:
+    """The subject of --subject. A wrong one ends the run with a word why."""
+    given = config.getoption("subject")
+    try:
+        if config.getoption("in_process"):
+            return in_process(given)
+        return isolated(given, config.getoption("timeout"))
+    except ValueError as error:
+        raise pytest.UsageError(f"--subject {given}: {error}") from error
+
+
 @pytest.fixture(scope="session")
-def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
+def subject(pytestconfig: pytest.Config) -> Subject:
     """The implementation under test."""
-    loaded = load(pytestconfig)
-    yield loaded
-    close(loaded)
+    return pytestconfig.stash[SUBJECT]
 
 
 def case_of(item: pytest.Item) -> Case:
@@ -138,16 +143,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case.capability not in tested.capabilities:
         pyfuncitem.user_properties.append(("outcome", str(Outcome.UNSUPPORTED)))
         pytest.skip(f"{tested.name} doesn't declare {case.capability}")
+    ended = None
     try:
         result = yield
     except Verdict as verdict:
-        reason = str(verdict).partition("\n")[0]
-        pyfuncitem.user_properties += [("outcome", str(verdict.outcome)), ("reason", reason)]
-        if verdict.outcome in LETTERS:
-            pytest.skip(str(verdict))
-        pytest.fail(explain(pyfuncitem, verdict), pytrace=False)
-    pyfuncitem.user_properties.append(("outcome", str(Outcome.PASSED)))
-    return result
+        ended = verdict
+    outcome = ended.outcome if ended else Outcome.PASSED
+    pyfuncitem.user_properties.append(("outcome", str(outcome)))
+    if ended is None:
+        return result
+    pyfuncitem.user_properties.append(("reason", str(ended).partition("\n")[0]))
+    if outcome in LETTERS:
+        pytest.skip(str(ended))
+    pytest.fail(explain(pyfuncitem, ended), pytrace=False)
 
 
 def explain(item: pytest.Item, verdict: Verdict) -> str:

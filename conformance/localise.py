@@ -1,34 +1,65 @@
 """Where a decoder that went astray first went wrong: which symbol, and which stage fed it.
 
-Free-running, one wrong latent spoils the context of all that follow, so the last stages show nothing. Here the
-subject is asked again, teacher-forced: with the right latents as context. What is wrong then is a network; if
-nothing is, then the networks are right and the free run fed them something else.
+Free-running, one wrong latent spoils the context of all that follow, and the entropy coder loses its place: the
+end of a stream shows nothing. So the subject is asked twice more about the same picture:
+
+- teacher-forced, with the right latents as context: what is wrong then is a network;
+- in closed loop without the coder: what is wrong then is what a step hands to the next.
+
+If both are right, the coder or the order of the symbols is wrong.
 """
 
 from conformance.cases import Verdict, ask
 from conformance.compare import Difference, first_difference
-from conformance.operations import OPERATIONS, Values
-from conformance.subjects.protocol import Rejected, Subject
+from conformance.operations import OPERATIONS
+from conformance.subjects.protocol import Subject
+from conformance.vectors import Vector, frozen
 
-TEACHER = "exact_parameters"
+TEACHER_FORCED, FREE_RUNNING = "EXACT-1", "EXACT-2"
+"""Requirements whose vectors bear the name of the picture, as those of streams do."""
 
 
-def explain(subject: Subject, model: str, difference: Difference, inputs: Values, expected: Values) -> str:
-    """What teacher-forcing tells of a difference in latents.
+def explain(subject: Subject, vector: Vector, difference: Difference | None) -> list[str]:
+    """Lines on a vector with closed-loop latents that failed.
 
-    inputs, expected: of the golden vector of `exact_parameters` for the same model and picture.
+    difference: the first one in the latents; None if the stream was refused instead.
     """
-    place = f"position (row, column) {difference.where[1:]}, channel {difference.where[0]}"
-    first = f"the first wrong value in coding order is {difference.stage} at {place}"
-    if OPERATIONS[TEACHER].capability not in subject.capabilities:
-        return f"{first}; {subject.name} doesn't declare entropy-exact, so its stages can't be asked one by one"
+    twins = {v.requirement: v for v in frozen().vectors if v.name == vector.name}
+    if not twins.keys() >= {TEACHER_FORCED, FREE_RUNNING}:
+        return []
+    lines = [f"the first wrong value in coding order is {place(difference)}"] if difference else []
+    if OPERATIONS[twins[TEACHER_FORCED].operation].capability not in subject.capabilities:
+        return [*lines, f"{subject.name} doesn't declare entropy-exact, so its stages can't be asked one by one"]
     try:
-        forced = first_difference(ask(subject, TEACHER, model, inputs), expected, {})
-    except (Verdict, Rejected) as reason:
-        return f"{first}; teacher-forced, {reason}"
-    if forced is None:
-        return (
-            f"{first}; teacher-forced, every stage is right: look at what the free run feeds them, that is the "
-            f"order of the symbols, y_hat = saturate(k + mu), and which neighbours the context takes"
-        )
-    return f"{first}; teacher-forced, the first wrong stage is {forced.stage}: {forced}"
+        forced = compare(subject, twins[TEACHER_FORCED])
+        if forced:
+            return [*lines, f"teacher-forced, the first wrong stage is {forced.stage}: {forced}"]
+        free = compare(subject, twins[FREE_RUNNING])
+    except Verdict as verdict:
+        return [*lines, f"asked for its stages: {verdict}"]
+    lines.append("teacher-forced, every stage is right")
+    if free:
+        return [
+            *lines,
+            f"in closed loop without the coder, the first wrong value is {place(free)}: {free}",
+            "look at what a step hands on: y_hat = saturate(k + mu), and which neighbours the context takes",
+        ]
+    return [
+        *lines,
+        "in closed loop without the coder, every stage is right",
+        "look at the entropy coder, its tables and the order of the symbols; or decode runs other networks",
+    ]
+
+
+def compare(subject: Subject, vector: Vector) -> Difference | None:
+    """The first difference in the answer to another vector. Raises Verdict if there is no answer."""
+    answer = ask(subject, vector.operation, vector.model, vector.inputs)
+    return first_difference(answer, vector.expected, vector.tolerance)
+
+
+def place(difference: Difference) -> str:
+    """Which value, in words."""
+    if len(difference.where) != 3:
+        return difference.stage
+    channel, row, column = difference.where
+    return f"{difference.stage} at channel {channel}, row {row}, column {column}"

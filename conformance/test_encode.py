@@ -12,12 +12,16 @@ from conformance.cases import ask, failed
 from conformance.subjects.protocol import Rejected, Subject
 from conformance.subjects.reference import Reference
 
-SYMBOLS = 0.01
-"""Share of latents that may differ from the golden ones: those whose rounding is a tie but for the last float
-digits, and the ones after them whose context they change."""
-RATE = 0.01
+# Measured: float64 transforms give the golden streams byte for byte, since the pictures keep away from rounding
+# ties; bfloat16 ones move 3 to 8 % of the latents, up to 1.3 % of the bytes and 0.07 dB. Both are right
+# (`tests/test_suite.py` has the second).
+MOVED = 0.1
+"""Share of latents that may lie more than half a step from the golden ones."""
+RATE = 0.015
 """Relative, of the golden stream's length."""
-PSNR = 0.05
+WORD = 4
+"""Bytes: the grain of that length."""
+PSNR = 0.1
 """dB, against the golden stream's picture."""
 
 
@@ -38,22 +42,20 @@ def test_encode(subject: Subject, picture: vectors.Picture) -> None:
     """A stream decodes with the reference to nearly the golden latents, and costs no more than it should."""
     pixels = vectors.read(picture.file)
     stream = ask(subject, "encode", picture.model, {"image": pixels})["stream"]
-    reference = Reference()
-    golden = reference.encode(picture.model, np.asarray(pixels))["stream"]
+    golden = next(v for v in vectors.frozen().vectors if v.id == f"DECODE-1/{picture.model}/{picture.name}")
+    size, right = len(golden.inputs["stream"]), golden.expected
     assert isinstance(stream, bytes)
-    assert isinstance(golden, bytes)
     try:
-        found = reference.decode(picture.model, stream)
+        found = Reference().decode(picture.model, stream)
     except Rejected as rejected:
         failed(f"the reference refuses the stream as {rejected.kind}")
-    right = reference.decode(picture.model, golden)
     if np.shape(found["image"]) != np.shape(pixels):
         failed(f"the stream is of a picture {np.shape(found['image'])}, it was given {np.shape(pixels)}")
-    share = float(np.mean(np.asarray(found["y_hat"]) != np.asarray(right["y_hat"])))
-    if share > SYMBOLS:
-        failed(f"{share:.1%} of the latents differ from the reference's, {SYMBOLS:.0%} may")
-    if abs(len(stream) - len(golden)) > RATE * len(golden) + 4:
-        failed(f"the stream has {len(stream)} bytes, the reference's {len(golden)}")
+    share = float(np.mean(np.abs(np.asarray(found["y_hat"]) - np.asarray(right["y_hat"])) > 0.5))
+    if share > MOVED:
+        failed(f"{share:.1%} of the latents are others than the reference's, {MOVED:.0%} may be")
+    if abs(len(stream) - size) > RATE * size + WORD:
+        failed(f"the stream has {len(stream)} bytes, the reference's {size}")
     loss = psnr(pixels, right["image"]) - psnr(pixels, found["image"])
     if loss > PSNR:
         failed(f"the picture is {loss:.2f} dB worse than the reference's, {PSNR} may be lost")

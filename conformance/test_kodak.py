@@ -28,11 +28,14 @@ PIXELS: Mapping[str, str] = json.loads((resources.files("mbtref") / "data" / "ko
 
 PSNR_TOLERANCE = 0.01
 """dB. Float implementations flip a rounding here and there: a few symbols of 10^5."""
-OPEN_RATE_TOLERANCE = 0.001
-"""Relative, of the theoretical rate: the same flips, and the last digits of the likelihoods."""
-OWN_FORMAT_RATE_TOLERANCE = 0.02
-"""Relative, of streams in a format of the subject's own: an index of the next larger scale in place of the nearest
-costs up to 1.7 % (specification, §4), other containers some bytes."""
+RATE_TOLERANCE = 0.001
+"""Relative: the same flips, and the last digits of the likelihoods."""
+OWN_PSNR_TOLERANCE = 0.05
+"""dB, of closed-loop coding in another arithmetic: a flip changes the contexts of all that follow. 2.5 times the
+largest change of a Kodak picture between the exact networks and float64 ones, 0.020 (`training.exact_cost`)."""
+OWN_RATE_TOLERANCE = 0.02
+"""Relative, of the same: 0.4 % for that change, and up to 1.7 % for taking the next larger scale in place of the
+nearest one (specification, §4)."""
 
 
 def picture(name: str) -> npt.NDArray[np.uint8]:
@@ -78,7 +81,7 @@ def test_open_loop(subject: Subject, record: Mapping[str, Any]) -> None:
     x = pixels.transpose(2, 0, 1).astype(np.float32) / 255
     compare("PSNR", psnr(x, np.asarray(forward["x_hat"])), record["psnr"], PSNR_TOLERANCE)
     golden = record["bpp_theoretical"]
-    compare("theoretical bpp", bits / x[0].size, golden, OPEN_RATE_TOLERANCE * golden)
+    compare("theoretical bpp", bits / x[0].size, golden, RATE_TOLERANCE * golden)
 
 
 @pytest.mark.parametrize("record", cases("KODAK-2"))
@@ -87,9 +90,10 @@ def test_closed_loop(subject: Subject, record: Mapping[str, Any]) -> None:
     pixels = picture(str(record["image"]))
     blob = ask(subject, "compress", str(record["model"]), {"image": pixels})["blob"]
     decoded = ask(subject, "decompress", str(record["model"]), {"blob": blob})["image"]
-    x, shown = (np.asarray(p).transpose(2, 0, 1).astype(np.float32) / 255 for p in (pixels, decoded))
-    compare("PSNR", psnr(x, shown), record["psnr_bitstream_8bit"], PSNR_TOLERANCE)
-    golden = record["bpp_bitstream"]
-    tolerance = OPEN_RATE_TOLERANCE if "encode" in subject.capabilities else OWN_FORMAT_RATE_TOLERANCE
     assert isinstance(blob, bytes)
-    compare("bpp", 8 * len(blob) / x[0].size, golden, tolerance * golden)
+    exact = "encode" in subject.capabilities
+    x, shown = (np.asarray(p).transpose(2, 0, 1).astype(np.float32) / 255 for p in (pixels, decoded))
+    allowed = PSNR_TOLERANCE if exact else OWN_PSNR_TOLERANCE
+    compare("PSNR", psnr(x, shown), record["psnr_bitstream_8bit"], allowed)
+    golden = record["bpp_bitstream"]
+    compare("bpp", 8 * len(blob) / x[0].size, golden, (RATE_TOLERANCE if exact else OWN_RATE_TOLERANCE) * golden)

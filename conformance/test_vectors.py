@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conformance import localise
-from conformance.cases import ask, failed
+from conformance.cases import attempt, failed
 from conformance.compare import Difference, first_difference
 from conformance.operations import Values
 from conformance.subjects.protocol import Rejected, Subject
@@ -34,18 +34,19 @@ def test_vector(subject: Subject, vector: Vector) -> None:
     """A subject answers a golden vector as it must."""
     catches = f"catches: {vector.purpose}"
     try:
-        answer = ask(subject, vector.operation, vector.model, vector.inputs)
+        answer = attempt(subject, vector.operation, vector.model, vector.inputs)
     except Rejected as rejected:
-        if rejected.kind != vector.rejected:
-            due = f"refused as {vector.rejected}" if vector.rejected else "taken"
-            failed(f"{vector.operation}: refused as {rejected.kind}, should be {due}\n{catches}")
-        return
+        if rejected.kind == vector.rejected:
+            return
+        due = f"refused as {vector.rejected}" if vector.rejected else "taken"
+        wrong = f"{vector.operation}: refused as {rejected.kind}, should be {due}"
+        failed("\n".join([wrong, *stages(subject, vector, None), catches]))
     if vector.rejected:
         failed(f"{vector.operation}: taken, should be refused as {vector.rejected}\n{catches}")
     expected = vector.expected
     difference = first_difference(comparable(vector, answer), comparable(vector, expected), vector.tolerance)
     if difference:
-        failed("\n".join([str(difference), *stage_at_fault(subject, vector, difference), catches]))
+        failed("\n".join([str(difference), *stages(subject, vector, difference), catches]))
     if vector.operation == "decode" and "image" in expected:
         share = float(np.mean(np.asarray(answer["image"]) != np.asarray(expected["image"])))
         if share > ROUNDED_OTHERWISE:
@@ -66,17 +67,11 @@ def comparable(vector: Vector, values: Values) -> Values:
         failed(f"buffer[{ZLIB_AT}:] doesn't inflate: {error}")
 
 
-def stage_at_fault(subject: Subject, vector: Vector, difference: Difference) -> list[str]:
-    """For latents found in closed loop: what the same picture, teacher-forced, tells of the stages."""
-    if vector.operation not in ("decode", "exact_symbols") or difference.stage == "image" or not vector.model:
+def stages(subject: Subject, vector: Vector, difference: Difference | None) -> list[str]:
+    """For latents found in closed loop: what the same picture tells of the stages one by one."""
+    if vector.operation not in ("decode", "exact_symbols") or (difference and difference.stage == "image"):
         return []
-    right = grid_units(vector.expected["y_hat"])
-    for other in frozen().vectors:
-        if other.operation == localise.TEACHER and other.model == vector.model:
-            inputs = other.inputs
-            if np.array_equal(np.asarray(inputs["y_hat"]), right):
-                return [localise.explain(subject, vector.model, difference, inputs, other.expected)]
-    return []
+    return localise.explain(subject, vector, difference)
 
 
 def grid_units(y_hat: object) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:

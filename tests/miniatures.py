@@ -2,15 +2,20 @@
 
 import copy
 import dataclasses
+import os
+import signal
+import time
 from typing import Any
 
 import numpy as np
+import torch
 
 import mbtref
 from conformance.operations import CAPABILITIES, Values
-from conformance.subjects.protocol import Methods, Unsupported
+from conformance.subjects.protocol import Methods, Rejected, Unsupported
 from conformance.subjects.reference import Reference
 from mbtref.exact import CONTEXT_TAPS
+from mbtref.grid import ACTIVATION_BITS, WEIGHT_BITS
 
 
 class WrongMask(Reference):
@@ -25,6 +30,76 @@ class WrongMask(Reference):
         wrong.context = copy.copy(wrong.context)
         wrong.context.weight = taps[[*range(len(taps) - 2), -1, -2]].reshape(model.entropy.context.weight.shape)
         return dataclasses.replace(model, entropy=wrong)
+
+
+class WrongRounding(Reference):
+    """Where it should round phi to the activation grid, it cuts off."""
+
+    name = "wrong-rounding"
+
+    def model(self, name: str) -> mbtref.Model:
+        model = super().model(name)
+        wrong = copy.copy(model.entropy)
+        wrong.context = copy.copy(wrong.context)
+        half = 2.0 ** (WEIGHT_BITS - 1)  # of a grid unit, in units of a sum
+        wrong.context.bias = wrong.context.bias - half
+        return dataclasses.replace(model, entropy=wrong)
+
+
+class GoesAstray(Reference):
+    """Its stages are right one by one, but its decoder runs with another context."""
+
+    name = "goes-astray"
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        return WrongMask().decode(model, stream)
+
+
+class ForgetsTheMean(Reference):
+    """Its stages are right, but in closed loop it hands k on where y_hat = k + mu is due."""
+
+    name = "forgets-the-mean"
+
+    def exact_symbols(self, model: str, k_z: Any, y: Any) -> Values:
+        right = super().exact_symbols(model, k_z, y)
+        return {**right, "y_hat": np.asarray(right["k"]) << ACTIVATION_BITS}
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        raise Rejected("bad-final-state")
+
+
+class HalfPrecision(Reference):
+    """Its analysis runs in bfloat16, as an encoder may."""
+
+    name = "half-precision"
+
+    def model(self, name: str) -> mbtref.Model:
+        model = super().model(name)
+        networks = copy.copy(model.networks)
+        networks._modules = {**networks._modules, "g_a": Half(networks.g_a), "h_a": Half(networks.h_a)}
+        return dataclasses.replace(model, networks=networks)
+
+
+class Half(torch.nn.Module):
+    """A network in bfloat16."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, a: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result: torch.Tensor = self.network(a).float()
+        return result
+
+
+class WrongColoursEncoded(Reference):
+    """It encodes pictures as BGR."""
+
+    name = "bgr-encoder"
+
+    def encode(self, model: str, image: Any) -> Values:
+        return super().encode(model, image[:, :, ::-1].copy())
 
 
 class SwappedScaleAndMean(Reference):
@@ -82,6 +157,24 @@ class Raises(Reference):
 
     def g_s(self, model: str, y_hat: Any) -> Values:
         raise ZeroDivisionError("division by zero")
+
+
+class Erratic(Reference):
+    """Every network of its transforms ends in another way: it hangs, dies, or prints before it answers."""
+
+    name = "erratic"
+
+    def g_a(self, model: str, x: Any) -> Values:
+        time.sleep(3600)
+        raise AssertionError
+
+    def h_a(self, model: str, y: Any) -> Values:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        raise AssertionError
+
+    def g_s(self, model: str, y_hat: Any) -> Values:
+        print("a warning that nobody reads")
+        return super().g_s(model, y_hat)
 
 
 class Nothing(Methods):

@@ -2,7 +2,6 @@
 
 import fcntl
 import random
-import shlex
 import struct
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from conformance.subjects.command import Command
 from conformance.subjects.compressai import CompressAI
 from conformance.subjects.data import gaussian_file
 from conformance.subjects.float64 import Float64
+from conformance.subjects.loading import isolated
 from conformance.subjects.protocol import (
     Crashed,
     Errored,
@@ -38,7 +38,7 @@ from tests import oracle
 from tests.support import picture
 
 MODEL = "lite-q4"
-EXAMPLE = shlex.join([sys.executable, str(Path(example.__file__).with_name("mbt_numpy.py"))])
+EXAMPLE = [sys.executable, str(Path(example.__file__).with_name("mbt_numpy.py"))]
 FLOAT_TOLERANCE = 1e-5
 """Of the largest value: ten times what float64 was seen to move."""
 TIES = 1e-3
@@ -266,7 +266,7 @@ LATENTS = {"y_hat": np.zeros((1, 4, 4), np.float32), "z_hat": np.zeros((1, 1, 1)
 def miniature(bad: str = "pass", start: str = "", timeout: float = PATIENCE) -> Command:
     """A running miniature. bad, start: Python statements."""
     source = MINIATURE.replace("BAD", textwrap.indent(bad, 8 * " ")).replace("START", start)
-    return Command(shlex.join([sys.executable, "-S", "-E", "-c", source]), timeout)
+    return Command([sys.executable, "-S", "-E", "-c", source], timeout)
 
 
 def works(program: Command) -> None:
@@ -399,12 +399,30 @@ def test_a_program_must_greet(start: str, expected: type[Exception], message: st
         miniature(start=start)
 
 
-def test_there_must_be_a_program() -> None:
-    """No command, or one that can't be started, is told as such."""
-    with pytest.raises(ValueError, match="needs a program"):
-        Command("", PATIENCE)
-    with pytest.raises(Crashed, match="no-such-program can't be started"):
-        Command("./no-such-program --fast", PATIENCE)
+def test_there_must_be_a_subject() -> None:
+    """No command, one that can't be started, and a module or attribute that isn't there are told as such."""
+    for given, message in (
+        ("cmd:", "needs a program"),
+        ("cmd:./no-such-program --fast", "no-such-program can't be started"),
+        ("no_such_module:Subject", "No module named 'no_such_module'"),
+        ("json:Missing", "has no attribute 'Missing'"),
+        ("json:decoder", "has no name, version, capabilities, call"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            isolated(given, PATIENCE)
+
+
+def test_a_python_subject_takes_nothing_down_with_it() -> None:
+    """In a process of its own a subject may print and die, and its exceptions come with their traceback."""
+    subject = isolated("tests.miniatures:Erratic", 60)
+    assert isinstance(subject, Command)
+    with closing(subject):
+        with pytest.raises(Crashed, match="exit status is -11"):
+            subject.call("h_a", MODEL, {"y": np.zeros((64, 4, 4), np.float32)})
+        with pytest.raises(Errored, match=r"(?s)^RuntimeError.*reference.py"):
+            subject.call("g_s", MODEL, {"y_hat": np.zeros((63, 4, 4), np.float32)})
+        x_hat = subject.call("g_s", MODEL, {"y_hat": np.zeros((64, 4, 4), np.float32)})["x_hat"]
+        assert np.shape(x_hat) == (3, 64, 64), "what it prints spoils its answers"
 
 
 def test_a_greeting_describes_the_subject() -> None:

@@ -1,6 +1,11 @@
 """The suite itself: that it finds what is wrong, says where, and never takes silence for a pass."""
 
 import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -9,24 +14,15 @@ import pytest
 from conformance import matrix, report
 
 CONFORMANCE = Path(report.__file__).parent
+REFERENCE = "conformance.subjects.reference:Reference"
+Record = dict[str, object]
 
 
-def run(folder: Path, subject: str, *options: str) -> tuple[int, list[dict[str, object]]]:
-    """Runs the suite's vectors on a subject. Returns the exit status and the cases of the report."""
+def run(folder: Path, subject: str, *options: str, file: str = "test_vectors.py") -> tuple[int, list[Record]]:
+    """Runs a file of the suite on a subject. Returns the exit status and the cases of the report."""
     path = folder / "report.json"
-    arguments = [
-        "--subject",
-        subject,
-        "--report",
-        path,
-        "--tier",
-        "smoke",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        *options,
-    ]
-    status = pytest.main([str(CONFORMANCE / "test_vectors.py"), *map(str, arguments)])
+    arguments = [str(CONFORMANCE / file), "--subject", subject, "--report", str(path), *options]
+    status = pytest.main([*arguments, "-q", "-p", "no:cacheprovider"])
     records, complete = report.read(path)
     assert complete, "a run that came to its end has no closing record"
     schema = json.loads((CONFORMANCE / "report.schema.json").read_text())
@@ -34,23 +30,29 @@ def run(folder: Path, subject: str, *options: str) -> tuple[int, list[dict[str, 
     return int(status), [record for record in records if record["record"] == "case"]
 
 
+def smoke(folder: Path, miniature: str, *options: str) -> tuple[int, list[Record]]:
+    """Runs the quickest vectors on a miniature, without a process of its own."""
+    return run(folder, f"tests.miniatures:{miniature}", "--in-process", "--tier", "smoke", *options)
+
+
 @pytest.mark.parametrize(
     ("miniature", "capability", "requirement", "words"),
     [
         ("WrongMask", "entropy-exact", "EXACT-1", ["phi["]),
+        ("WrongRounding", "entropy-exact", "EXACT-1", ["phi["]),
         ("SwappedScaleAndMean", "entropy-float", "FLOAT-1", ["sigma["]),
         ("SwappedColours", "transforms", "TRANSFORM-1", ["y[", "times the tolerance"]),
         ("NotANumber", "transforms", "TRANSFORM-2", ["z isn't finite at (1, 0, 0)"]),
         ("OneTooMany", "transforms", "TRANSFORM-3", ["y_hat in the answer, but not asked for"]),
         ("WrongDtype", "transforms", "TRANSFORM-3", ["x_hat has dtype float64, not float32"]),
-        ("Raises", "transforms", "TRANSFORM-3", ["ZeroDivisionError: division by zero"]),
+        ("Raises", "transforms", "TRANSFORM-3", ["ZeroDivisionError: division by zero", "miniatures.py"]),
     ],
 )
 def test_a_wrong_subject_fails(
     miniature: str, capability: str, requirement: str, words: list[str], tmp_path: Path
 ) -> None:
     """An implementation wrong in one way fails the requirement that is about it, and only that one."""
-    status, cases = run(tmp_path, f"tests.miniatures:{miniature}", "--capabilities", capability)
+    status, cases = smoke(tmp_path, miniature, "--capabilities", capability)
     assert status == pytest.ExitCode.TESTS_FAILED, f"the run ended with {status}"
     wrong = {str(c["requirement"]) for c in cases if c["outcome"] not in ("passed", "unsupported")}
     assert wrong == {requirement}, f"{sorted(wrong)} failed, it should be {requirement}"
@@ -59,9 +61,98 @@ def test_a_wrong_subject_fails(
         assert part in message, f"{part!r} isn't in the message:\n{message}"
 
 
+@pytest.mark.parametrize(
+    ("miniature", "words"),
+    [
+        ("WrongMask", ["teacher-forced, the first wrong stage is phi: phi["]),
+        ("GoesAstray", ["teacher-forced, every stage is right", "or decode runs other networks"]),
+        (
+            "ForgetsTheMean",
+            ["refused as bad-final-state", "without the coder, the first wrong value is y_hat at ch"],
+        ),
+    ],
+)
+def test_a_decoder_that_goes_astray_is_led_back(miniature: str, words: list[str], tmp_path: Path) -> None:
+    """For a stream that decodes wrongly, the message tells if a network, the free run or the coder is to blame."""
+    only = ("--capabilities", "decode", "-k", "DECODE-1/lite-q3/odd")
+    status, cases = smoke(tmp_path, miniature, *only)
+    assert (status, len(cases)) == (pytest.ExitCode.TESTS_FAILED, 1), f"{len(cases)} cases ended with {status}"
+    for part in words:
+        assert part in str(cases[0]["message"]), f"{part!r} isn't in the message:\n{cases[0]['message']}"
+
+
+@pytest.mark.parametrize(
+    ("miniature", "outcome"), [("HalfPrecision", "passed"), ("WrongColoursEncoded", "failed")]
+)
+def test_an_encoder_is_free_within_limits(miniature: str, outcome: str, tmp_path: Path) -> None:
+    """An encoder whose transforms run in half precision is right, one that takes RGB for BGR is not."""
+    subject = f"tests.miniatures:{miniature}"
+    _, cases = run(tmp_path, subject, "--in-process", "--capabilities", "encode", file="test_encode.py")
+    assert {c["outcome"] for c in cases} == {outcome}, (
+        f"{[(c['case'], c['outcome'], c['message']) for c in cases]}"
+    )
+
+
+ERRATIC = """
+import json, os, sys, time
+
+for line in sys.stdin:
+    request = json.loads(line)
+    if "hello" in request:
+        answer = {"protocol": 1, "name": "erratic", "version": "0", "capabilities": ["transforms"]}
+    elif request["operation"] == "g_a":
+        time.sleep(60)
+    elif request["operation"] == "h_a":
+        os.abort()
+    else:
+        answer = {"id": request["id"] + 1, "unsupported": True}
+    print(json.dumps(answer), flush=True)
+"""
+"""A program that hangs, dies, or answers the wrong request."""
+
+
+def test_a_run_goes_on_after_each_bad_answer(tmp_path: Path) -> None:
+    """Hanging, dying and answering another request each have an outcome of their own, and every case is tried."""
+    command = shlex.join([sys.executable, "-S", "-E", "-c", ERRATIC])
+    only = ("--capabilities", "transforms", "--timeout", "1", "-k", "lite-q3/square or lite-q4/square")
+    status, cases = run(tmp_path, f"cmd:{command}", *only)
+    ends = {(c["requirement"], c["outcome"]) for c in cases}
+    expected = {("TRANSFORM-1", "timed-out"), ("TRANSFORM-2", "crashed"), ("TRANSFORM-3", "protocol-fault")}
+    assert (ends, len(cases)) == (expected, 6), f"{len(cases)} cases, {ends}"
+    assert status == pytest.ExitCode.TESTS_FAILED, f"the run ended with {status}"
+
+
+def test_a_report_is_whole_under_xdist(tmp_path: Path) -> None:
+    """Cases spread over two processes are all in the report, once each."""
+    _, alone = run(tmp_path, REFERENCE, "--in-process", "--capabilities", "rans,buffers")
+    status, spread = run(tmp_path, REFERENCE, "--in-process", "--capabilities", "rans,buffers", "-n", "2")
+
+    def names(cases: list[Record]) -> list[str]:
+        return sorted(f"{c['requirement']}/{c['case']}: {c['outcome']}" for c in cases)
+
+    assert status == 0, f"the run ended with {status}"
+    assert names(spread) == names(alone), "the reports have other cases"
+
+
+def test_damaged_vectors_stop_the_run(tmp_path: Path) -> None:
+    """A run doesn't begin if a frozen file was changed, and says which."""
+    for package in ("conformance", "vectors"):
+        shutil.copytree(CONFORMANCE.parent / package, tmp_path / package)
+    (tmp_path / "vectors" / "kodak.json").write_text("{}")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "conformance", "--tier", "smoke"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CONFORMANCE.parent}"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR, f"it ended with {run.returncode}:\n{run.stdout}"
+    assert "kodak.json was changed" in run.stderr + run.stdout, f"{run.stderr}{run.stdout}"
+
+
 def test_silence_is_not_a_pass(tmp_path: Path) -> None:
     """A subject that answers unsupported to all fails the run."""
-    status, cases = run(tmp_path, "tests.miniatures:Nothing")
+    status, cases = smoke(tmp_path, "Nothing")
     assert {c["outcome"] for c in cases} == {"unsupported"}, "something else than unsupported"
     assert status == pytest.ExitCode.TESTS_FAILED, f"a run that checked nothing ended with {status}"
 
@@ -70,21 +161,21 @@ def test_known_failures_are_strict(tmp_path: Path) -> None:
     """A list of known failures makes the run pass; an entry that passes, or is no case, makes it fail."""
     known = tmp_path / "known.json"
     only = ("--capabilities", "transforms")
-    status, _ = run(tmp_path, "tests.miniatures:Raises", *only, "--write-known-failures", str(known))
+    status, _ = smoke(tmp_path, "Raises", *only, "--write-known-failures", str(known))
     entries = json.loads(known.read_text())
     assert status == 1, "it should fail without the list"
     assert entries, "the list of failures is empty"
     assert "ZeroDivisionError" in entries[0]["reason"], f"no reason: {entries[0]}"
-    status, cases = run(tmp_path, "tests.miniatures:Raises", *only, "--known-failures", str(known))
+    status, cases = smoke(tmp_path, "Raises", *only, "--known-failures", str(known))
     assert status == 0, "known failures should not fail the run"
     assert [c["outcome"] for c in cases].count("known-failure") == len(entries), "not all are reported as known"
-    status, _ = run(tmp_path, "conformance.subjects.reference:Reference", *only, "--known-failures", str(known))
+    status, _ = run(tmp_path, REFERENCE, "--tier", "smoke", *only, "--known-failures", str(known))
     assert status == pytest.ExitCode.TESTS_FAILED, "an entry that passes should fail the run"
 
 
 def test_a_cut_off_report_is_seen(tmp_path: Path) -> None:
     """A report without its closing record is read as incomplete, and the matrix says so."""
-    run(tmp_path, "tests.miniatures:Nothing", "--capabilities", "transforms")
+    smoke(tmp_path, "Nothing", "--capabilities", "transforms")
     path = tmp_path / "report.json"
     cut = tmp_path / "cut.json"
     cut.write_text("\n".join(path.read_text().splitlines()[:4]) + '\n{"record": "ca')

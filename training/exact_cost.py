@@ -1,12 +1,15 @@
 """What exact arithmetic costs in rate: `python -m training.exact_cost FOLDER --model lite-q3,lite-q6`.
 
 Codes pictures in closed loop twice, once with the integer entropy networks and once with the same weights in
-float64, nothing rounded, and compares the bits of the symbols under their Gaussians.
+float64, nothing rounded, and compares the bits of the symbols under their Gaussians. The last columns are the
+largest change of a single picture: one rounding that goes the other way changes the contexts of all that follow,
+so two codecs that are both right scatter by that much.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -61,10 +64,20 @@ class FloatNetworks(EntropyNetworks):
         return Parameters(*a.chunk(2, dim=-1))
 
 
+class Coded(NamedTuple):
+    """A picture after closed-loop coding."""
+
+    bits: float
+    """Of the symbols of y, under their Gaussians."""
+    psnr: float
+    """dB, float, clamped."""
+
+
 @torch.no_grad()
-def symbol_bits(model: Model, entropy: EntropyNetworks, path: Path) -> float:
-    """Bits of the symbols of y of one picture, in closed loop."""
-    y = model.networks.g_a(image.pad(image.to_tensor(image.read(path))))
+def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
+    """One picture with these entropy networks."""
+    x = image.to_tensor(image.read(path))
+    y = model.networks.g_a(image.pad(x))
     y_units, z_units = codec.grid_units(y), codec.grid_units(model.networks.h_a(y))
     bits = 0.0
 
@@ -74,8 +87,9 @@ def symbol_bits(model: Model, entropy: EntropyNetworks, path: Path) -> float:
         bits -= torch.log2(gaussian_likelihoods(k, step.sigma / GRID)).sum().item()
         return k
 
-    scan(entropy, entropy.z_hat(codec.nearest_symbol(z_units - entropy.medians)), choose)
-    return bits
+    y_hat = scan(entropy, entropy.z_hat(codec.nearest_symbol(z_units - entropy.medians)), choose)
+    x_hat = model.networks.g_s(codec.channels_first(y_hat))[..., : x.shape[2], : x.shape[3]]
+    return Coded(bits, image.psnr(x_hat.clamp(0, 1), x))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,16 +101,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", required=True, help="names of models, with commas between")
     options = parser.parse_args(arguments)
     pictures = find_pictures([options.pictures])
-    print("| model | bits of y, exact | bits of y, float64 | cost |\n|---|---:|---:|---:|")
+    print("| model | bits of y, exact | bits of y, float64 | cost | rate of a picture | PSNR of a picture |")
+    print("|---|---:|---:|---:|---:|---:|")
     for name in options.model.split(","):
         model = load(name)
         floats = FloatNetworks(model)
         pairs = [
-            (symbol_bits(model, model.entropy, path), symbol_bits(model, floats, path))
+            (coded(model, model.entropy, path), coded(model, floats, path))
             for path in tqdm(pictures, leave=False, disable=None)
         ]
-        exact, real = (sum(column) for column in zip(*pairs, strict=True))
-        print(f"| {name} | {exact:.0f} | {real:.0f} | {exact / real - 1:+.3%} |")
+        exact, real = (sum(picture.bits for picture in column) for column in zip(*pairs, strict=True))
+        rate = max(abs(a.bits / b.bits - 1) for a, b in pairs)
+        psnr = max(abs(a.psnr - b.psnr) for a, b in pairs)
+        print(
+            f"| {name} | {exact:.0f} | {real:.0f} | {exact / real - 1:+.3%} | ±{rate:.2%} | ±{psnr:.4f} dB |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

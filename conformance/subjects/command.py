@@ -14,16 +14,15 @@ folder, which is empty before. In place of a result an answer may have one of
 
     "unsupported": true       "rejected": "truncated"       "error": "any text"
 
-The model is null where the operation needs none. One request is open at a time, and the program ends when its
-input does. What it writes to standard error is shown if it fails. `example/mbt_numpy.py` is such a program.
-The side of the suite, here, needs a POSIX system.
+where `unsupported` may be a text that says why. The model is null where the operation needs none. One request is
+open at a time, and the program ends when its input does. What it writes to standard error is shown if it fails.
+`example/mbt_numpy.py` is such a program. The side of the suite, here, needs a POSIX system.
 """
 
 import itertools
 import json
 import os
 import select
-import shlex
 import signal
 import subprocess
 import tempfile
@@ -40,6 +39,7 @@ from conformance.operations import CAPABILITIES, Array, Value, Values
 from conformance.subjects.data import gaussian_file, model_file
 from conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
 
+PROTOCOL = 1
 CHUNK = 1 << 16
 LINE_MAX = 1 << 20
 """Longest answer, bytes."""
@@ -62,10 +62,11 @@ class Greeting(NamedTuple):
 class Program:
     """A running program that answers lines with lines.
 
-    arguments: the program and what it is given. timeout: seconds for an answer. Raises Crashed if it can't start.
+    arguments: the program and what it is given. timeout: seconds for an answer. more: added to its environment.
+    Raises Crashed if it can't start.
     """
 
-    def __init__(self, arguments: Sequence[str], timeout: float) -> None:
+    def __init__(self, arguments: Sequence[str], timeout: float, more: Mapping[str, str]) -> None:
         self._timeout = timeout
         self._unread = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the program
@@ -73,7 +74,13 @@ class Program:
         try:
             # in a session of its own, so that its children can be ended with it
             self._process = subprocess.Popen(
-                arguments, bufsize=0, stdin=pipe, stdout=pipe, stderr=self._errors, start_new_session=True
+                arguments,
+                bufsize=0,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=self._errors,
+                start_new_session=True,
+                env={**os.environ, **more},
             )
         except OSError as error:
             self._errors.close()
@@ -132,14 +139,12 @@ def end(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
 class Command:
     """A program as a subject. It is started at once, and anew for the next request after it failed.
 
-    command: program and arguments, quoted as for a shell, which isn't used. timeout: seconds for an answer.
-    Raises ValueError if the command is empty; Crashed, TimedOut or ProtocolFault if the program doesn't greet.
+    arguments: the program and what it is given. timeout: seconds for an answer. more: added to its environment.
+    Raises Crashed, TimedOut or ProtocolFault if the program doesn't greet.
     """
 
-    def __init__(self, command: str, timeout: float) -> None:
-        self._arguments, self._timeout = shlex.split(command), timeout
-        if not self._arguments:
-            raise ValueError("a subject 'cmd:' needs a program")
+    def __init__(self, arguments: Sequence[str], timeout: float, more: Mapping[str, str] | None = None) -> None:
+        self._arguments, self._timeout, self._more = arguments, timeout, more or {}
         self._ids = itertools.count(1)
         self._running: Program | None = None
         with self._program():
@@ -157,7 +162,7 @@ class Command:
                 "model": model,
                 "model_file": None if model is None else str(model_file(model)),
                 "gaussian_file": str(gaussian_file()),
-                "inputs": write(given, inputs),
+                "inputs": {name: str(path) for name, path in write(given, inputs).items()},
                 "folder": str(folder),
             }
             files = result(program.ask(request), request["id"])
@@ -167,7 +172,7 @@ class Command:
     def _program(self) -> Iterator[Program]:
         """The running program, or a new one that has greeted. It is stopped if it fails."""
         new = self._running is None
-        program = self._running = self._running or Program(self._arguments, self._timeout)
+        program = self._running = self._running or Program(self._arguments, self._timeout, self._more)
         try:
             if new:
                 self.name, self.version, self.capabilities = greet(program)
@@ -186,7 +191,7 @@ class Command:
 
 def greet(program: Program) -> Greeting:
     """The handshake. Raises ProtocolFault if the answer isn't one."""
-    answer = program.ask({"protocol": 1, "hello": True})
+    answer = program.ask({"protocol": PROTOCOL, "hello": True})
     match answer:
         case {"protocol": 1, "name": str(name), "version": str(version), "capabilities": list(capabilities)}:
             unknown = [c for c in capabilities if c not in CAPABILITIES]
@@ -208,6 +213,8 @@ def result(answer: object, number: object) -> Mapping[str, object]:
             return files
         case {"unsupported": True}:
             raise Unsupported("the program says so")
+        case {"unsupported": str(reason)}:
+            raise Unsupported(reason)
         case {"rejected": str(kind)}:
             raise Rejected(kind)
         case {"error": str(text)}:
@@ -215,15 +222,15 @@ def result(answer: object, number: object) -> Mapping[str, object]:
     raise ProtocolFault(f"answered {shown(answer)}: neither result, unsupported, rejected nor error")
 
 
-def write(folder: Path, values: Values) -> dict[str, str]:
-    """Writes each value to a file. Returns the paths by name."""
+def write(folder: Path, values: Values) -> dict[str, Path]:
+    """Writes each value to a file. Returns the files by name. Raises ValueError for an array of objects."""
     paths = {name: folder / f"{name}.{'bin' if isinstance(v, bytes) else 'npy'}" for name, v in values.items()}
     for name, value in values.items():
         if isinstance(value, bytes):
             paths[name].write_bytes(value)
         else:
             np.save(paths[name], np.ascontiguousarray(value), allow_pickle=False)
-    return {name: str(path) for name, path in paths.items()}
+    return paths
 
 
 def read(folder: Path, name: object) -> Value:
@@ -234,9 +241,14 @@ def read(folder: Path, name: object) -> Value:
             raise ProtocolFault(f"names the file {shown(name)}, which isn't in the folder it was given")
         if not path.is_file():
             raise ProtocolFault(f"names the file {shown(name)}, but didn't write it")
-        return array(path) if path.suffix == ".npy" else path.read_bytes()
+        return value_in(path)
     except (OSError, ValueError) as error:
         raise ProtocolFault(f"the file {shown(name)} can't be read: {error}") from error
+
+
+def value_in(path: Path) -> Value:
+    """What a file holds. Raises OSError, or ValueError if it is no .npy file but named so."""
+    return array(path) if path.suffix == ".npy" else path.read_bytes()
 
 
 def array(path: Path) -> Array:

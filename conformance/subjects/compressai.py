@@ -154,7 +154,9 @@ class CompressAI(Methods):
     @torch.no_grad()
     def compress(self, model: str, image: U8) -> Values:
         height, width, _ = image.shape
-        x = batch(image).permute(0, 3, 1, 2).float() / 255
+        # contiguous: of a picture in channels-last order its encoder sums in another order than its decoder,
+        # and every tenth Kodak picture comes back as noise
+        x = batch(image).permute(0, 3, 1, 2).contiguous().float() / 255
         padded = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
         with one_thread():
             (y_string,), (z_string,) = network(model).compress(padded)["strings"]

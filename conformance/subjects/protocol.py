@@ -4,6 +4,7 @@ In Python a subject is any object with these three attributes and `call`; `Metho
 a method for each operation. A program in any other language is reached through `command`.
 """
 
+import traceback
 from collections.abc import Collection
 from typing import Protocol
 
@@ -36,6 +37,11 @@ class TimedOut(Exception):
 
 class ProtocolFault(Exception):
     """What the subject's program wrote isn't an answer to what it was asked."""
+
+
+def account(error: Exception) -> str:
+    """What a subject's exception says, and below it where it was raised: for whoever has to repair it."""
+    return f"{type(error).__name__}: {error}\n{''.join(traceback.format_tb(error.__traceback__)).rstrip()}"
 
 
 class Subject(Protocol):

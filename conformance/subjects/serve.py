@@ -1,0 +1,54 @@
+"""A Python subject as a program of its own: `python -m conformance.subjects.serve module:attribute`.
+
+It speaks the protocol of `command`. So a subject that hangs, crashes or prints takes nothing down with it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conformance.subjects.command import PROTOCOL, value_in, write
+from conformance.subjects.loading import in_process
+from conformance.subjects.protocol import Rejected, Subject, Unsupported, account
+
+
+def answer(subject: Subject, request: Mapping[str, Any]) -> dict[str, object]:
+    """One of result, unsupported, rejected and error."""
+    try:
+        inputs = {name: value_in(Path(path)) for name, path in request["inputs"].items()}
+        values = subject.call(request["operation"], request["model"], inputs)
+        return {"result": {name: path.name for name, path in write(Path(request["folder"]), values).items()}}
+    except Unsupported as reason:
+        return {"unsupported": str(reason)}
+    except Rejected as rejected:
+        return {"rejected": rejected.kind}
+    except Exception as error:
+        return {"error": account(error)}
+
+
+def main(given: str) -> None:
+    """Answers requests until there are no more."""
+    # what the subject prints goes to standard error, the protocol keeps the pipe
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        subject = in_process(given)
+    except ValueError as error:
+        sys.exit(str(error))
+    greeting = {
+        "protocol": PROTOCOL,
+        "name": subject.name,
+        "version": subject.version,
+        "capabilities": sorted(subject.capabilities),
+    }
+    for line in sys.stdin:
+        request = json.loads(line)
+        reply = greeting if "hello" in request else {"id": request["id"], **answer(subject, request)}
+        print(json.dumps(reply), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
