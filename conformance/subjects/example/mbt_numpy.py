@@ -204,7 +204,10 @@ class Reader:
             count = self.digit()
             if count > 7:
                 raise Rejected("symbol-out-of-range")
-            raw = sum(self.digit() * 16**j for j in range(count))
+            digits = [self.digit() for _ in range(count)]
+            if digits and digits[-1] == 0:
+                raise Rejected("symbol-out-of-range")
+            raw = sum(digit * 16**j for j, digit in enumerate(digits))
             found = -(raw + 1) // 2 if raw % 2 else raw // 2 + found
         return offset + found
 
@@ -298,20 +301,45 @@ def pack_zlib(y_hat: Array, z_hat: Array) -> Values:
     return {"buffer": buffer[:32] + zlib.compress(buffer[32:], 9)}
 
 
-def unpack_raw(buffer: bytes) -> Values:
-    shape = struct.unpack("<8i", buffer[:32])
-    y_hat, z = np.split(np.frombuffer(buffer[32:], "<i2").astype(np.float32), [np.prod(shape[:4])])
+def shape_of(buffer: bytes) -> tuple[int, ...]:
+    if len(buffer) < 32:
+        raise Rejected("truncated")
+    one, M, height, width, also_one, N, h, w = shape = struct.unpack("<8i", buffer[:32])
+    if (one, also_one, height, width) != (1, 1, 4 * h, 4 * w) or min(shape) < 1:
+        raise Rejected("bad-dimensions")
+    if M * height * width + N * h * w > 1 << 26:
+        raise Rejected("too-large")
+    return shape
+
+
+def latents(shape: tuple[int, ...], body: bytes) -> Values:
+    count_y, count_z = int(np.prod(shape[:4])), int(np.prod(shape[4:]))
+    if len(body) != 2 * (count_y + count_z):
+        raise Rejected("truncated" if len(body) < 2 * (count_y + count_z) else "trailing-data")
+    y_hat, z = np.split(np.frombuffer(body, "<i2").astype(np.float32), [count_y])
     return {"y_hat": y_hat.reshape(shape[1:4]), "z": z.reshape(shape[5:])}
 
 
+def unpack_raw(buffer: bytes) -> Values:
+    return latents(shape_of(buffer), buffer[32:])
+
+
 def unpack_zlib(buffer: bytes) -> Values:
-    return unpack_raw(buffer[:32] + zlib.decompress(buffer[32:]))
+    shape, inflater = shape_of(buffer), zlib.decompressobj()
+    try:
+        body = inflater.decompress(buffer[32:], 2 * int(np.prod(shape[:4]) + np.prod(shape[4:])) + 1)
+    except zlib.error as error:
+        raise Rejected("checksum-mismatch") from error
+    values = latents(shape, body)
+    if inflater.unused_data or not inflater.eof:
+        raise Rejected("trailing-data" if inflater.unused_data else "truncated")
+    return values
 
 
 # The protocol of conformance/subjects/command.py
 BUFFERS = (pack_raw, pack_zlib, unpack_raw, unpack_zlib)
 OPERATIONS = {f.__name__: f for f in (exact_parameters, exact_symbols, rans_encode, rans_decode, decode, *BUFFERS)}
-CAPABILITIES = ["entropy-exact", "rans", "buffers", "decode"]
+CAPABILITIES = ["entropy-exact", "rans", "buffers", "decode", "rejection"]
 GREETING = {"protocol": 1, "name": "mbt_numpy", "version": "1", "capabilities": CAPABILITIES}
 load = functools.cache(Model)
 
