@@ -161,7 +161,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def explain(item: pytest.Item, verdict: Verdict) -> str:
     """The message of a case that failed: what, why, and how to repeat it."""
     case = case_of(item)
-    command = ["pytest", item.nodeid, "--subject", item.config.getoption("subject")]
+    here, (_, *inside) = item.config.invocation_params.dir, item.nodeid.split("::", 1)
+    file = item.path.relative_to(here) if item.path.is_relative_to(here) else item.path
+    command = ["pytest", "::".join([str(file), *inside]), "--subject", item.config.getoption("subject")]
     lines = [f"{case.id}: {verdict.outcome}", str(verdict), *getattr(verdict, "__notes__", [])]
     return "\n  ".join([*lines, f"repeat: {shlex.join(command)}"])
 

@@ -88,6 +88,8 @@ class CompressAI(Methods):
     """CompressAI as it is. What its coder can't take without damage is answered as unsupported."""
 
     name = "CompressAI"
+    order = torch.contiguous_format
+    """Of a picture's values in memory: plane by plane."""
     capabilities = ("transforms", "entropy-float", "rans", "buffers", "roundtrip", "kodak")
 
     @property
@@ -154,9 +156,7 @@ class CompressAI(Methods):
     @torch.no_grad()
     def compress(self, model: str, image: U8) -> Values:
         height, width, _ = image.shape
-        # contiguous: of a picture in channels-last order its encoder sums in another order than its decoder,
-        # and every tenth Kodak picture comes back as noise
-        x = batch(image).permute(0, 3, 1, 2).contiguous().float() / 255
+        x = (batch(image).permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=self.order)
         padded = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
         with one_thread():
             (y_string,), (z_string,) = network(model).compress(padded)["strings"]
@@ -176,6 +176,17 @@ class CompressAI(Methods):
         hook.remove()
         pixels = (x_hat[0, :, :height, :width] * 255).round().byte()
         return {"y_hat": found[0][0].numpy(), "image": pixels.permute(1, 2, 0).numpy()}
+
+
+class ChannelsLast(CompressAI):
+    """CompressAI, given pictures pixel by pixel, as image files have them and fast convolutions like them.
+
+    Its encoder passes this order on to its latents, its decoder begins with latents in the other one: they sum in
+    different orders, and the decoder of some pictures goes astray, on one machine, in one process.
+    """
+
+    name = "CompressAI, channels last"
+    order = torch.channels_last
 
 
 def refuse_what_breaks_the_encoder(symbols: I32, indexes: I32, length: I32, offset: I32) -> None:

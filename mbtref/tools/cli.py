@@ -224,10 +224,12 @@ def vectors_check(args: argparse.Namespace) -> int:
 
 def run_conformance(args: argparse.Namespace) -> int:
     """mbtref conformance"""
-    import pytest
-
     import conformance
 
+    try:
+        import pytest
+    except ImportError as error:
+        raise ValueError(f"the suite needs more packages: pip install 'mbtref[suite]' ({error})") from error
     return int(pytest.main([*map(str, conformance.__path__), *args.options]))
 
 
