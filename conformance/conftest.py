@@ -8,6 +8,7 @@ with letters of their own. A run in which nothing was checked fails.
 
 import json
 import shlex
+import textwrap
 from collections.abc import Generator
 from pathlib import Path
 from typing import cast
@@ -102,6 +103,13 @@ def case_of(item: pytest.Item) -> Case:
     return Case(*marker.args)
 
 
+def text_of(item: pytest.Item) -> str:
+    """What is required: in the manifest, or the first line of the test."""
+    assert isinstance(item, pytest.Function)
+    requirement = frozen().requirements.get(case_of(item).requirement)
+    return requirement.text if requirement else (item.obj.__doc__ or "").partition("\n")[0]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = set((config.getoption("capabilities") or ",".join(CAPABILITIES)).split(","))
     if not wanted <= set(CAPABILITIES):
@@ -114,7 +122,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         case = case_of(item)
         item.add_marker(case.capability)
         item.add_marker(case.tier)
-        item.user_properties += [(name, str(value)) for name, value in case._asdict().items()]
+        item.user_properties += [*case._asdict().items(), ("text", text_of(item))]
         if case.id in known:
             item.add_marker(pytest.mark.xfail(reason=known.pop(case.id), strict=True))
         chosen = case.capability in wanted and TIERS.index(case.tier) <= highest
@@ -164,8 +172,8 @@ def explain(item: pytest.Item, verdict: Verdict) -> str:
     here, (_, *inside) = item.config.invocation_params.dir, item.nodeid.split("::", 1)
     file = item.path.relative_to(here) if item.path.is_relative_to(here) else item.path
     command = ["pytest", "::".join([str(file), *inside]), "--subject", item.config.getoption("subject")]
-    lines = [f"{case.id}: {verdict.outcome}", str(verdict), *getattr(verdict, "__notes__", [])]
-    return "\n  ".join([*lines, f"repeat: {shlex.join(command)}"])
+    lines = [str(verdict), *getattr(verdict, "__notes__", []), f"repeat: {shlex.join(command)}"]
+    return f"{case.id}: {verdict.outcome}\n{textwrap.indent(chr(10).join(lines), '  ')}"
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:

@@ -1,25 +1,22 @@
 """A table of implementations against requirements, made of several reports: Markdown and HTML."""
 
 import html
+import itertools
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conformance import report
 from conformance.cases import Outcome
+from conformance.operations import CAPABILITIES
 
-MARKS: Mapping[str, str] = {
-    Outcome.PASSED: "✓",
-    Outcome.FAILED: "✗",
-    Outcome.UNSUPPORTED: "–",
-    Outcome.NOT_RUN: "not run",
-    Outcome.ERRORED: "error",
-    Outcome.CRASHED: "crash",
-    Outcome.TIMED_OUT: "time-out",
-    Outcome.PROTOCOL_FAULT: "protocol",
-    Outcome.KNOWN_FAILURE: "known",
-}
-"""How a cell shows an outcome."""
+MARKS: Mapping[str, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNSUPPORTED: "–"}
+"""How a cell shows an outcome; the others are shown by their names."""
+LEGEND = (
+    "✓ passed, ✗ failed, – not supported. A cell shows the worst outcome of a requirement's cases, and how many "
+    "had it if not all."
+)
 WORST_FIRST = (
     Outcome.CRASHED,
     Outcome.TIMED_OUT,
@@ -38,23 +35,43 @@ class Column(NamedTuple):
     """One implementation."""
 
     title: str
-    complete: bool
-    """Whether its report came to its end."""
+    """Its name and version, and whether its report was cut off."""
     counts: Mapping[str, Mapping[str, int]]
     """How many cases had each outcome, by requirement."""
 
 
-def column(path: Path) -> Column:
-    """Reads one report. Raises OSError, or ValueError if it isn't one."""
-    records, complete = report.read(path)
-    subject = records[0]["subject"]
-    assert isinstance(subject, dict)
-    counts: dict[str, dict[str, int]] = {}
-    for record in records:
-        if record["record"] == "case":
-            own = counts.setdefault(str(record["requirement"]), {})
-            own[str(record["outcome"])] = own.get(str(record["outcome"]), 0) + 1
-    return Column(f"{subject['name']} {subject['version']}", complete, counts)
+class Requirement(NamedTuple):
+    """One row. Rows are sorted by these."""
+
+    stage: int
+    """The place of its capability in `operations.CAPABILITIES`, which follow the path of a picture."""
+    id: str
+    text: str
+
+
+class Matrix(NamedTuple):
+    """What reports say, side by side."""
+
+    rows: Sequence[Requirement]
+    columns: Sequence[Column]
+
+
+def matrix(paths: Sequence[Path]) -> Matrix:
+    """Reads reports. Raises OSError, or ValueError if one isn't a report."""
+    rows: set[Requirement] = set()
+    columns = []
+    for path in paths:
+        records, complete = report.read(path)
+        subject: Any = records[0]["subject"]
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for record in records:
+            if record["record"] == "case":
+                key = str(record["requirement"])
+                rows.add(Requirement(CAPABILITIES.index(str(record["capability"])), key, str(record["text"])))
+                counts[key][str(record["outcome"])] += 1
+        cut = "" if complete else " (cut off)"
+        columns.append(Column(f"{subject['name']} {subject['version']}{cut}", counts))
+    return Matrix(sorted(rows), columns)
 
 
 def cell(counts: Mapping[str, int]) -> tuple[str, str]:
@@ -63,57 +80,50 @@ def cell(counts: Mapping[str, int]) -> tuple[str, str]:
     if worst is None:
         return "absent", ""
     total = sum(counts.values())
-    return worst, MARKS[worst] if counts[worst] == total else f"{MARKS[worst]} {counts[worst]} of {total}"
+    mark = MARKS.get(worst, worst)
+    return worst, mark if counts[worst] == total else f"{mark} {counts[worst]} of {total}"
 
 
-def rows(columns: Sequence[Column]) -> list[str]:
-    """Every requirement of any column, sorted."""
-    return sorted({requirement for c in columns for requirement in c.counts})
-
-
-def heading(c: Column) -> str:
-    """A column's title; a report that was cut off says so."""
-    return c.title if c.complete else f"{c.title} (cut off)"
-
-
-def markdown(columns: Sequence[Column]) -> str:
+def markdown(shown: Matrix) -> str:
     """The matrix as a Markdown table with its legend."""
     lines = [
-        "| requirement | " + " | ".join(heading(c) for c in columns) + " |",
-        "|---" * (len(columns) + 1) + "|",
+        "| requirement | " + " | ".join(column.title for column in shown.columns) + " |",
+        "|---" * (len(shown.columns) + 1) + "|",
     ]
-    for requirement in rows(columns):
-        cells = [cell(c.counts.get(requirement, {}))[1] for c in columns]
-        lines.append(f"| {requirement} | " + " | ".join(cells) + " |")
-    legend = ", ".join(f"{mark} {outcome}" for outcome, mark in MARKS.items())
-    return "\n".join([*lines, "", f"{legend}. A cell shows the worst outcome of a requirement's cases.", ""])
+    for row in shown.rows:
+        cells = [cell(column.counts.get(row.id, {}))[1] for column in shown.columns]
+        lines.append(f"| {row.id} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", LEGEND, ""])
 
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { border: 1px solid #8886; padding: .3rem .7rem; text-align: center; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: Canvas; }
+table { border-collapse: collapse; width: 100%; }
+th, td { border-bottom: 1px solid #8884; padding: .35rem .7rem; text-align: center; white-space: nowrap; }
+th:first-child { text-align: left; }
+tr:first-child th { vertical-align: bottom; white-space: normal; }
+.stage th { font-variant: small-caps; font-size: 1.1rem; padding-top: 1.2rem; border-bottom: 2px solid #8888; }
+small { display: block; font-weight: normal; opacity: .7; white-space: normal; min-width: 14rem; }
 .passed { background: #2a93; } .failed, .errored, .crashed, .timed-out, .protocol-fault { background: #d333; }
 .known-failure { background: #e903; } .unsupported, .not-run, .absent { color: GrayText; }
 """
 
 
-def page(columns: Sequence[Column]) -> str:
+def page(shown: Matrix) -> str:
     """The matrix as one self-contained HTML page."""
-    head = "".join(f"<th>{html.escape(heading(c))}</th>" for c in columns)
+    head = "".join(f"<th>{html.escape(column.title)}</th>" for column in shown.columns)
     body = []
-    for requirement in rows(columns):
-        cells = [cell(c.counts.get(requirement, {})) for c in columns]
-        inside = "".join(f'<td class="{outcome}">{html.escape(text)}</td>' for outcome, text in cells)
-        body.append(f"<tr><td>{html.escape(requirement)}</td>{inside}</tr>")
-    legend = ", ".join(f"{mark} {outcome}" for outcome, mark in MARKS.items())
+    for stage, rows in itertools.groupby(shown.rows, lambda row: row.stage):
+        body.append(f'<tr class="stage"><th colspan="{len(shown.columns) + 1}">{CAPABILITIES[stage]}</th></tr>')
+        for row in rows:
+            cells = [cell(column.counts.get(row.id, {})) for column in shown.columns]
+            inside = "".join(f'<td class="{outcome}">{html.escape(text)}</td>' for outcome, text in cells)
+            body.append(f"<tr><th>{row.id}<small>{html.escape(row.text)}</small></th>{inside}</tr>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>mbt2018 conformance</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
-        f'<h1>mbt2018 conformance</h1><div class="wide"><table><tr><th>requirement</th>{head}</tr>'
-        f"{''.join(body)}</table></div><p>{legend}. A cell shows the worst outcome of a requirement's cases.</p>"
-        "</body></html>\n"
+        f"<h1>mbt2018 conformance</h1><p>{LEGEND} § is a section of the specification.</p>"
+        f'<div class="wide"><table><tr><td></td>{head}</tr>{"".join(body)}</table></div></body></html>\n'
     )

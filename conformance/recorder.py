@@ -33,6 +33,7 @@ class Recorder:
                 self.failures.append({"id": f"{facts['requirement']}/{facts['name']}", "reason": reason})
             self.report.case({
                 "requirement": facts["requirement"],
+                "text": facts["text"],
                 "case": facts["name"],
                 "capability": facts["capability"],
                 "tier": facts["tier"],

@@ -4,6 +4,7 @@ The first record says what was checked and where, the last one that the run came
 was cut off. The schema is `report.schema.json`.
 """
 
+import hashlib
 import json
 import platform
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import TextIO
 
 from conformance.cases import Outcome
 from conformance.subjects.protocol import Subject
+from conformance.vectors import FOLDER, MANIFEST
 
 FORMAT = 1
 VERSIONS_OF = ("mbtref", "numpy", "torch", "compressai")
@@ -42,7 +44,7 @@ class Report:
         })  # fmt: skip
 
     def case(self, entry: Mapping[str, object]) -> None:
-        """One case: requirement, case, capability, tier, outcome, seconds, message."""
+        """One case: requirement, text, case, capability, tier, outcome, seconds, message."""
         self.counts[str(entry["outcome"])] += 1
         self._write({"record": "case", **entry})
 
@@ -62,8 +64,8 @@ class Report:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what is installed of VERSIONS_OF."""
-    found = {}
+    """Versions of what is installed of VERSIONS_OF, and the start of the SHA-256 of the vectors' manifest."""
+    found = {"vectors": hashlib.sha256((FOLDER / MANIFEST).read_bytes()).hexdigest()[:16]}
     for name in VERSIONS_OF:
         try:
             found[name] = metadata.version(name)

@@ -180,9 +180,9 @@ def test_a_cut_off_report_is_seen(tmp_path: Path) -> None:
     cut = tmp_path / "cut.json"
     cut.write_text("\n".join(path.read_text().splitlines()[:4]) + '\n{"record": "ca')
     assert not report.read(cut)[1], "a cut-off report counts as complete"
-    columns = [matrix.column(path), matrix.column(cut)]
-    assert "nothing 0 | nothing 0 (cut off)" in matrix.markdown(columns), matrix.markdown(columns)
-    assert "nothing 0 (cut off)" in matrix.page(columns), "the page doesn't say that a report was cut off"
+    shown = matrix.matrix([path, cut])
+    assert "nothing 0 | nothing 0 (cut off)" in matrix.markdown(shown), matrix.markdown(shown)
+    assert "nothing 0 (cut off)" in matrix.page(shown), "the page doesn't say that a report was cut off"
 
 
 def test_matrix_shows_the_worst_outcome(tmp_path: Path) -> None:

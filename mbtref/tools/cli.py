@@ -237,10 +237,10 @@ def make_matrix(args: argparse.Namespace) -> int:
     """mbtref matrix"""
     from conformance import matrix
 
-    columns = [matrix.column(path) for path in args.reports]
-    print(matrix.markdown(columns), end="")
+    shown = matrix.matrix(args.reports)
+    print(matrix.markdown(shown), end="")
     if args.output:
-        write_whole(args.output, matrix.page(columns).encode())
+        write_whole(args.output, matrix.page(shown).encode())
     return 0
 
 
