@@ -19,12 +19,17 @@ from tqdm import tqdm
 from mbtref import bitstream, codec, image, rans, tables, weights
 from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
-from mbtref.tools import kodak
+from mbtref.tools import compare, kodak
 from mbtref.tools.download import DownloadError
 from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, table
 from mbtref.weights import Model
 
 T = TypeVar("T")
+EXTRAS = {"pytest": "suite", "hypothesis": "suite", "jsonschema": "suite"} | {
+    "bjontegaard": "report",
+    "matplotlib": "report",
+}
+"""Which extra brings a package that not every command needs."""
 Group: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
@@ -224,12 +229,10 @@ def vectors_check(args: argparse.Namespace) -> int:
 
 def run_conformance(args: argparse.Namespace) -> int:
     """mbtref conformance"""
+    import pytest
+
     import conformance
 
-    try:
-        import pytest
-    except ImportError as error:
-        raise ValueError(f"the suite needs more packages: pip install 'mbtref[suite]' ({error})") from error
     return int(pytest.main([*map(str, conformance.__path__), *args.options]))
 
 
@@ -241,6 +244,13 @@ def make_matrix(args: argparse.Namespace) -> int:
     print(matrix.markdown(shown), end="")
     if args.output:
         write_whole(args.output, matrix.page(shown).encode())
+    return 0
+
+
+def run_comparison(args: argparse.Namespace) -> int:
+    """mbtref compare"""
+    first, second = (compare.read(given, args.rate) for given in (args.first, args.second))
+    print("\n".join(compare.table(first, second)))
     return 0
 
 
@@ -282,6 +292,12 @@ def parser() -> Parser:
                      help="default: the Kodak pictures")  # fmt: skip
     add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=names)
     add.add_argument("--json", dest="output", type=checked(output_file), metavar="OUT.json", help="every figure")
+
+    add = command("compare", run_comparison, "compare two evaluations: BD-rate and BD-PSNR of B against A")
+    for name in ("first", "second"):
+        add.add_argument(name, metavar=f"{'A' if name == 'first' else 'B'}.json",
+                         help="of 'mbtref eval --json', or a published curve such as jpeg or vtm")  # fmt: skip
+    add.add_argument("--rate", choices=compare.MEASURES, default="bitstream", help="default: %(default)s")
 
     group = commands.add_parser("kodak", help="get or check the 24 Kodak pictures").add_subparsers(
         required=True, metavar="COMMAND", parser_class=Parser
@@ -335,6 +351,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (BitstreamError, DownloadError, ValueError, OSError, safetensors.SafetensorError) as error:
         print(f"mbtref: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        print(f"mbtref: needs {error.name}: pip install 'mbtref[{EXTRAS[error.name]}]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("mbtref: stopped", file=sys.stderr)

@@ -1,0 +1,110 @@
+"""Comparing evaluations: Bjøntegaard's differences, and what can be compared with what."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mbtref.tools.compare import MEASURES, Curve, Point, bjontegaard, read, table
+from tests.test_cli import one_line, run
+
+RATES, PSNRS = (0.2, 0.4, 0.7, 1.1), (28.0, 30.5, 32.6, 34.1)
+
+
+def curve(rates: object, psnrs: object) -> Curve:
+    """Points of these rates and PSNRs."""
+    return {f"q{i}": Point(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}  # type: ignore[call-overload]
+
+
+def test_a_shift_of_a_curve_is_found() -> None:
+    """A curve of 10 % more rate has a BD-rate of 10 %, one half a dB higher a BD-PSNR of 0.5 dB."""
+    a = curve(RATES, PSNRS)
+    dearer = bjontegaard(a, curve(np.multiply(RATES, 1.1), PSNRS))
+    higher = bjontegaard(a, curve(RATES, np.add(PSNRS, 0.5)))
+    assert dearer.rate == pytest.approx(0.1), f"10 % more rate is a BD-rate of {dearer.rate:.3%}"
+    assert higher.psnr == pytest.approx(0.5), f"0.5 dB more is a BD-PSNR of {higher.psnr:.4f} dB"
+
+
+def test_the_sample_of_bjontegaards_definition() -> None:
+    """On the sample that many implementations try, BD-rate is that of VCEG-M33's cubic polynomials."""
+    a = curve((85.95, 157.11, 309.58, 686.76), (31.42, 34.24, 37.18, 40.28))
+    b = curve((112.75, 204.93, 407.8, 893.34), (31.24, 34.17, 37.21, 40.39))
+
+    def area(points: Curve, low: float, high: float) -> float:
+        rates, psnrs = zip(*points.values(), strict=True)
+        integral = np.polyint(np.polyfit(psnrs, np.log(rates), 3))
+        return float(np.polyval(integral, high) - np.polyval(integral, low))
+
+    low, high = 31.42, 40.28
+    expected = math.exp((area(b, low, high) - area(a, low, high)) / (high - low)) - 1
+    found = bjontegaard(a, b).rate
+    # the definition has one cubic polynomial, the library piecewise ones
+    assert found == pytest.approx(expected, abs=0.001), f"BD-rate is {found:.3%}, by the definition {expected:.3%}"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{}, curve((0.5,), (31.0,)), curve((0.2, 0.4), (40.0, 41.0)), curve((0.2, 0.4), (31.0, 30.0))],
+    ids=["nothing", "one point", "no common range", "falling"],
+)
+def test_curves_that_cannot_be_compared(other: Curve) -> None:
+    """Where there is no difference to speak of, there is none, rather than a wrong one."""
+    found = bjontegaard(curve(RATES, PSNRS), other)
+    assert math.isnan(found.rate), f"BD-rate is {found.rate}"
+    assert math.isnan(found.psnr), f"BD-PSNR is {found.psnr}"
+
+
+def evaluation(path: Path, factor: float, models: str = "lite", images: Sequence[str] = ("a", "b")) -> Path:
+    """Writes what `mbtref eval --json` would, with rates times a factor."""
+
+    def entry(i: int) -> dict[str, object]:
+        measures = dict.fromkeys((rate for rate, _ in MEASURES.values()), factor * RATES[i])
+        return {"model": f"{models}-q{i + 3}", **measures, "psnr": PSNRS[i], "psnr_bitstream": PSNRS[i]}
+
+    means = [entry(i) for i in range(4)]
+    content = {"means": means, "records": [{"image": image, **mean} for image in images for mean in means]}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_two_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every model has its change, every curve its BD-rate, of the means and of the pictures."""
+    a, b = evaluation(tmp_path / "a.json", 1), evaluation(tmp_path / "b.json", 0.9)
+    assert run("compare", a, b) == 0, "comparing failed"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| lite-q3 | 0.2000 | 0.1800 | -10.00% | 28.00 | 28.00 | +0.000 dB |", lines[2]
+    assert len(lines) == 10, f"4 models and a curve make 10 lines, not {len(lines)}"
+    assert lines[-1].startswith("| lite | -10.00% | +0."), lines[-1]
+    assert lines[-1].count("-10.00%") == 2, f"the mean of the pictures isn't that of the means: {lines[-1]}"
+
+
+def test_a_published_curve(tmp_path: Path) -> None:
+    """A published curve stands for a file, and a lone curve is compared with it whatever its name."""
+    a = read(str(evaluation(tmp_path / "a.json", 1)), "bitstream")
+    lines = list(table(read("jpeg", "bitstream"), a))
+    assert lines[-1].startswith("| lite against jpeg | -"), lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("nothing.json", "no such file, nor one of the published"),
+        ("text.json", "not what 'mbtref eval --json' writes"),
+        ("pictures.json", "share 1 of their pictures"),
+        ("two.json", "no curve in common"),
+    ],
+)
+def test_mistakes_are_one_line(other: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What can't be compared is said in one line."""
+    a = evaluation(tmp_path / "a.json", 1)
+    (tmp_path / "text.json").write_text("rates: many")
+    evaluation(tmp_path / "pictures.json", 1, images=("a", "c"))
+    two = json.loads(evaluation(tmp_path / "two.json", 1, "zoo").read_text())
+    two["means"].append({**two["means"][0], "model": "mine"})
+    (tmp_path / "two.json").write_text(json.dumps(two))
+    assert run("compare", a, tmp_path / other) == 1, "it should fail"
+    line = one_line(capsys)
+    assert words in line, line
