@@ -1,4 +1,4 @@
-"""What several test files share: pictures and networks made by arithmetic, traces, refusals, commands, a server."""
+"""What several test files share: pictures and networks made by arithmetic, traces, refusals, commands, servers."""
 
 import threading
 from collections.abc import Iterator
@@ -142,7 +142,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def serving(folder: Path) -> Iterator[str]:
     """Serves a folder on this machine. Gives the URL."""
     http = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
-    thread = threading.Thread(target=http.serve_forever)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield f"http://127.0.0.1:{http.server_port}"
