@@ -381,7 +381,9 @@ def parser() -> Parser:
     )
     add.add_argument("--weights-from", type=checked(input_folder), metavar="FOLDER",
                      help="where the published checkpoints lie; default: the cache")  # fmt: skip
-    add.add_argument("--kodak", action="store_true", help="also the means over Kodak, which take an hour or so")
+    add.add_argument(
+        "--kodak", action="store_true", help="also the means over Kodak, which take about half an hour"
+    )
 
     add = command("conformance", run_conformance, "check an implementation; options as for 'pytest conformance'")
     add.set_defaults(options=[])

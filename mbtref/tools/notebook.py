@@ -54,6 +54,7 @@ class Figure(NamedTuple):
     """One figure, as text."""
 
     model: str
+    """Name of the zoo model."""
     name: str
     expected: str
     found: str | None
@@ -67,17 +68,17 @@ def check(weights: Path | None = None) -> list[Figure]:
     Raises OSError, and ValueError if a checkpoint or the picture is there but isn't the right one.
     """
     picture = kodak.folder() / PICTURE
+    pixels = None
     if picture.is_file():
         kodak.check(picture, PICTURE)
+        pixels = image.read(picture)
     known = facts("notebook-figures")
     figures = []
     for step in known["staircase"]:
         quality = f"q{step['quality']}"
         model = f"zoo-{quality}"
         path = checkpoint_of(model, weights)
-        found = (
-            measure(checkpoint.read(path).networks, image.read(picture)) if path and picture.is_file() else None
-        )
+        found = measure(checkpoint.read(path).networks, pixels) if path and pixels is not None else None
         # the notebook's own quality has a page of figures beside its step of the staircase
         for where, values in (("", known.get(quality, {})), ("staircase ", step)):
             for name in [name for name in values if name != "quality"]:
@@ -176,8 +177,9 @@ def table(figures: Sequence[Figure]) -> Iterator[str]:
 def advice(figures: Sequence[Figure], weights: Path | None) -> Iterator[str]:
     """How to get what is missing, a line each. weights: as for `check`."""
     models = dict.fromkeys(figure.model for figure in figures if figure.found is None)
-    if absent := [model for model in models if not checkpoint_of(model, weights)]:
+    absent = [model for model in models if not checkpoint_of(model, weights)]
+    if absent:
         names = ",".join(absent)
         yield f"to get the weights: mbtref zoo fetch {names}, or --weights-from a folder of their published files"
-    elif models:
+    if len(absent) < len(models) or not (kodak.folder() / PICTURE).is_file():
         yield f"to get the pictures: mbtref kodak fetch, or set {kodak.FOLDER_VARIABLE} to their folder"

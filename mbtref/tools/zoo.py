@@ -32,6 +32,8 @@ HASH_DIGITS = 8
 """Hex digits of a SHA-256 that a published file name carries."""
 SOURCE = "source_sha256"
 """Where a model file's metadata says of which checkpoint it was made."""
+CONTENT = "tensors_sha256"
+"""Where it says what lies behind its header, so that damage is seen."""
 
 
 class Entry(NamedTuple):
@@ -108,11 +110,11 @@ def check(path: Path, digits: str) -> None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(digits):
-        raise ValueError(f"{path.name}: its SHA-256 is {digest}, not {digits}...; it is damaged or another file")
+        raise ValueError(f"{path}: its SHA-256 is {digest}, not {digits}...; it is damaged or another file")
 
 
 def _imported(wanted: Entry, path: Path) -> Model:
-    """The model of a checkpoint; its file is made if the cache lacks it."""
+    """The model of a checkpoint; its file is made if the cache lacks it. Raises ValueError and OSError as `load`."""
     published = {known.file: known for known in map(entry, NAMES)}.get(path.name)
     if published:
         check(path, published.digits)
@@ -126,13 +128,23 @@ def _imported(wanted: Entry, path: Path) -> Model:
     if model := _cached(target, found.sha256):
         return model
     target.parent.mkdir(parents=True, exist_ok=True)
-    return export(found.networks, target, metadata | {SOURCE: found.sha256})
+    metadata = metadata | {SOURCE: found.sha256}
+    model = export(found.networks, target, metadata)
+    # once more, since only now it is known what lies behind the header
+    return export(model.networks, target, metadata | {CONTENT: content_sha256(target.read_bytes())})
+
+
+def content_sha256(data: bytes) -> str:
+    """Of the tensors in a model file, without its header: 64 hex digits."""
+    return hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
 
 
 def _cached(path: Path, digits: str) -> Model | None:
     """The model in a file, if it is there, whole, and made from a checkpoint whose SHA-256 begins so."""
     try:
-        model = parse(path.stem, path.read_bytes())
+        data = path.read_bytes()
+        model = parse(path.stem, data)
     except (FileNotFoundError, ValueError):
         return None
-    return model if model.metadata.get(SOURCE, "").startswith(digits) else None
+    whole = model.metadata.get(CONTENT) == content_sha256(data)
+    return model if whole and model.metadata.get(SOURCE, "").startswith(digits) else None
