@@ -114,7 +114,7 @@ def check(path: Path, digits: str) -> None:
 
 
 def _imported(wanted: Entry, path: Path) -> Model:
-    """The model of a checkpoint; its file is made if the cache lacks it. Raises ValueError and OSError as `load`."""
+    """The model of a checkpoint; its file is made if the cache lacks it. Errors as for `load`."""
     published = {known.file: known for known in map(entry, NAMES)}.get(path.name)
     if published:
         check(path, published.digits)
