@@ -43,7 +43,7 @@ EXACT_COST = 0.002
 """Exact arithmetic may move the rate by so much of it (`docs/models.md` measures a tenth of that)."""
 CODER_STATE_BYTES = 8
 CONTAINER_BYTES = bitstream.HEADER_BYTES + CODER_STATE_BYTES - 2 * CODER_STATE_BYTES
-"""What our file holds more: a header, and one stream where CompressAI counts two."""
+"""What our file holds more: a header, less one of the two coder states that CompressAI's two streams hold."""
 KODAK_PIXELS = 768 * 512
 PSNR_TOLERANCE = 0.02
 """dB. A latent on our grid moves by 2^-11 at most; the rest is the processors' rounding. The source doesn't say
