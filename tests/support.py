@@ -1,8 +1,12 @@
-"""What several test files share: pictures and networks made by arithmetic, traces, refusals."""
+"""What several test files share: pictures and networks made by arithmetic, traces, refusals, commands, servers."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from mbtref.exact import EntropyNetworks
 from mbtref.image import Image
 from mbtref.model import MBT2018
 from mbtref.scan import Step, scan
+from mbtref.tools import cli
 
 
 def picture(height: int, width: int) -> Image:
@@ -89,3 +94,59 @@ def refused(kind: Kind, offset: int) -> Iterator[None]:
         yield
     found = (caught.value.kind, caught.value.offset)
     assert found == (kind, offset), f"expected {kind} at byte {offset}, got: {caught.value}"
+
+
+def run(*arguments: object) -> int:
+    """The exit status of one command."""
+    try:
+        return cli.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed as an error, checked to be one line."""
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1, f"an error is one line, this is {text!r}"
+    assert "Traceback" not in text, f"a user's mistake showed a traceback: {text}"
+    return text
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder; knows ranges; cuts the connection after `cut` bytes of a file, once each."""
+
+    cut: ClassVar[dict[str, int]] = {}
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data = path.read_bytes()
+        asked = self.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if start >= len(data):
+            self.send_error(416)
+            return
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        self.wfile.write(data[start : self.cut.pop(path.name, len(data))])
+        self.close_connection = True
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serves a folder on this machine. Gives the URL."""
+    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_port}"
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()

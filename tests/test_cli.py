@@ -2,13 +2,9 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import PIL.Image
@@ -17,7 +13,8 @@ import pytest
 import mbtref
 from mbtref import image
 from mbtref.image import Image
-from mbtref.tools import cli, kodak
+from mbtref.tools import kodak
+from tests.support import QuietHandler, one_line, run, serving
 
 
 def gradient(height: int, width: int) -> Image:
@@ -32,22 +29,6 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "picture.png"
     image.write_png(path, gradient(40, 70))
     return path
-
-
-def run(*arguments: object) -> int:
-    """The exit status of one command."""
-    try:
-        return cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-
-
-def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was printed as an error, checked to be one line."""
-    text = capsys.readouterr().err
-    assert text.count("\n") == 1, f"an error is one line, this is {text!r}"
-    assert "Traceback" not in text, f"a user's mistake showed a traceback: {text}"
-    return text
 
 
 def test_encode_inspect_decode(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,32 +168,6 @@ def test_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert again.networks.state_dict().keys() == original.networks.state_dict().keys(), "weights differ"
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder; knows ranges; cuts the connection after `cut` bytes of a file, once each."""
-
-    cut: ClassVar[dict[str, int]] = {}
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
-        if not path.is_file():
-            self.send_error(404)
-            return
-        data = path.read_bytes()
-        asked = self.headers.get("Range")
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-        if start >= len(data):
-            self.send_error(416)
-            return
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(data) - start))
-        self.end_headers()
-        self.wfile.write(data[start : self.cut.pop(path.name, len(data))])
-        self.close_connection = True
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """A local server with two pictures, whose hashes stand for Kodak's. Gives its URL and folder."""
@@ -223,13 +178,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
         image.write_png(folder / name, picture)
     known = {name: hashlib.sha256(picture.tobytes()).hexdigest() for name, picture in pictures.items()}
     monkeypatch.setattr(kodak, "hashes", lambda: known)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
-    thread = threading.Thread(target=http.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}", folder
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    with serving(folder) as url:
+        yield url, folder
 
 
 def test_fetch(server: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mbtref.tools.compare import MEASURES, Curve, Point, bjontegaard, read, table
-from tests.test_cli import one_line, run
+from tests.support import one_line, run
 
 RATES, PSNRS = (0.2, 0.4, 0.7, 1.1), (28.0, 30.5, 32.6, 34.1)
 

@@ -13,13 +13,12 @@ from typing import NoReturn, TypeAlias, TypeVar
 
 import safetensors
 import safetensors.numpy
-import safetensors.torch
 from tqdm import tqdm
 
 from mbtref import bitstream, codec, image, rans, tables, weights
 from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
-from mbtref.tools import compare, kodak
+from mbtref.tools import checkpoint, compare, kodak, notebook, zoo
 from mbtref.tools.download import DownloadError
 from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, table
 from mbtref.weights import Model
@@ -30,6 +29,8 @@ EXTRAS = {"pytest": "suite", "hypothesis": "suite", "jsonschema": "suite"} | {
     "matplotlib": "report",
 }
 """Which extra brings a package that not every command needs."""
+Wanted: TypeAlias = Model | str
+"""A model, or the name of a zoo model."""
 Group: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
@@ -68,6 +69,14 @@ def input_file(text: str) -> Path:
     return path
 
 
+def input_folder(text: str) -> Path:
+    """An argument that names a folder."""
+    path = input_path(text)
+    if not path.is_dir():
+        raise ValueError(f"{path}: is not a folder")
+    return path
+
+
 def output_file(text: str) -> Path:
     """An argument that names a file to be written."""
     path = Path(text)
@@ -83,20 +92,51 @@ def png_file(text: str) -> Path:
     return output_file(text)
 
 
-def models(text: str) -> list[Model]:
+def wanted_model(text: str) -> Wanted:
+    """An argument that names a model. Of the zoo's it is still the name: they may have to be downloaded."""
+    if text in zoo.NAMES:
+        return text
+    if text not in weights.EMBEDDED and not Path(text).is_file():
+        names = ", ".join((*weights.EMBEDDED, *zoo.NAMES))
+        raise ValueError(f"no model {text!r}: give the path of a model file, or one of {names}")
+    return weights.load(text)
+
+
+def models(text: str) -> list[Wanted]:
     """An argument that names models, with commas between."""
-    found = [weights.load(name) for name in text.split(",")]
-    names = [model.name for model in found]
+    found = [wanted_model(name) for name in text.split(",")]
+    names = [wanted if isinstance(wanted, str) else wanted.name for wanted in found]
     if len(set(names)) < len(names):
         raise ValueError(f"two models of one name in {', '.join(names)}: rename a file")
     return found
+
+
+def zoo_names(text: str) -> list[str]:
+    """An argument that names zoo models, with commas between."""
+    return [zoo.entry(name).name for name in text.split(",")]
+
+
+def get_zoo_models(parser: Parser, args: argparse.Namespace) -> None:
+    """Puts zoo models in the place of their names in `args.model`, once all arguments are known to be right."""
+    wanted = args.model if isinstance(args.model, list) else [args.model]
+    if args.weights and not (len(wanted) == 1 and isinstance(wanted[0], str)):
+        parser.error("--weights is the checkpoint of one zoo model: name that one with --model")
+    found = [zoo.load(one, args.weights) if isinstance(one, str) else one for one in wanted]
+    args.model = found if isinstance(args.model, list) else found[0]
+
+
+def find_model(fingerprint: bytes) -> Model | None:
+    """The model of a stream, if it is an embedded one or a zoo model that was used before."""
+    name = weights.name_of(fingerprint)
+    return weights.load(name) if name else zoo.find(fingerprint)
 
 
 def refuse_overwriting(parser: Parser, args: argparse.Namespace) -> None:
     """Wrong use, if what is to be written is also what is read."""
     given = vars(args)
     output = given.get("output")
-    inputs = [given.get(name) for name in ("image", "stream", "checkpoint")] + list(given.get("pictures") or [])
+    single = [given.get(name) for name in ("image", "stream", "checkpoint", "weights")]
+    inputs = single + list(given.get("pictures") or [])
     if output and output.exists() and any(path and output.samefile(path) for path in inputs):
         parser.error(f"{output} is an input; name another output")
 
@@ -114,7 +154,8 @@ def encode(args: argparse.Namespace) -> int:
 def decode(args: argparse.Namespace) -> int:
     """mbtref decode"""
     data = args.stream.read_bytes()
-    model = args.model or weights.load_for(bitstream.unpack(data))
+    stream = bitstream.unpack(data)
+    model = args.model or find_model(stream.fingerprint) or weights.load_for(stream)
     picture = codec.decode(model, data)
     image.write_png(args.output, picture)
     height, width, _ = picture.shape
@@ -126,8 +167,7 @@ def inspect(args: argparse.Namespace) -> int:
     """mbtref inspect"""
     data = args.stream.read_bytes()
     stream = bitstream.unpack(data)
-    name = weights.name_of(stream.fingerprint)
-    model = args.model or (weights.load(name) if name else None)
+    model = args.model or find_model(stream.fingerprint)
     pixels = stream.height * stream.width
     lines = [
         f"format       .mbt version {bitstream.VERSION}, checksum right",
@@ -191,13 +231,44 @@ def kodak_check(args: argparse.Namespace) -> int:
     return 0
 
 
+def zoo_list(args: argparse.Namespace) -> int:
+    """mbtref zoo list"""
+    for name in zoo.NAMES:
+        published = zoo.entry(name).file
+        checkpoint_there = "checkpoint" if (zoo.folder() / published).is_file() else "-"
+        model_there = "model file" if zoo.model_file(name).is_file() else "-"
+        print(f"{name:<14} {published:<36} {checkpoint_there:<11} {model_there}")
+    print(f"these are kept in {zoo.folder()}")
+    return 0
+
+
+def zoo_fetch(args: argparse.Namespace) -> int:
+    """mbtref zoo fetch"""
+    for name in args.names:
+        zoo.fetch(name, args.url)
+        model = zoo.load(name)
+        networks = model.networks
+        print(f"{name}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
+    return 0
+
+
+def notebook_check(args: argparse.Namespace) -> int:
+    """mbtref notebook-check"""
+    figures = notebook.check(args.weights_from)
+    if args.kodak:
+        figures += notebook.check_kodak(args.weights_from)
+    print("\n".join(notebook.table(figures)))
+    run = [figure for figure in figures if figure.found is not None]
+    wrong = [figure for figure in run if not figure.right]
+    print(f"{len(run) - len(wrong)} right, {len(wrong)} wrong, {len(figures) - len(run)} not run")
+    for line in notebook.advice(figures, args.weights_from):
+        print(line)
+    return 1 if wrong else 0
+
+
 def import_checkpoint(args: argparse.Namespace) -> int:
     """mbtref import"""
-    networks = weights.networks_of(safetensors.torch.load_file(args.checkpoint))
-    with safetensors.safe_open(args.checkpoint, "pt") as file:
-        known = file.metadata() or {}
-    # a model file of mbtref keeps them in one entry, checkpoints may have them on their own
-    known |= json.loads(known.get(weights.METADATA_KEY, "{}"))
+    networks, known, _ = checkpoint.read(args.checkpoint)
     metadata = {key: known[key] for key in ("quality", "lambda") if key in known}
     model = weights.export(networks, args.output, metadata)
     print(f"{args.output}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
@@ -262,8 +333,8 @@ def parser() -> Parser:
         epilog="'mbtref COMMAND --help' tells more. Exit status: 0 done, 1 a file was bad, 2 wrong use.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    names = f"{', '.join(weights.EMBEDDED)}, or a model file"
-    found = "a model file; an embedded model is found by itself"
+    names = f"{', '.join(weights.EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"
+    found = "a model as for encode; an embedded one, or a zoo model that was used before, is found by itself"
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str, group: Group = commands) -> Parser:
         added: Parser = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -273,24 +344,32 @@ def parser() -> Parser:
     def output(to: Parser, name: str, kind: Callable[[str], Path] = output_file) -> None:
         to.add_argument("-o", dest="output", type=checked(kind), metavar=name, required=True)
 
+    def weights_option(to: Parser) -> None:
+        to.add_argument("--weights", type=checked(input_file), metavar="FILE",
+                        help="the checkpoint of the zoo model, in place of a download")  # fmt: skip
+
     add = command("encode", encode, "encode a picture")
     add.add_argument("image", type=checked(input_file), metavar="IMAGE", help="any that Pillow reads, opaque")
     output(add, "OUT.mbt")
-    add.add_argument("--model", type=checked(weights.load), default="lite-q4", help=f"{names}; default: lite-q4")
+    add.add_argument("--model", type=checked(wanted_model), default="lite-q4", help=f"{names}; default: lite-q4")
+    weights_option(add)
 
     add = command("decode", decode, "decode a stream to a PNG picture")
     add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
     output(add, "OUT.png", png_file)
-    add.add_argument("--model", type=checked(weights.load), help=found)
+    add.add_argument("--model", type=checked(wanted_model), help=found)
+    weights_option(add)
 
     add = command("inspect", inspect, "show what a stream says of itself and the sizes of its parts")
     add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
-    add.add_argument("--model", type=checked(weights.load), help=found)
+    add.add_argument("--model", type=checked(wanted_model), help=found)
+    weights_option(add)
 
     add = command("eval", run_evaluation, "measure rate and distortion: forward pass, latent buffers, bitstream")
     add.add_argument("pictures", type=checked(input_path), nargs="*", metavar="IMAGE_OR_FOLDER",
                      help="default: the Kodak pictures")  # fmt: skip
     add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=names)
+    weights_option(add)
     add.add_argument("--json", dest="output", type=checked(output_file), metavar="OUT.json", help="every figure")
 
     add = command("compare", run_comparison, "compare two evaluations: BD-rate and BD-PSNR of B against A")
@@ -306,6 +385,23 @@ def parser() -> Parser:
     add.add_argument("--to", type=Path, help=f"folder; default: {kodak.FOLDER_VARIABLE}, or the cache")
     add.add_argument("--url", default=kodak.URL, help="where kodim01.png to kodim24.png lie; default: %(default)s")
     command("check", kodak_check, "compare the pixels with their SHA-256", group)
+
+    group = commands.add_parser("zoo", help="get or list CompressAI's published models").add_subparsers(
+        required=True, metavar="COMMAND", parser_class=Parser
+    )
+    command("list", zoo_list, "show the names, and what of them is in the cache", group)
+    add = command("fetch", zoo_fetch, "download checkpoints that are missing and make their model files", group)
+    add.add_argument("names", type=checked(zoo_names), metavar="NAME[,NAME...]")
+    add.add_argument("--url", help="where the published files lie; default: CompressAI's")
+
+    add = command(
+        "notebook-check", notebook_check, "compare the zoo models with the figures that are known of them"
+    )
+    add.add_argument("--weights-from", type=checked(input_folder), metavar="FOLDER",
+                     help="where the published checkpoints lie; default: the cache")  # fmt: skip
+    add.add_argument(
+        "--kodak", action="store_true", help="also the means over Kodak, which take about half an hour"
+    )
 
     add = command("conformance", run_conformance, "check an implementation; options as for 'pytest conformance'")
     add.set_defaults(options=[])
@@ -325,7 +421,8 @@ def parser() -> Parser:
     add.add_argument("--without-kodak", action="store_true", help="leave out the Kodak part, which takes minutes")
 
     add = command("import", import_checkpoint, "make a model file from CompressAI's weights, with its tables")
-    add.add_argument("checkpoint", type=checked(input_file), metavar="CHECKPOINT.safetensors")
+    add.add_argument("checkpoint", type=checked(input_file), metavar="CHECKPOINT",
+                     help=".safetensors; anything else is read as a .pth or .pth.tar")  # fmt: skip
     output(add, "MODEL.safetensors")
 
     add = command("tables", make_tables, "make the Gaussian tables anew; those of the package are frozen")
@@ -343,6 +440,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif options:
             top.error(f"unrecognized arguments: {' '.join(options)}")
         refuse_overwriting(top, args)
+        if "model" in args:
+            get_zoo_models(top, args)
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:

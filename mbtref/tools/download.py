@@ -1,4 +1,4 @@
-"""Downloads that resume, show their progress and leave nothing half-written behind."""
+"""Downloads that resume, show their progress and leave nothing half-written behind, and where they are kept."""
 
 import http.client
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+HOME_VARIABLE = "MBTREF_HOME"
 TIMEOUT = 30
 """Seconds without a byte after which a server counts as gone."""
 BLOCK = 1 << 16
@@ -17,6 +18,17 @@ BLOCK = 1 << 16
 
 class DownloadError(Exception):
     """A file that couldn't be had, or wasn't what it should be."""
+
+
+def home() -> Path:
+    """Where downloads are kept: MBTREF_HOME, or mbtref in the user's cache folder.
+
+    Raises ValueError if there is neither.
+    """
+    try:
+        return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "mbtref")
+    except RuntimeError as error:
+        raise ValueError(f"there is no home folder: set {HOME_VARIABLE}") from error
 
 
 def download(url: str, path: Path, check: Callable[[Path], None]) -> None:

@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mbtref import bitstream, codec, image, latents
+from mbtref.model import MBT2018, Forward
 from mbtref.weights import Model
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
@@ -75,34 +77,54 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+class OpenLoop(NamedTuple):
+    """A forward pass and its latent buffers: no bitstream. Units as in `Record`."""
+
+    forward: Forward
+    psnr: float
+    psnr_8bit: float
+    bpp_y: float
+    bpp_z: float
+    raw: bytes
+    deflated: bytes
+    drift: float
+
+
 @torch.no_grad()
-def evaluate(model: Model, picture: image.Image, name: str) -> Record:
-    """Everything measured of one picture. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
+def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
+    """What is measured of the forward pass. picture: (H, W, 3) uint8. Raises ValueError as `evaluate` does."""
     image.check(picture)
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
     x = image.to_tensor(picture)
-
-    def bpp(bits: float) -> float:
-        return bits / (height * width)
-
-    def quality(x_hat: Tensor) -> tuple[float, float]:
-        """PSNR of the float and of the 8-bit picture."""
-        inside = x_hat[..., :height, :width].clamp(0, 1)
-        return image.psnr(inside, x), image.psnr((inside * 255).round() / 255, x)
-
-    forward = model.networks(image.pad(x))
+    forward = networks(image.pad(x))
     bpp_y, bpp_z = (
-        bpp(-likelihoods.double().log2().sum().item())
+        -likelihoods.double().log2().sum().item() / (height * width)
         for likelihoods in (forward.y_likelihoods, forward.z_likelihoods)
     )
-
     raw = latents.pack_raw(forward.y_hat, forward.z_hat)
     deflated = latents.pack_zlib(forward.y_hat, forward.z_hat)
     drift = max(
-        (model.networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
+        (networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
         for buffer in (latents.unpack_raw(raw), latents.unpack_zlib(deflated))
     )
+    return OpenLoop(forward, *_psnr(forward.x_hat, x), bpp_y, bpp_z, raw, deflated, drift)
+
+
+def _psnr(x_hat: Tensor, x: Tensor) -> tuple[float, float]:
+    """PSNR of the float and of the 8-bit picture. x_hat: padded, unclamped; x: (1, 3, H, W) float in [0, 1]."""
+    inside = x_hat[..., : x.shape[2], : x.shape[3]].clamp(0, 1)
+    return image.psnr(inside, x), image.psnr((inside * 255).round() / 255, x)
+
+
+@torch.no_grad()
+def evaluate(model: Model, picture: image.Image, name: str) -> Record:
+    """Everything measured of one picture. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
+    opened = open_loop(model.networks, picture)
+    height, width, _ = picture.shape
+
+    def bpp(data: bytes) -> float:
+        return 8 * len(data) / (height * width)
 
     start = time.perf_counter()
     encoded = codec.encode_latents(model, picture)
@@ -112,24 +134,23 @@ def evaluate(model: Model, picture: image.Image, name: str) -> Record:
     image.to_image(x_hat[0])
     end = time.perf_counter()
 
-    psnr, psnr_8bit = quality(forward.x_hat)
-    psnr_bitstream, psnr_bitstream_8bit = quality(x_hat)
+    psnr_bitstream, psnr_bitstream_8bit = _psnr(x_hat, image.to_tensor(picture))
     return Record(
         image=name,
         model=model.name,
         height=height,
         width=width,
-        psnr=psnr,
-        psnr_8bit=psnr_8bit,
-        bpp_y=bpp_y,
-        bpp_z=bpp_z,
-        bpp_theoretical=bpp_y + bpp_z,
-        bpp_buffer_raw=bpp(8 * len(raw)),
-        bpp_buffer_zlib=bpp(8 * len(deflated)),
-        drift_buffer=drift,
+        psnr=opened.psnr,
+        psnr_8bit=opened.psnr_8bit,
+        bpp_y=opened.bpp_y,
+        bpp_z=opened.bpp_z,
+        bpp_theoretical=opened.bpp_y + opened.bpp_z,
+        bpp_buffer_raw=bpp(opened.raw),
+        bpp_buffer_zlib=bpp(opened.deflated),
+        drift_buffer=opened.drift,
         psnr_bitstream=psnr_bitstream,
         psnr_bitstream_8bit=psnr_bitstream_8bit,
-        bpp_bitstream=bpp(8 * len(encoded.data)),
+        bpp_bitstream=bpp(encoded.data),
         symbols_equal=torch.equal(y_hat, encoded.y_hat),
         encode_seconds=between - start,
         decode_seconds=end - between,

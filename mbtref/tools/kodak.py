@@ -12,12 +12,11 @@ from importlib import resources
 from pathlib import Path
 
 from mbtref import image
-from mbtref.tools.download import download
+from mbtref.tools.download import download, home
 
 URL = "http://r0k.us/graphics/kodak/kodak"
 """Rich Franzen's copy of the Kodak Lossless True Color Image Suite."""
 FOLDER_VARIABLE = "MBTREF_KODAK"
-HOME_VARIABLE = "MBTREF_HOME"
 
 
 @functools.cache
@@ -26,17 +25,6 @@ def hashes() -> dict[str, str]:
     text = (resources.files("mbtref") / "data" / "kodak.json").read_text()
     found: dict[str, str] = json.loads(text)["pixels_sha256"]
     return found
-
-
-def home() -> Path:
-    """Where downloads are kept: MBTREF_HOME, or mbtref in the user's cache folder.
-
-    Raises ValueError if there is neither.
-    """
-    try:
-        return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "mbtref")
-    except RuntimeError as error:
-        raise ValueError(f"there is no home folder: set {HOME_VARIABLE}") from error
 
 
 def folder() -> Path:
