@@ -6,6 +6,7 @@ Exit status: 0 done; 1 a file was bad, or couldn't be read or written; 2 wrong u
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from mbtref.files import write_whole
 from mbtref.tools import kodak
 from mbtref.tools.download import DownloadError
 from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, table
+from mbtref.tools.facts import published_curves
 from mbtref.weights import Model
 
 T = TypeVar("T")
@@ -71,6 +73,14 @@ def output_file(text: str) -> Path:
     return path
 
 
+def output_folder(text: str) -> Path:
+    """An argument that names a folder to be written into, made if it isn't there."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: is not a folder")
+    return path
+
+
 def png_file(text: str) -> Path:
     """An argument that names a PNG file to be written."""
     if not text.lower().endswith(".png"):
@@ -85,6 +95,14 @@ def models(text: str) -> list[Model]:
     if len(set(names)) < len(names):
         raise ValueError(f"two models of one name in {', '.join(names)}: rename a file")
     return found
+
+
+def curves(text: str) -> list[str]:
+    """An argument that names published curves, with commas between."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in published_curves()]:
+        raise ValueError(f"no published curve {unknown[0]!r}: there are {', '.join(published_curves())}")
+    return names
 
 
 def refuse_overwriting(parser: Parser, args: argparse.Namespace) -> None:
@@ -166,10 +184,37 @@ def run_evaluation(args: argparse.Namespace) -> int:
     if args.output:
         write_whole(args.output, (json.dumps(as_json(records), indent=1, allow_nan=False) + "\n").encode())
     print("\n".join(table(records)))
+    return 1 if warn_of_unequal(records) or broken else 0
+
+
+def warn_of_unequal(records: Sequence[Record]) -> bool:
+    """Whether a decoder found other latents than its encoder, with a line on where."""
     unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
     if unequal:
         print(f"decoded latents differ from the encoder's: {', '.join(unequal)}", file=sys.stderr)
-    return 1 if broken or unequal else 0
+    return bool(unequal)
+
+
+def make_report(args: argparse.Namespace) -> int:
+    """mbtref report"""
+    try:
+        from mbtref.tools import report
+    except ModuleNotFoundError as error:
+        raise ValueError(f"a report needs {error.name}: pip install 'mbtref[report]'") from error
+
+    pictures = find_pictures(args.pictures)
+    made = report.Report()
+    with tqdm(total=len(pictures) * len(args.model), unit="picture", leave=False, disable=None) as bar:
+        for path in pictures:
+            bar.set_description(path.name)
+            report.add_picture(made, path, args.model, args.limit * 10**6, bar.update)
+    page = report.page(made, args.model, args.curves or report.CURVES, args.command).encode()
+    args.output.mkdir(parents=True, exist_ok=True)
+    write_whole(args.output / "index.html", page)
+    for line in made.left_out:
+        print(f"left out {line}", file=sys.stderr)
+    print(f"{args.output / 'index.html'}: {len(made.records)} results, {len(page) / 10**6:.1f} MB")
+    return 1 if made.left_out or warn_of_unequal(made.records) else 0
 
 
 def kodak_fetch(args: argparse.Namespace) -> int:
@@ -281,6 +326,15 @@ def parser() -> Parser:
     add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=names)
     add.add_argument("--json", dest="output", type=checked(output_file), metavar="OUT.json", help="every figure")
 
+    add = command("report", make_report, "make one page of all figures and results")
+    add.add_argument("pictures", type=checked(input_path), nargs="+", metavar="IMAGE_OR_FOLDER")
+    add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=names)
+    output(add, "DIR", output_folder)
+    add.add_argument("--curves", type=checked(curves), metavar="NAME[,NAME...]",
+                     help=f"published curves to draw, of {', '.join(published_curves())}")  # fmt: skip
+    add.add_argument("--limit", type=int, default=25, metavar="MB",
+                     help="no more figures are added to a page that is larger; default: %(default)s")  # fmt: skip
+
     group = commands.add_parser("kodak", help="get or check the 24 Kodak pictures").add_subparsers(
         required=True, metavar="COMMAND", parser_class=Parser
     )
@@ -324,6 +378,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.options = options  # pytest reads them
         elif options:
             top.error(f"unrecognized arguments: {' '.join(options)}")
+        args.command = shlex.join(("mbtref", *(sys.argv[1:] if argv is None else argv)))
         refuse_overwriting(top, args)
         status: int = args.run(args)
         sys.stdout.flush()

@@ -5,11 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mbtref import bitstream, codec, image, latents
+from mbtref.codec import Encoded
+from mbtref.model import Forward
 from mbtref.weights import Model
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
@@ -52,6 +55,17 @@ class Record:
     """From bytes to pixels."""
 
 
+class Measured(NamedTuple):
+    """One picture at one model: the record, and what it was taken from."""
+
+    record: Record
+    forward: Forward
+    """Open-loop."""
+    encoded: Encoded
+    x_hat: Tensor
+    """(1, 3, H', W') float, unclamped and padded: g_s of the latents that the decoder found, closed-loop."""
+
+
 MEASURES = [field.name for field in fields(Record) if field.name not in ("image", "model", "height", "width")]
 """What a mean is taken of."""
 
@@ -75,9 +89,14 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-@torch.no_grad()
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:
     """Everything measured of one picture. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
+    return measure(model, picture, name).record
+
+
+@torch.no_grad()
+def measure(model: Model, picture: image.Image, name: str) -> Measured:
+    """`evaluate`, with what it saw. Arguments and errors as there."""
     image.check(picture)
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
@@ -114,7 +133,7 @@ def evaluate(model: Model, picture: image.Image, name: str) -> Record:
 
     psnr, psnr_8bit = quality(forward.x_hat)
     psnr_bitstream, psnr_bitstream_8bit = quality(x_hat)
-    return Record(
+    record = Record(
         image=name,
         model=model.name,
         height=height,
@@ -134,6 +153,7 @@ def evaluate(model: Model, picture: image.Image, name: str) -> Record:
         encode_seconds=between - start,
         decode_seconds=end - between,
     )
+    return Measured(record, forward, encoded, x_hat)
 
 
 def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool | None]]:
