@@ -1,4 +1,4 @@
-"""What the figures of one picture at one model are drawn from: arrays in the picture's own size, nothing to compute.
+"""What the figures of one picture at one model are drawn from: plain arrays, unpadded pictures.
 
 Two rates appear, and differ. That of a *channel* is an estimate, from the likelihoods of the forward pass. The map
 of *blocks* is what the stream really spends: the cost of every coding step, at the table it was coded with.

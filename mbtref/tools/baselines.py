@@ -11,9 +11,9 @@ from mbtref import image
 
 QUALITIES = {
     "JPEG": (5, 10, 20, 30, 40, 50, 60, 70, 80, 90),
-    "WEBP": (1, 5, 15, 30, 45, 60, 70, 80, 90),
+    "WebP": (1, 5, 15, 30, 45, 60, 70, 80, 90),
 }
-"""Pillow's name of each codec, and at which of its qualities it is measured. All else is Pillow's default:
+"""The codecs, and at which of its qualities it is measured. All else is Pillow's default:
 chroma is subsampled 4:2:0."""
 
 

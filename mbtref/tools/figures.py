@@ -1,8 +1,8 @@
 """The figures of the report. Each is one function that draws what it is given and returns a matplotlib Figure.
 
 A colour means one thing in all of them: blues are mbt2018's rates, reds its latent buffers, green is JPEG, purple
-WebP. They are told apart by the colour-blind too (Okabe and Ito 2008), and each has a twin for dark pages, to which
-`svg` lets the reader's browser switch.
+WebP. They are told apart by the colour-blind too (after Okabe and Ito 2008), and each has a twin for dark pages,
+to which `svg` lets the reader's browser switch.
 """
 
 import base64
@@ -12,7 +12,7 @@ import math
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -40,7 +40,7 @@ DARK = {
 }  # fmt: skip
 """What each colour is on a dark page."""
 
-STYLE = {
+STYLE: Any = {
     "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.labelsize": 9, "legend.fontsize": 8.5,
     "text.color": INK, "axes.titlecolor": INK, "axes.labelcolor": INK, "axes.edgecolor": QUIET,
     "xtick.color": QUIET, "ytick.color": QUIET, "grid.color": RULE, "grid.linewidth": 0.6,
@@ -57,17 +57,31 @@ PHOTOGRAPH = "photograph"
 PHOTOGRAPH_QUALITY = 95
 """Of WebP: about 45 dB, far from the 30 dB of what is to be seen."""
 
-SERIES = {
-    "bpp_bitstream": ("bitstream", "psnr_bitstream", {"color": BLUE, "marker": "o", "linewidth": 1.8}),
-    "bpp_theoretical": (
-        "theoretical", "psnr", {"color": SKY, "marker": "s", "linestyle": "--", "fillstyle": "none", "markersize": 9}
+Look = dict[str, Any]
+"""Arguments of `Axes.plot`."""
+
+
+class Form(NamedTuple):
+    """A form in which latents can be kept: a step of the staircase."""
+
+    name: str
+    rate: str
+    """Fields of `Record`."""
+    psnr: str
+    look: Look
+
+
+FORMS = (
+    Form("bitstream", "bpp_bitstream", "psnr_bitstream", {"color": BLUE, "marker": "o", "linewidth": 1.8}),
+    Form(
+        "theoretical", "bpp_theoretical", "psnr",
+        {"color": SKY, "marker": "s", "linestyle": "--", "fillstyle": "none", "markersize": 9},
     ),
-    "bpp_buffer_zlib": ("latent buffer, zlib", "psnr", {"color": RED, "marker": "D"}),
-    "bpp_buffer_raw": ("latent buffer, raw int16", "psnr", {"color": ORANGE, "marker": "^"}),
-}  # fmt: skip
-"""The steps of the staircase: rate, name, whose PSNR, and how it is drawn."""
-BASELINES = {"JPEG": {"color": GREEN, "marker": "."}, "WEBP": {"color": PURPLE, "marker": "."}}
-PUBLISHED = {
+    Form("latent buffer, zlib", "bpp_buffer_zlib", "psnr", {"color": RED, "marker": "D"}),
+    Form("latent buffer, raw int16", "bpp_buffer_raw", "psnr", {"color": ORANGE, "marker": "^"}),
+)  # fmt: skip
+BASELINES: dict[str, Look] = {"JPEG": {"color": GREEN, "marker": "."}, "WebP": {"color": PURPLE, "marker": "."}}
+PUBLISHED: dict[str, tuple[str, Look]] = {
     "mbt2018-compressai-cpu": ("mbt2018, CompressAI", {"color": BLUE, "linestyle": ":"}),
     "mbt2018-compressai-cuda": ("mbt2018, CompressAI on CUDA", {"color": BLUE, "linestyle": (0, (1, 3))}),
     "mbt2018-paper": ("mbt2018, paper", {"color": BLUE, "linestyle": (0, (6, 2, 1, 2))}),
@@ -82,11 +96,11 @@ PUBLISHED = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draws with STYLE, whatever the caller's settings are."""
+    """Draws with STYLE, and leaves matplotlib's settings as they were."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE}):
+        with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 
     return drawn
@@ -161,8 +175,8 @@ def loop_difference(a: Analysis) -> Figure:
     _photograph(axes[0], a.closed_loop, f"decoded bitstream, PSNR {a.record.psnr_bitstream:.2f} dB")
     shown = _reduced(levels)
     heat = _image(axes[1], shown, a.x.shape, cmap="magma", vmin=0, vmax=max(1.0, np.percentile(shown, 99.9)))
-    differ = f"{np.mean(levels > 0):.1%} of pixels differ, by at most {levels.max():.0f}"
-    axes[1].set_title(f"closed and open loop: {differ}")
+    differ = f"{100 * np.mean(levels > 0):.1f} % of pixels differ, by up to {levels.max():.0f}"
+    axes[1].set_title(f"open loop: {differ}")
     _scale(axes[1], heat, "8-bit levels, largest of R, G, B", extend="max")
     return figure
 
@@ -185,36 +199,37 @@ def staircase(
     )
     near, far, below = panels.values()
     far.sharey(near)
-    groups: dict[str, list[Line2D]] = {"these models": [], "measured here": [], "published, means over Kodak": []}
-    own, here, known = groups.values()
-    for rate, (name, psnr, look) in SERIES.items():
-        axes = far if rate == "bpp_buffer_raw" else near
+    own: list[Line2D] = []
+    for form in FORMS:
+        axes = far if form.rate == "bpp_buffer_raw" else near
         for family in families(mean):
-            points = [(mean[model][rate], mean[model][psnr]) for model in family]
-            line = _curve(axes, points, name, {"markersize": 6, **look})
+            points = [(mean[model][form.rate], mean[model][form.psnr]) for model in family]
+            line = _curve(axes, points, form.name, {"markersize": 6, **form.look})
         own.append(line)
-    for codec, curve in measured.items():
-        here.append(_curve(near, curve, codec.replace("WEBP", "WebP"), BASELINES[codec]))
-    for key, facts in published.items():
-        name, look = PUBLISHED[key]
-        known.append(_curve(near, list(zip(facts["bpp"], facts["psnr-rgb"], strict=True)), name, look))
-    for family in families(mean):
-        for model in family:
-            m = mean[model]
-            for axes in (near, far):
-                axes.hlines(m["psnr"], m["bpp_theoretical"], m["bpp_buffer_raw"], color=RULE, zorder=0)
-            name = model if len(families(mean)) > 1 else quality(model)[1] or model
-            near.annotate(name, (m["bpp_buffer_zlib"], m["psnr"]), (0, 6), textcoords="offset points",
-                          ha="center", fontweight="bold")  # fmt: skip
+    several = len(families(mean)) > 1
+    for model, m in mean.items():
+        for axes in (near, far):
+            axes.hlines(m["psnr"], m["bpp_theoretical"], m["bpp_buffer_raw"], color=RULE, zorder=0)
+        name = model if several else quality(model)[1] or model
+        at = m["bpp_buffer_zlib"], m["psnr"]
+        near.annotate(name, at, (0, 6), textcoords="offset points", ha="center", fontweight="bold")
+    here = [_curve(near, points, codec, BASELINES[codec]) for codec, points in measured.items()]
+    known = [
+        _curve(near, list(zip(curve["bpp"], curve["psnr-rgb"], strict=True)), *PUBLISHED[name])
+        for name, curve in published.items()
+    ]
     _frame_staircase(near, far, mean)
     below.set_axis_off()
-    for place, (title, lines) in enumerate(groups.items()):
-        legend = Legend(
-            below, lines, [line.get_label() for line in lines], title=title, alignment="left", loc="upper left",
-            bbox_to_anchor=(place / 3, 1), title_fontproperties={"weight": "bold", "size": 9},
-        )  # fmt: skip
-        legend.set_visible(bool(lines))
-        below.add_artist(legend)
+    titles = ("these models", "same pictures, Pillow", "published, mean of 24 Kodak")
+    for place, (title, lines) in enumerate(zip(titles, (own, here, known), strict=True)):
+        if lines:
+            names = [str(line.get_label()) for line in lines]
+            at = place / len(titles), 1
+            legend = Legend(
+                below, lines, names, title=title, alignment="left", loc="upper left", bbox_to_anchor=at
+            )
+            legend.get_title().set_fontweight("bold")
+            below.add_artist(legend)
     return figure
 
 
@@ -237,7 +252,7 @@ def _means(records: Sequence[Record]) -> dict[str, dict[str, float]]:
     result = {}
     for model in dict.fromkeys(r.model for r in records):
         own = [r for r in records if r.model == model]
-        fields = (*SERIES, "psnr", "psnr_bitstream")
+        fields = {name for form in FORMS for name in (form.rate, form.psnr)}
         means = {field: statistics.fmean(getattr(r, field) for r in own) for field in fields}
         result[model] = {field: value if math.isfinite(value) else math.nan for field, value in means.items()}
     return result
@@ -254,8 +269,7 @@ def _frame_staircase(near: Axes, far: Axes, mean: Mapping[str, Mapping[str, floa
     right = 1.12 * max(m["bpp_buffer_zlib"] for m in mean.values())
     heights = [m[psnr] for m in mean.values() for psnr in ("psnr", "psnr_bitstream")]
     bottom = np.nanmin([*heights, 60]) - 2.5
-    seen = [y for line in near.get_lines() for x, y in zip(*line.get_data(), strict=True) if x <= right]
-    top = np.nanmax([*seen, bottom]) + 1
+    top = np.nanmax([*heights, bottom]) + 4.5
     near.set(xlim=(0, right), ylim=(bottom, top), xlabel="rate / bpp", ylabel="PSNR, RGB / dB")
     raw = [m["bpp_buffer_raw"] for m in mean.values()]
     far.set(xlim=(0.9 * min(raw), 1.1 * max(raw)), xticks=sorted({round(rate, 2) for rate in raw}))
@@ -271,20 +285,25 @@ def _frame_staircase(near: Axes, far: Axes, mean: Mapping[str, Mapping[str, floa
 def _row_of_pictures(a: Analysis, count: int) -> tuple[Figure, list[Axes]]:
     """Axes in a row for pictures of this shape."""
     height, width, _ = a.x.shape
-    each = 12 / count
-    figure = Figure(figsize=(12, min(each * height / width, 12) + 0.4), layout="constrained")
+    figure = Figure(figsize=(4 * count, min(4 * height / width, 12) + 0.4), layout="constrained")
     axes = list(figure.subplots(1, count, squeeze=False)[0])
     for one in axes:
         one.set_axis_off()
     return figure, axes
 
 
+def reduction(height: int, width: int) -> int:
+    """How many times smaller a picture is shown, so that no side is longer than SHOWN."""
+    return -(-max(height, width) // SHOWN)
+
+
 def _reduced(values: Array) -> Array:
-    """Means over squares of pixels, so that no side is longer than SHOWN. values: (H, W) or (H, W, 3)."""
-    factor = -(-max(values.shape[:2]) // SHOWN)
+    """Means over squares of pixels, see `reduction`. values: (H, W) or (H, W, 3)."""
+    factor = reduction(*values.shape[:2])
     rows, columns = (max(side // factor, 1) for side in values.shape[:2])
     kept = values[: rows * factor, : columns * factor]
-    return kept.reshape(rows, -1, columns, kept.shape[1] // columns, *kept.shape[2:]).mean((1, 3))
+    reduced: Array = kept.reshape(rows, -1, columns, kept.shape[1] // columns, *kept.shape[2:]).mean((1, 3))
+    return reduced
 
 
 def _image(axes: Axes, values: Array, shape: tuple[int, ...], **look: Any) -> AxesImage:

@@ -4,14 +4,14 @@ A picture with all its figures weighs one to two megabytes a model, mostly the r
 loss. So the figures stop when a limit is passed, and the page says so; the tables always hold every picture.
 """
 
-import importlib.metadata
+import contextlib
 import math
 import os
 import platform
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,17 +45,23 @@ class Column(NamedTuple):
     value: Callable[[Row], float | None]
 
 
+def over_theoretical(row: Row) -> float:
+    """How much more the bitstream takes than the forward pass estimates, in percent."""
+    over: float = 100 * (row["bpp_bitstream"] / row["bpp_theoretical"] - 1)
+    return over
+
+
 COLUMNS = (
     Column("bitstream", "bpp", "{:.4f}", lambda row: row["bpp_bitstream"]),
     Column("bitstream", "PSNR / dB", "{:.2f}", lambda row: row["psnr_bitstream"]),
     Column("theoretical", "bpp", "{:.4f}", lambda row: row["bpp_theoretical"]),
     Column("theoretical", "PSNR / dB", "{:.2f}", lambda row: row["psnr"]),
-    Column("over theoretical", "%", "{:+.2f}", lambda row: 100 * (row["bpp_bitstream"] / row["bpp_theoretical"] - 1)),
+    Column("over theoretical", "%", "{:+.2f}", over_theoretical),
     Column("zlib buffer", "bpp", "{:.4f}", lambda row: row["bpp_buffer_zlib"]),
     Column("raw buffer", "bpp", "{:.4f}", lambda row: row["bpp_buffer_raw"]),
     Column("encode", "s", "{:.2f}", lambda row: row["encode_seconds"]),
     Column("decode", "s", "{:.2f}", lambda row: row["decode_seconds"]),
-)  # fmt: skip
+)
 
 
 class Shown(NamedTuple):
@@ -83,7 +89,9 @@ class Report:
     """One line for each picture that couldn't be measured."""
 
 
-def add_picture(report: Report, path: Path, models: Sequence[Model], limit: int, step: Callable[[], object]) -> None:
+def add_picture(
+    report: Report, path: Path, models: Sequence[Model], limit: int, step: Callable[[], object]
+) -> None:
     """Measures one picture at all models, or leaves it out with a line.
 
     limit: bytes of figures after which no more are made. step: called after each model.
@@ -126,8 +134,8 @@ def draw(a: Analysis) -> list[Shown]:
         shown(
             figures.bit_map(a),
             f"Map of the bits that the stream of {name} spends",
-            f"Cost of every coding step of the real, closed-loop stream, all channels of y and their share of z; "
-            f"the header, {r.bpp_bitstream:.4f} bpp with it, has no place.",
+            f"The cost of every coding step of the closed-loop stream: all channels of y, and z spread over "
+            f"the blocks that it serves. With header and coder state the file has {r.bpp_bitstream:.4f} bpp.",
             across=2,
         ),
         shown(
@@ -182,6 +190,7 @@ def page(report: Report, models: Sequence[Model], curves: Sequence[str], command
         sources=[(figures.PUBLISHED[name][0], curve["source"]) for name, curve in published.items()],
         pictures=report.figures,
         without_figures=len(pictures) - len(report.figures),
+        reduction=figures.reduction,
         by_name={(row["image"], row["model"]): row for row in rows},
         left_out=report.left_out,
         models=models,
@@ -193,15 +202,20 @@ def page(report: Report, models: Sequence[Model], curves: Sequence[str], command
 def cells(row: Row) -> list[tuple[str, float]]:
     """A row of a table: what is shown and by what it is sorted."""
     values = [(column.form, column.value(row)) for column in COLUMNS]
-    return [("∞", math.inf) if value is None else (form.format(value), value) for form, value in values]
+    return [
+        ("∞", math.inf) if value is None else (form.format(value).replace("-", "−"), value)
+        for form, value in values
+    ]
 
 
 def machine() -> dict[str, str]:
     """What the times were measured on, and with which versions."""
-    packages = ("mbtref", "torch", "numpy", "pillow", "matplotlib")
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads of torch"
+    versions = [f"Python {platform.python_version()}"]
+    for name in ("mbtref", "torch", "numpy", "pillow", "matplotlib"):
+        with contextlib.suppress(metadata.PackageNotFoundError):  # mbtref may be run from its folder
+            versions.append(f"{name} {metadata.version(name)}")
+    cores = f"{os.cpu_count()} cores, torch on {torch.get_num_threads()} of them"
     return {
-        "machine": f"{platform.system()}, {platform.machine()}, {cores}",
-        "versions": ", ".join([f"Python {platform.python_version()}", *(f"{k} {v}" for k, v in versions.items())]),
+        "machine": f"{platform.system()} on {platform.machine()}, {cores}",
+        "versions": ", ".join(versions),
     }
