@@ -175,8 +175,8 @@ def loop_difference(a: Analysis) -> Figure:
     _photograph(axes[0], a.closed_loop, f"decoded bitstream, PSNR {a.record.psnr_bitstream:.2f} dB")
     shown = _reduced(levels)
     heat = _image(axes[1], shown, a.x.shape, cmap="magma", vmin=0, vmax=max(1.0, np.percentile(shown, 99.9)))
-    differ = f"{100 * np.mean(levels > 0):.1f} % of pixels differ, by up to {levels.max():.0f}"
-    axes[1].set_title(f"open loop: {differ}")
+    share = 100 * np.mean(levels > 0)
+    axes[1].set_title(f"closed − open loop: {share:.1f} % of pixels, up to {levels.max():.0f}")
     _scale(axes[1], heat, "8-bit levels, largest of R, G, B", extend="max")
     return figure
 
@@ -285,7 +285,7 @@ def _frame_staircase(near: Axes, far: Axes, mean: Mapping[str, Mapping[str, floa
 def _row_of_pictures(a: Analysis, count: int) -> tuple[Figure, list[Axes]]:
     """Axes in a row for pictures of this shape."""
     height, width, _ = a.x.shape
-    figure = Figure(figsize=(4 * count, min(4 * height / width, 12) + 0.4), layout="constrained")
+    figure = Figure(figsize=(4 * count, min(4 * height / width, 6) + 0.4), layout="constrained")
     axes = list(figure.subplots(1, count, squeeze=False)[0])
     for one in axes:
         one.set_axis_off()
