@@ -20,7 +20,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from mbtref import Model, image, load, tools
-from mbtref.tools import analysis, report
+from mbtref.tools import analysis
 from mbtref.tools.evaluate import Measured, find_pictures, measure
 from tests.support import picture
 from tests.test_cli import one_line, run
@@ -147,17 +147,16 @@ def test_origin(made: Made) -> None:
 
 def test_limit(tmp_path: Path) -> None:
     """Once figures pass the limit no more are made; the tables are whole and the page says so."""
-    for name in "ab":
-        image.write_png(tmp_path / f"{name}.png", picture(64, 64))
-    made = report.Report()
-    model = load("lite-q3")
-    for name in "ab":
-        report.add_picture(made, tmp_path / f"{name}.png", [model], 1000, lambda: None)
-    assert [record.image for record in made.records] == ["a.png", "b.png"], "a result is missing"
-    assert list(made.figures) == ["a.png"], "the figures don't stop at the limit"
-    page = Page(report.page(made, [model], [], "mbtref"))
+    for folder in ("a", "b"):  # two pictures of one name are two pictures
+        (tmp_path / folder).mkdir()
+        image.write_png(tmp_path / folder / "same.png", picture(64, 64))
+    target = tmp_path / "out"
+    status = run("report", tmp_path / "a", tmp_path / "b", "--model", "lite-q3", "-o", target, "--limit", "0.001")
+    assert status == 0, "the limit isn't a failure"
+    page = Page((target / "index.html").read_text("utf-8"))
+    assert len(page.alternatives) == 1 + 5, "the figures don't stop at the limit"
     assert len(page.tables[1]) == 1 + 2, "the table isn't whole"
-    assert "1 of the pictures" in "".join(page.words), "the page doesn't say what it lacks"
+    assert "1 of 2 pictures" in "".join(page.words), "the page doesn't say what it lacks"
 
 
 def test_no_picture_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,19 +202,26 @@ def make_report(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ValueError(f"a report needs {error.name}: pip install 'mbtref[report]'") from error
 
-    pictures = find_pictures(args.pictures)
-    made = report.Report()
-    with tqdm(total=len(pictures) * len(args.model), unit="picture", leave=False, disable=None) as bar:
-        for path in pictures:
+    paths = find_pictures(args.pictures)
+    pictures: list[report.Picture] = []
+    left_out = []
+    with tqdm(total=len(paths) * len(args.model), unit="picture", leave=False, disable=None) as bar:
+        for path in paths:
             bar.set_description(path.name)
-            report.add_picture(made, path, args.model, args.limit * 10**6, bar.update)
-    page = report.page(made, args.model, args.curves or report.CURVES, args.command).encode()
+            room = sum(picture.size for picture in pictures) < args.limit * 10**6
+            try:
+                pictures.append(report.measure(path, args.model, room, bar.update))
+            except (ValueError, OSError, BitstreamError) as error:
+                left_out.append(f"{path.name}: {error}")
+                bar.write(f"left out {left_out[-1]}", file=sys.stderr)
+    if not pictures:
+        return 1
+    page = report.page(pictures, left_out, args.model, args.curves or report.CURVES, args.command).encode()
     args.output.mkdir(parents=True, exist_ok=True)
     write_whole(args.output / "index.html", page)
-    for line in made.left_out:
-        print(f"left out {line}", file=sys.stderr)
-    print(f"{args.output / 'index.html'}: {len(made.records)} results, {len(page) / 10**6:.1f} MB")
-    return 1 if made.left_out or warn_of_unequal(made.records) else 0
+    records = [record for picture in pictures for record in picture.records]
+    print(f"{args.output / 'index.html'}: {len(records)} results, {len(page) / 10**6:.1f} MB")
+    return 1 if warn_of_unequal(records) or left_out else 0
 
 
 def kodak_fetch(args: argparse.Namespace) -> int:
@@ -332,7 +339,7 @@ def parser() -> Parser:
     output(add, "DIR", output_folder)
     add.add_argument("--curves", type=checked(curves), metavar="NAME[,NAME...]",
                      help=f"published curves to draw, of {', '.join(published_curves())}")  # fmt: skip
-    add.add_argument("--limit", type=int, default=25, metavar="MB",
+    add.add_argument("--limit", type=float, default=25, metavar="MB",
                      help="no more figures are added to a page that is larger; default: %(default)s")  # fmt: skip
 
     group = commands.add_parser("kodak", help="get or check the 24 Kodak pictures").add_subparsers(

@@ -10,7 +10,7 @@ import os
 import platform
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,6 @@ import torch
 from matplotlib.figure import Figure
 
 from mbtref import image
-from mbtref.errors import BitstreamError
 from mbtref.model import STRIDE_Y
 from mbtref.tools import baselines, figures
 from mbtref.tools.analysis import Analysis, analyse
@@ -76,48 +75,38 @@ class Shown(NamedTuple):
     """How many pictures stand side by side in it."""
 
 
-@dataclass
-class Report:
-    """What the page is made of."""
+class Picture(NamedTuple):
+    """What the page says of one picture."""
 
-    records: list[Record] = field(default_factory=list)
-    figures: dict[str, dict[str, list[Shown]]] = field(default_factory=dict)
-    """By picture and model, as far as the limit goes."""
-    curves: dict[str, list[list[Point]]] = field(default_factory=dict)
-    """By codec of `baselines`, one for each picture."""
-    left_out: list[str] = field(default_factory=list)
-    """One line for each picture that couldn't be measured."""
+    records: list[Record]
+    """One for each model."""
+    figures: list[list[Shown]]
+    """The same, or empty."""
+    curves: dict[str, list[Point]]
+    """By codec of `baselines`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the figures."""
+        return sum(len(shown.source) for by_model in self.figures for shown in by_model)
 
 
-def add_picture(
-    report: Report, path: Path, models: Sequence[Model], limit: int, step: Callable[[], object]
-) -> None:
-    """Measures one picture at all models, or leaves it out with a line.
+def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Callable[[], object]) -> Picture:
+    """Measures a picture file at all models. step: called after each.
 
-    limit: bytes of figures after which no more are made. step: called after each model.
+    Raises ValueError, OSError or BitstreamError if it can't be read or coded.
     """
-    drawn: dict[str, list[Shown]] = {}
-    full = limit <= sum(len(s.source) for p in report.figures.values() for shown in p.values() for s in shown)
-    try:
-        picture = image.read(path)
-        records = []
-        for model in models:
-            if full:
-                records.append(evaluate(model, picture, path.name))
-            else:
-                analysis = analyse(model, picture, path.name)
-                records.append(analysis.record)
-                drawn[model.name] = draw(analysis)
-            step()
-        curves = {codec: baselines.curve(picture, codec) for codec in baselines.QUALITIES}
-    except (ValueError, OSError, BitstreamError) as error:
-        report.left_out.append(f"{path.name}: {error}")
-        return
-    report.records += records
-    if drawn:
-        report.figures[path.name] = drawn
-    for codec, curve in curves.items():
-        report.curves.setdefault(codec, []).append(curve)
+    pixels = image.read(path)
+    found = Picture([], [], {codec: baselines.curve(pixels, codec) for codec in baselines.QUALITIES})
+    for model in models:
+        if with_figures:
+            analysis = analyse(model, pixels, path.name)
+            found.records.append(analysis.record)
+            found.figures.append(draw(analysis))
+        else:
+            found.records.append(evaluate(model, pixels, path.name))
+        step()
+    return found
 
 
 def draw(a: Analysis) -> list[Shown]:
@@ -163,36 +152,42 @@ def shown(figure: Figure, text: str, caption: str, across: int = 1) -> Shown:
     return Shown(source, text, caption, across)
 
 
-def page(report: Report, models: Sequence[Model], curves: Sequence[str], command: str) -> str:
-    """The page. curves: the published ones to be drawn, names in `facts.published_curves`. command: what made it.
+def page(
+    pictures: Sequence[Picture],
+    left_out: Sequence[str],
+    models: Sequence[Model],
+    curves: Sequence[str],
+    command: str,
+) -> str:
+    """The page.
 
-    Raises ValueError if there are no records.
+    pictures: one or more. left_out: a line for each picture that couldn't be measured. curves: the published ones
+    to be drawn, names in `facts.published_curves`. command: what made the page.
     """
-    if not report.records:
-        raise ValueError("no picture could be measured: " + "; ".join(report.left_out))
-    measured = {codec: baselines.mean_curve(each) for codec, each in report.curves.items()}
+    records = [record for picture in pictures for record in picture.records]
+    measured = {
+        codec: baselines.mean_curve([picture.curves[codec] for picture in pictures])
+        for codec in baselines.QUALITIES
+    }
     published = {name: published_curves()[name] for name in curves}
-    rows = [asdict(record) for record in report.records]
-    pictures = list(dict.fromkeys(record.image for record in report.records))
     template = resources.files("mbtref") / "data" / "report.html"
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.lstrip_blocks = True
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.from_string(template.read_text("utf-8")).render(
-        title=f"mbt2018: {pictures[0] if len(pictures) == 1 else f'{len(pictures)} pictures'}",
+        title=f"mbt2018: {records[0].image if len(pictures) == 1 else f'{len(pictures)} pictures'}",
         columns=COLUMNS,
-        means=[(row, cells(row)) for row in means(report.records)],
-        records=[(row, cells(row)) for row in rows],
+        means=[(row, cells(row)) for row in means(records)],
+        records=[(record, cells(asdict(record))) for record in records],
         staircase=shown(
-            figures.staircase(report.records, measured, published),
+            figures.staircase(records, measured, published),
             "Rate and PSNR of the models and of other codecs; the summary holds the numbers",
             "",
         ),
         sources=[(figures.PUBLISHED[name][0], curve["source"]) for name, curve in published.items()],
-        pictures=report.figures,
-        without_figures=len(pictures) - len(report.figures),
+        pictures=pictures,
         reduction=figures.reduction,
-        by_name={(row["image"], row["model"]): row for row in rows},
-        left_out=report.left_out,
+        left_out=left_out,
         models=models,
         machine=machine(),
         command=command,
