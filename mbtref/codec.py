@@ -31,6 +31,10 @@ class Encoded(NamedTuple):
     data: bytes
     y_hat: Tensor
     """(1, M, 4h, 4w) float32, closed-loop: what every decoder will find."""
+    symbols: list[int]
+    """The message: z by channel, row and column, then y in the order of `scan.wavefronts`."""
+    indexes: list[int]
+    """The table of each symbol."""
 
 
 def encode(model: Model, picture: Image) -> bytes:
@@ -76,7 +80,7 @@ def encode_latents(model: Model, picture: Image) -> Encoded:
     y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose)
     payload = rans.encode(symbols, indexes, model.tables)
     data = bitstream.pack(bitstream.Stream(model.fingerprint, height, width, payload))
-    return Encoded(data, channels_first(y_hat))
+    return Encoded(data, channels_first(y_hat), symbols, indexes)
 
 
 @torch.no_grad()

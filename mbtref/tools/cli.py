@@ -6,6 +6,7 @@ Exit status: 0 done; 1 a file was bad, or couldn't be read or written; 2 wrong u
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,11 +22,13 @@ from mbtref.files import write_whole
 from mbtref.tools import checkpoint, compare, kodak, notebook, zoo
 from mbtref.tools.download import DownloadError
 from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, table
+from mbtref.tools.facts import published_curves
 from mbtref.weights import Model
 
 T = TypeVar("T")
 EXTRAS = {"pytest": "suite", "hypothesis": "suite", "jsonschema": "suite"} | {
     "bjontegaard": "report",
+    "jinja2": "report",
     "matplotlib": "report",
 }
 """Which extra brings a package that not every command needs."""
@@ -85,6 +88,14 @@ def output_file(text: str) -> Path:
     return path
 
 
+def output_folder(text: str) -> Path:
+    """An argument that names a folder to be written into, made if it isn't there."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: is not a folder")
+    return path
+
+
 def png_file(text: str) -> Path:
     """An argument that names a PNG file to be written."""
     if not text.lower().endswith(".png"):
@@ -129,6 +140,14 @@ def find_model(fingerprint: bytes) -> Model | None:
     """The model of a stream, if it is an embedded one or a zoo model that was used before."""
     name = weights.name_of(fingerprint)
     return weights.load(name) if name else zoo.find(fingerprint)
+
+
+def curves(text: str) -> list[str]:
+    """An argument that names published curves, with commas between."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in published_curves()]:
+        raise ValueError(f"no published curve {unknown[0]!r}: there are {', '.join(published_curves())}")
+    return names
 
 
 def refuse_overwriting(parser: Parser, args: argparse.Namespace) -> None:
@@ -211,10 +230,41 @@ def run_evaluation(args: argparse.Namespace) -> int:
     if args.output:
         write_whole(args.output, (json.dumps(as_json(records), indent=1, allow_nan=False) + "\n").encode())
     print("\n".join(table(records)))
+    return 1 if warn_of_unequal(records) or broken else 0
+
+
+def warn_of_unequal(records: Sequence[Record]) -> bool:
+    """Whether a decoder found other latents than its encoder, with a line on where."""
     unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
     if unequal:
         print(f"decoded latents differ from the encoder's: {', '.join(unequal)}", file=sys.stderr)
-    return 1 if broken or unequal else 0
+    return bool(unequal)
+
+
+def make_report(args: argparse.Namespace) -> int:
+    """mbtref report"""
+    from mbtref.tools import report
+
+    paths = find_pictures(args.pictures)
+    pictures: list[report.Picture] = []
+    left_out = []
+    with tqdm(total=len(paths) * len(args.model), unit="picture", leave=False, disable=None) as bar:
+        for path in paths:
+            bar.set_description(path.name)
+            room = sum(picture.size for picture in pictures) < args.limit * 10**6
+            try:
+                pictures.append(report.measure(path, args.model, room, bar.update))
+            except (ValueError, OSError, BitstreamError) as error:
+                left_out.append(f"{path.name}: {error}")
+                bar.write(f"left out {left_out[-1]}", file=sys.stderr)
+    if not pictures:
+        return 1
+    page = report.page(pictures, left_out, args.model, args.curves or report.CURVES, args.command).encode()
+    args.output.mkdir(parents=True, exist_ok=True)
+    write_whole(args.output / "index.html", page)
+    records = [record for picture in pictures for record in picture.records]
+    print(f"{args.output / 'index.html'}: {len(records)} results, {len(page) / 10**6:.1f} MB")
+    return 1 if warn_of_unequal(records) or left_out else 0
 
 
 def kodak_fetch(args: argparse.Namespace) -> int:
@@ -378,6 +428,16 @@ def parser() -> Parser:
                          help="of 'mbtref eval --json', or a published curve such as jpeg or vtm")  # fmt: skip
     add.add_argument("--rate", choices=compare.MEASURES, default="bitstream", help="default: %(default)s")
 
+    add = command("report", make_report, "make one page of all figures and results")
+    add.add_argument("pictures", type=checked(input_path), nargs="+", metavar="IMAGE_OR_FOLDER")
+    add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=names)
+    weights_option(add)
+    output(add, "DIR", output_folder)
+    add.add_argument("--curves", type=checked(curves), metavar="NAME[,NAME...]",
+                     help=f"published curves to draw, of {', '.join(published_curves())}")  # fmt: skip
+    add.add_argument("--limit", type=float, default=25, metavar="MB",
+                     help="no more figures are added to a page that is larger; default: %(default)s")  # fmt: skip
+
     group = commands.add_parser("kodak", help="get or check the 24 Kodak pictures").add_subparsers(
         required=True, metavar="COMMAND", parser_class=Parser
     )
@@ -439,6 +499,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.options = options  # pytest reads them
         elif options:
             top.error(f"unrecognized arguments: {' '.join(options)}")
+        args.command = shlex.join(("mbtref", *(sys.argv[1:] if argv is None else argv)))
         refuse_overwriting(top, args)
         if "model" in args:
             get_zoo_models(top, args)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mbtref import bitstream, codec, image, latents
+from mbtref.codec import Encoded
 from mbtref.model import MBT2018, Forward
 from mbtref.weights import Model
 
@@ -52,6 +53,18 @@ class Record:
     """From pixels to bytes."""
     decode_seconds: float
     """From bytes to pixels."""
+
+
+class Measured(NamedTuple):
+    """One picture at one model: the record, and what it was taken from."""
+
+    record: Record
+    forward: Forward
+    """Open-loop."""
+    encoded: Encoded
+    """Closed-loop."""
+    x_hat: Tensor
+    """(1, 3, H', W') float, unclamped and padded: g_s of the latents that the decoder found, closed-loop."""
 
 
 MEASURES = [field.name for field in fields(Record) if field.name not in ("image", "model", "height", "width")]
@@ -117,9 +130,14 @@ def _psnr(x_hat: Tensor, x: Tensor) -> tuple[float, float]:
     return image.psnr(inside, x), image.psnr((inside * 255).round() / 255, x)
 
 
-@torch.no_grad()
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:
     """Everything measured of one picture. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
+    return measure(model, picture, name).record
+
+
+@torch.no_grad()
+def measure(model: Model, picture: image.Image, name: str) -> Measured:
+    """`evaluate`, with what it saw. Arguments and errors as there."""
     opened = open_loop(model.networks, picture)
     height, width, _ = picture.shape
 
@@ -135,7 +153,7 @@ def evaluate(model: Model, picture: image.Image, name: str) -> Record:
     end = time.perf_counter()
 
     psnr_bitstream, psnr_bitstream_8bit = _psnr(x_hat, image.to_tensor(picture))
-    return Record(
+    record = Record(
         image=name,
         model=model.name,
         height=height,
@@ -155,6 +173,7 @@ def evaluate(model: Model, picture: image.Image, name: str) -> Record:
         encode_seconds=between - start,
         decode_seconds=end - between,
     )
+    return Measured(record, opened.forward, encoded, x_hat)
 
 
 def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool | None]]:

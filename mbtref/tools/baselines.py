@@ -1,0 +1,45 @@
+"""What JPEG and WebP make of the same pictures, through Pillow: the curves that everyone knows."""
+
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
+
+from mbtref import image
+
+QUALITIES = {
+    "JPEG": (5, 10, 20, 30, 40, 50, 60, 70, 80, 90),
+    "WebP": (1, 5, 15, 30, 45, 60, 70, 80, 90),
+}
+"""The codecs, and at which of its qualities it is measured. All else is Pillow's default:
+chroma is subsampled 4:2:0."""
+
+
+class Point(NamedTuple):
+    """Rate in bits per pixel, the whole file, and PSNR in dB of the 8-bit picture."""
+
+    bpp: float
+    psnr: float
+
+
+def curve(picture: image.Image, codec: str) -> list[Point]:
+    """One point for each of QUALITIES[codec]. picture: (H, W, 3) uint8.
+
+    Raises OSError or ValueError if the format can't hold the picture: a side of WebP is at most 16383 pixels.
+    """
+    x = image.to_tensor(picture)
+    points = []
+    for quality in QUALITIES[codec]:
+        file = io.BytesIO()
+        PIL.Image.fromarray(picture).save(file, codec, quality=quality)
+        with PIL.Image.open(file) as decoded:
+            x_hat = image.to_tensor(np.array(decoded.convert("RGB")))
+        points.append(Point(8 * file.tell() / (picture.shape[0] * picture.shape[1]), image.psnr(x_hat, x)))
+    return points
+
+
+def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
+    """Means over pictures at each quality. curves: one or more, of one length."""
+    return [Point(*np.mean(points, 0).tolist()) for points in zip(*curves, strict=True)]

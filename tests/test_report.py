@@ -1,0 +1,352 @@
+"""The report page: one file, whole, with every result; and what a reader can do with it in a real browser."""
+
+import dataclasses
+import io
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+import PIL.Image
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from mbtref import Model, image, load, tools
+from mbtref.tools import analysis
+from mbtref.tools.evaluate import Measured, find_pictures, measure
+from tests.support import picture
+from tests.test_cli import one_line, run
+
+MODELS = ("lite-q3", "lite-q4")
+
+
+class Made(NamedTuple):
+    """A report and how making it ended."""
+
+    folder: Path
+    """Of the pictures."""
+    page: Path
+    status: int
+    error: str
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A report on two pictures at two models; a third one is broken. One name has what HTML must escape."""
+    folder = tmp_path_factory.mktemp("pictures")
+    image.write_png(folder / "a <b> & 'c'.png", picture(70, 100))
+    image.write_png(folder / "d.png", picture(64, 64))
+    (folder / "e.png").write_bytes(b"broken")
+    target = tmp_path_factory.mktemp("report") / "made" / "here"
+    with pytest.MonkeyPatch.context() as patch:
+        error = io.StringIO()
+        patch.setattr(sys, "stderr", error)
+        status = run("report", folder, "--model", ",".join(MODELS), "-o", target)
+    return Made(folder, target / "index.html", status, error.getvalue())
+
+
+class Page(HTMLParser):
+    """Addresses, alternative texts, cells of the tables and all text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.alternatives: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.words: list[str] = []
+        self.in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.addresses += [given[key] or "" for key in ("src", "href", "srcset", "action", "data") if key in given]
+        if tag == "img":
+            self.alternatives.append(given["alt"] or "")
+        elif tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_cell = self.in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if self.in_cell:
+            self.tables[-1][-1][-1] += data.strip()
+
+
+def test_one_file_without_outside_references(made: Made) -> None:
+    """The page stands alone in its folder, and neither it nor a figure in it names another file."""
+    assert [path.name for path in made.page.parent.iterdir()] == ["index.html"], "other files lie beside the page"
+    text = made.page.read_text("utf-8")
+    found = Page(text)
+    rest = text
+    for address in found.addresses:
+        assert address.startswith("data:"), f"the page names {address[:60]}"
+        rest = rest.replace(address, "")
+        figure = re.sub(r' xmlns(:xlink)?="[^"]*"', "", unquote(address))
+        named = re.findall(r'(?:href|src)="([^"]{0,40})|url\(([^)]*)|(https?:.{40})', figure)
+        outside = [
+            name for names in named for name in names if not name.startswith(("data:image/webp", "#")) and name
+        ]
+        assert not outside, f"a figure names {outside}"
+    assert not re.search(r"@import|url\(|https?:", rest), "a style or script names an address"
+    assert len(found.alternatives) == 1 + 2 * len(MODELS) * 5, f"{len(found.alternatives)} figures"
+    assert all(found.alternatives), "a figure has no alternative text"
+
+
+def test_all_records_are_shown(made: Made) -> None:
+    """Tables hold the figures of every picture at every model, and their means; times are positive."""
+    summary, table = Page(made.page.read_text("utf-8")).tables
+    expected = {
+        (path.name, name): measure(load(name), image.read(path), path.name).record
+        for path in find_pictures([made.folder])
+        if path.name != "e.png"
+        for name in MODELS
+    }
+    rows = {(row[0], row[1]): row[2:] for row in table[1:]}
+    assert rows.keys() == expected.keys(), "a result is missing, or one too many"
+    for key, record in expected.items():
+        r = dataclasses.asdict(record)
+        over = f"{100 * (r['bpp_bitstream'] / r['bpp_theoretical'] - 1):+.2f}".replace("-", "−")
+        due = [f"{r['bpp_bitstream']:.4f}", f"{r['psnr_bitstream']:.2f}", f"{r['bpp_theoretical']:.4f}",
+               f"{r['psnr']:.2f}", over, f"{r['bpp_buffer_zlib']:.4f}", f"{r['bpp_buffer_raw']:.4f}"]  # fmt: skip
+        *figures, encode, decode, equal = rows[key]
+        assert figures == due, f"other figures of {key}"
+        assert min(float(encode), float(decode)) >= 0, f"{key} took {encode} and {decode} s"
+        assert equal == "equal", f"the latents of {key} differ"
+    for name, mean, *_ in summary[1:]:
+        own = [record.bpp_bitstream for (_, model), record in expected.items() if model == name]
+        assert mean == f"{sum(own) / len(own):.4f}", f"the mean of {name} is another"
+    assert [row[0] for row in summary[1:]] == list(MODELS), "the summary lacks a model"
+
+
+def test_origin(made: Made) -> None:
+    """The page says which command, models and versions made it, and what it left out, like the terminal."""
+    words = "".join(Page(made.page.read_text("utf-8")).words)
+    assert made.status == 1, "a broken picture should end with status 1"
+    for line in (made.error, words):
+        assert re.search(r"e\.png: .*not a picture", line), f"the broken picture isn't named in {line[:200]!r}"
+    for name in MODELS:
+        assert load(name).fingerprint.hex() in words, f"the fingerprint of {name} is missing"
+    for fact in (f"mbtref report {made.folder}", "Python 3.", "numpy ", platform.machine()):
+        assert fact in words, f"{fact!r} is missing"
+
+
+def test_limit(tmp_path: Path) -> None:
+    """Once figures pass the limit no more are made; the tables are whole and the page says so."""
+    for folder in ("a", "b"):  # two pictures of one name are two pictures
+        (tmp_path / folder).mkdir()
+        image.write_png(tmp_path / folder / "same.png", picture(64, 64))
+    target = tmp_path / "out"
+    status = run("report", tmp_path / "a", tmp_path / "b", "--model", "lite-q3", "-o", target, "--limit", "0.001")
+    assert status == 0, "the limit isn't a failure"
+    page = Page((target / "index.html").read_text("utf-8"))
+    assert len(page.alternatives) == 1 + 5, "the figures don't stop at the limit"
+    assert len(page.tables[1]) == 1 + 2, "the table isn't whole"
+    assert "1 of 2 pictures" in "".join(page.words), "the page doesn't say what it lacks"
+
+
+def test_no_picture_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If nothing could be measured the old page stays, with one line and status 1."""
+    (tmp_path / "bad.png").write_bytes(b"broken")
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "index.html").write_bytes(b"precious")
+    assert run("report", tmp_path / "bad.png", "--model", "lite-q3", "-o", target) == 1, "nothing was measured"
+    assert "bad.png" in one_line(capsys), "the line should name the picture"
+    assert [(p.name, p.read_bytes()) for p in target.iterdir()] == [("index.html", b"precious")], (
+        "the page changed"
+    )
+
+
+def test_unequal_symbols(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A decoder that finds other latents is named, on the page too, and the status is 1."""
+
+    def unequal(model: Model, pixels: image.Image, name: str) -> Measured:
+        measured = measure(model, pixels, name)
+        return measured._replace(record=dataclasses.replace(measured.record, symbols_equal=False))
+
+    monkeypatch.setattr(analysis, "measure", unequal)
+    image.write_png(tmp_path / "a.png", picture(64, 64))
+    assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out") == 1, (
+        "status of unequal"
+    )
+    assert "a.png at lite-q3" in one_line(capsys), "the line should say where"
+    summary, table = Page((tmp_path / "out" / "index.html").read_text("utf-8")).tables
+    assert summary[1][-1] == table[1][-1] == "differ", "the page doesn't show it"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--model", "lite-q3", "-o", "{folder}"),
+        ("{folder}/a.png", "--model", "lite-q3"),
+        ("{folder}/a.png", "--model", "lite-q3", "-o", "{folder}/a.png"),
+        ("{folder}/a.png", "--model", "lite-q3", "-o", "{folder}", "--curves", "jpeg,png"),
+        ("{folder}/a.png", "--model", "lite-q3", "-o", "{folder}", "--limit", "many"),
+    ],
+)
+def test_wrong_use(arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong use is one line and exit status 2."""
+    image.write_png(tmp_path / "a.png", picture(64, 64))
+    assert run("report", *(a.format(folder=tmp_path) for a in arguments)) == 2, f"{arguments} should be refused"
+    one_line(capsys)
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_without_packages(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the packages of the report extra, one line says how to get them."""
+    image.write_png(tmp_path / "a.png", picture(64, 64))
+    monkeypatch.setitem(sys.modules, package, None)
+    for name in ("report", "figures"):
+        monkeypatch.delitem(sys.modules, f"mbtref.tools.{name}")
+        monkeypatch.delattr(tools, name)
+    assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path) == 1, f"{package} is missing"
+    line = one_line(capsys)
+    assert f"{package}: pip install 'mbtref[report]'" in line, f"no advice in {line!r}"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Debian's chromium, without a window and with an empty profile."""
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        pytest.skip("not run: chromium and chromedriver aren't both on the PATH (Debian: chromium-driver)")
+    chromium, driver = map(str, programs)
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    arguments = (
+        "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        f"disable-component-update disable-sync user-data-dir={tmp_path_factory.mktemp('profile')}"
+    )
+    for argument in arguments.split():
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def opened(browser: Any, made: Made) -> Any:
+    """The page in the browser, 1280 pixels wide, light."""
+    emulate(browser, 1280, "light")
+    browser.get(made.page.as_uri())
+    return browser
+
+
+def emulate(browser: Any, width: int, scheme: str) -> None:
+    """Sets the width in CSS pixels and the preferred colour scheme."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme_feature]})
+
+
+def column(browser: Any, index: int) -> list[str]:
+    """A column of the sortable table, from top to bottom."""
+    return [
+        row.find_elements(By.XPATH, "./*")[index].text
+        for row in browser.find_elements(By.CSS_SELECTOR, "table.sortable tbody tr")
+    ]
+
+
+def test_browser_shows_every_figure(opened: Any) -> None:
+    """The page loads without a word in the console, and every figure can be drawn."""
+    assert opened.get_log("browser") == [], "the console has messages"
+    sizes = opened.execute_script("return [...document.images].map(i => i.complete && i.naturalWidth)")
+    assert len(sizes) == 1 + 2 * len(MODELS) * 5, f"{len(sizes)} figures"
+    assert all(sizes), f"figures without a width: {sizes}"
+
+
+def test_browser_sorts(opened: Any) -> None:
+    """A click on a heading sorts by number, another one turns the order; texts are sorted as texts."""
+    heads = opened.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
+    for index in (2, 6):
+        before = [float(text.replace("−", "-")) for text in column(opened, index)]
+        for order, reverse in (("ascending", False), ("descending", True)):
+            heads[index].find_element(By.TAG_NAME, "button").click()
+            after = [float(text.replace("−", "-")) for text in column(opened, index)]
+            assert after == sorted(before, reverse=reverse), f"column {index} isn't {order}"
+            states = [head.get_attribute("aria-sort") for head in heads]
+            assert states == ["none"] * index + [order] + ["none"] * (len(heads) - index - 1), (
+                f"aria-sort: {states}"
+            )
+    heads[1].find_element(By.TAG_NAME, "button").click()
+    assert column(opened, 1) == ["lite-q3"] * 2 + ["lite-q4"] * 2, "models aren't sorted by name"
+
+
+def test_browser_sorts_numbers_as_numbers(opened: Any) -> None:
+    """9 goes before 10, minus one before both, and infinity last."""
+    opened.execute_script(
+        "[...document.querySelectorAll('table.sortable tbody tr')].forEach((row, i) => {"
+        "  row.cells[2].dataset.value = row.cells[2].textContent = ['10.5', 'inf', '-1', '9'][i]; })"
+    )
+    opened.find_elements(By.CSS_SELECTOR, "table.sortable thead button")[2].click()
+    assert column(opened, 2) == ["-1", "9", "10.5", "inf"], "not the order of numbers"
+
+
+def test_browser_keyboard(opened: Any) -> None:
+    """Headings are reached with Tab, and Enter and Space sort."""
+    heads = opened.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
+    for _ in range(20):
+        opened.switch_to.active_element.send_keys(Keys.TAB)
+        if opened.switch_to.active_element == heads[0].find_element(By.TAG_NAME, "button"):
+            break
+    else:
+        pytest.fail("Tab doesn't reach the first heading")
+    for key, order in ((Keys.ENTER, "ascending"), (Keys.SPACE, "descending")):
+        opened.switch_to.active_element.send_keys(key)
+        assert heads[0].get_attribute("aria-sort") == order, f"not {order} after a key"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_browser_width(opened: Any, width: int) -> None:
+    """The page never scrolls sideways, whatever is opened or enlarged: tables and figures do, in their boxes."""
+    emulate(opened, width, "light")
+    opened.execute_script(
+        "document.querySelectorAll('details').forEach(each => each.open = true);"
+        "document.querySelectorAll('figcaption button').forEach(each => each.click());"
+    )
+    found = opened.execute_script("return document.documentElement.scrollWidth")
+    assert found <= width, f"the page is {found} pixels wide on a screen of {width}"
+    boxes = opened.execute_script(
+        "return [...document.querySelectorAll('.wide .box')].map(box => box.scrollWidth > box.clientWidth)"
+    )
+    assert boxes == [True] * 3 * 2 * len(MODELS), "enlarged figures don't scroll"
+
+
+def test_browser_dark(opened: Any) -> None:
+    """Dark mode turns page and figures: light ink on a dark ground, and back."""
+
+    def seen() -> tuple[str, float, float]:
+        chart = opened.find_element(By.CSS_SELECTOR, "figure.chart img")
+        shot = PIL.Image.open(io.BytesIO(chart.screenshot_as_png)).convert("L")
+        levels = np.asarray(shot).astype(float)
+        ground = float(np.median(levels))
+        ground_colour = opened.execute_script("return getComputedStyle(document.body).backgroundColor")
+        return ground_colour, ground, levels[np.abs(levels - ground) > 100].mean()
+
+    light = seen()
+    emulate(opened, 1280, "dark")
+    dark = seen()
+    assert light[0] != dark[0], f"the page stays {light[0]}"
+    assert light[1] > 200 > light[2] < 130, f"light ground {light[1]:.0f}, ink {light[2]:.0f}"
+    assert dark[1] < 50 < 130 < dark[2], f"dark ground {dark[1]:.0f}, ink {dark[2]:.0f}"
