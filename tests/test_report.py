@@ -22,8 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from mbtref import Model, image, load, tools
 from mbtref.tools import analysis
 from mbtref.tools.evaluate import Measured, find_pictures, measure
-from tests.support import picture
-from tests.test_cli import one_line, run
+from tests.support import one_line, picture, run
 
 MODELS = ("lite-q3", "lite-q4")
 
