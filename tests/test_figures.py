@@ -16,9 +16,10 @@ from matplotlib.legend import Legend
 
 from mbtref import Model, bitstream, codec
 from mbtref.model import STRIDE_Y
-from mbtref.tools import analysis, baselines, figures
+from mbtref.tools import analysis, baselines, figures, look
 from mbtref.tools.analysis import Analysis
 from mbtref.tools.facts import published_curves
+from mbtref.tools.staircase import PUBLISHED, staircase
 from tests.support import picture
 
 HEIGHT, WIDTH = 70, 100
@@ -131,8 +132,8 @@ def test_staircase(found: Analysis) -> None:
         for q in (3, 4)
     ]
     measured = {codec: baselines.curve(picture(HEIGHT, WIDTH), codec) for codec in baselines.QUALITIES}
-    published = {name: published_curves()[name] for name in figures.PUBLISHED}
-    near, far, below = figures.staircase(records, measured, published).axes
+    published = {name: published_curves()[name] for name in PUBLISHED}
+    near, far, below = staircase(records, measured, published).axes
 
     r = found.record
     expected: list[tuple[str, list[tuple[float, float]]]] = [
@@ -141,10 +142,7 @@ def test_staircase(found: Analysis) -> None:
         ("latent buffer, zlib", [(3.25, 28.0), (4.25, 29.0)]),
         ("latent buffer, raw int16", [(r.bpp_buffer_raw, 28.0), (r.bpp_buffer_raw, 29.0)]),
         *((codec, [(p.bpp, p.psnr) for p in points]) for codec, points in measured.items()),
-        *(
-            (figures.PUBLISHED[n][0], list(zip(c["bpp"], c["psnr-rgb"], strict=True)))
-            for n, c in published.items()
-        ),
+        *((PUBLISHED[n][0], list(zip(c["bpp"], c["psnr-rgb"], strict=True))) for n, c in published.items()),
     ]
     lines = [line for axes in (near, far) for line in axes.lines if line.get_label()[0] != "_"]  # type: ignore[index]
     drawn = sorted((str(line.get_label()), np.asarray(line.get_xydata()).tolist()) for line in lines)
@@ -161,8 +159,8 @@ def test_staircase(found: Analysis) -> None:
 def test_staircase_of_a_perfect_copy(found: Analysis) -> None:
     """An infinite PSNR is left out, the others are drawn; families have curves of their own."""
     perfect = dataclasses.replace(found.record, model="other", psnr=np.inf, psnr_bitstream=np.inf)
-    figure = figures.staircase([found.record, perfect], {}, {})
-    figures.svg(figure)
+    figure = staircase([found.record, perfect], {}, {})
+    look.svg(figure)
     own = [line for line in figure.axes[0].lines if line.get_label() == "bitstream"]
     assert len(own) == 2, "two families share a curve"
     assert np.isfinite(figure.axes[0].get_ylim()).all(), "the scale isn't finite"
@@ -181,7 +179,7 @@ def test_large_pictures_are_shown_smaller(found: Analysis) -> None:
 def test_svg(found: Analysis) -> None:
     """An SVG is well-formed, names nothing outside, has two schemes; what isn't a photograph is exact."""
     before = dict(matplotlib.rcParams)
-    text = figures.svg(figures.comparison(found))
+    text = look.svg(figures.comparison(found))
     assert dict(matplotlib.rcParams) == before, "matplotlib's settings have changed"
     root = ET.fromstring(text)
     addresses = [value for element in root.iter() for key, value in element.items() if key.endswith("href")]
@@ -197,7 +195,7 @@ def test_svg(found: Analysis) -> None:
     assert np.abs(pixels[0] / 255 - found.x).mean() < 0.02, "the photograph is another"
     assert text.count("prefers-color-scheme:dark") == 1, "no dark scheme"
     drawn = text.partition("</style>")[2]
-    assert not any(colour in drawn for colour in figures.DARK), "a colour doesn't follow the scheme"
+    assert not any(colour in drawn for colour in look.DARK), "a colour doesn't follow the scheme"
 
 
 @pytest.mark.parametrize("codec_name", baselines.QUALITIES)

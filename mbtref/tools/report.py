@@ -21,11 +21,12 @@ from matplotlib.figure import Figure
 
 from mbtref import image
 from mbtref.model import STRIDE_Y
-from mbtref.tools import baselines, figures
+from mbtref.tools import baselines, figures, look
 from mbtref.tools.analysis import Analysis, analyse
 from mbtref.tools.baselines import Point
 from mbtref.tools.evaluate import Record, evaluate, means
 from mbtref.tools.facts import published_curves
+from mbtref.tools.staircase import PUBLISHED, staircase
 from mbtref.weights import Model
 
 Row = Mapping[str, Any]
@@ -148,7 +149,7 @@ def draw(a: Analysis) -> list[Shown]:
 
 def shown(figure: Figure, text: str, caption: str, across: int = 1) -> Shown:
     """A figure, ready for the page."""
-    source = "data:image/svg+xml," + urllib.parse.quote(figures.svg(figure), safe=" =:/+,;()")
+    source = "data:image/svg+xml," + urllib.parse.quote(look.svg(figure), safe=" =:/+,;()")
     return Shown(source, text, caption, across)
 
 
@@ -180,11 +181,11 @@ def page(
         means=[(row, cells(row)) for row in means(records)],
         records=[(record, cells(asdict(record))) for record in records],
         staircase=shown(
-            figures.staircase(records, measured, published),
+            staircase(records, measured, published),
             "Rate and PSNR of the models and of other codecs; the summary holds the numbers",
             "",
         ),
-        sources=[(figures.PUBLISHED[name][0], curve["source"]) for name, curve in published.items()],
+        sources=[(PUBLISHED[name][0], curve["source"]) for name, curve in published.items()],
         pictures=pictures,
         reduction=figures.reduction,
         left_out=left_out,

@@ -1,0 +1,51 @@
+"""What the documentation shows is what its code does."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mbtref import image
+from mbtref.tools import kodak
+from tests.support import picture
+
+ROOT = Path(__file__).parent.parent
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
+
+
+def run_page(text: str, folder: Path) -> str:
+    """Runs the Python blocks of a page in a folder. Returns the page with what they printed."""
+    (folder / "docs").mkdir()
+    path = folder / "page.md"
+    path.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-W", "error", str(ROOT / "docs" / "run.py"), str(path)]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"the page's code fails:\n{done.stderr}"
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_walkthrough(tmp_path: Path) -> None:
+    """The walkthrough's outputs are what its code prints, within what another machine's floats may move."""
+    if not (kodak.folder() / "kodim20.png").is_file():
+        pytest.skip("not run: no Kodak pictures, see 'mbtref kodak fetch'")
+    text = (ROOT / "docs" / "walkthrough.md").read_text(encoding="utf-8")
+    fresh = run_page(text, tmp_path)
+    assert NUMBER.sub("", fresh) == NUMBER.sub("", text), "the words of an output changed"
+    for shown, found in zip(NUMBER.findall(text), NUMBER.findall(fresh), strict=True):
+        assert float(found) == pytest.approx(float(shown), rel=0.02, abs=0.011), f"it says {shown}, found {found}"
+    made = {path.name for path in (tmp_path / "docs").iterdir()}
+    linked = set(re.findall(r"!\[[^]]*\]\(([^)]*)\)", text))
+    assert linked <= made, f"figures {linked - made} aren't made"
+
+
+def test_the_readme(tmp_path: Path) -> None:
+    """The README's Python runs as it stands."""
+    image.write_png(tmp_path / "picture.png", picture(64, 64))
+    page = run_page((ROOT / "README.md").read_text(encoding="utf-8"), tmp_path)
+    assert re.search(r"```text\n\d\.\d+ bpp\n```", page), "it should print a rate"
+    assert (tmp_path / "decoded.png").is_file(), "it should write a picture"
