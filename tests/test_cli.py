@@ -14,6 +14,8 @@ import mbtref
 from mbtref import image
 from mbtref.image import Image
 from mbtref.tools import kodak
+from mbtref.tools.evaluate import Record
+from mbtref.tools.evaluate import evaluate as real_evaluate
 from tests.support import QuietHandler, one_line, run, serving
 
 
@@ -134,8 +136,9 @@ def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = [(r["image"], r["model"]) for r in found["records"]]
     assert pairs == [(i, m) for m in ("lite-q3", "lite-q4") for i in ("a.png", "c.png")], f"records of {pairs}"
     fields = (
-        "image model height width psnr psnr_8bit bpp_y bpp_z bpp_theoretical bpp_buffer_raw bpp_buffer_zlib "
-        "drift_buffer psnr_bitstream psnr_bitstream_8bit bpp_bitstream symbols_equal encode_seconds decode_seconds"
+        "image model fingerprint height width psnr psnr_8bit bpp_y bpp_z bpp_theoretical bpp_buffer_raw "
+        "bpp_buffer_zlib drift_buffer psnr_bitstream psnr_bitstream_8bit bpp_bitstream symbols_equal "
+        "encode_seconds decode_seconds"
     )
     for record in found["records"]:
         assert list(record) == fields.split(), f"fields of a record: {list(record)}"
@@ -145,6 +148,36 @@ def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = [r["bpp_bitstream"] for r in found["records"][:2]]
     assert mean["model"] == "lite-q3", "means go in the order of the models"
     assert mean["bpp_bitstream"] == pytest.approx(sum(own) / 2), "the mean isn't the mean"
+
+
+def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation that was cut off is gone on with: what it measured is kept, the rest is measured."""
+    out = tmp_path / "out.json"
+    for name in ("a.png", "b.png", "c.png"):
+        image.write_png(tmp_path / name, gradient(40, 70))
+    measured: list[str] = []
+
+    def evaluate(model: mbtref.Model, picture: Image, name: str) -> Record:
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        measured.append(name)
+        return real_evaluate(model, picture, name)
+
+    monkeypatch.setattr("mbtref.tools.cli.evaluate", evaluate)
+    assert run("eval", tmp_path, "--model", "lite-q3", "--json", out) == 130, "it should be stopped"
+    kept = json.loads(out.read_text())["records"]
+    assert [record["image"] for record in kept] == ["a.png", "b.png"], "what was measured is lost"
+    measured.clear()
+    assert run("eval", tmp_path, "--model", "lite-q3", "--json", out, "--resume") == 0, "it should come to its end"
+    assert measured == ["c.png"], f"{measured} were measured again"
+    records = json.loads(out.read_text())["records"]
+    assert records[:2] == kept, "the records that were there have changed"
+    assert [record["image"] for record in records] == ["a.png", "b.png", "c.png"], "records are missing"
+    capsys.readouterr()
+    out.write_text('{"records": [{"image": "a.png"}]}')
+    assert run("eval", tmp_path, "--model", "lite-q3", "--json", out, "--resume") == 1, "that is no evaluation"
+    assert "can't be resumed" in one_line(capsys), "it should say why"
+    assert run("eval", tmp_path, "--model", "lite-q3", "--resume") == 2, "there is nothing to go on with"
 
 
 def test_eval_without_pictures(

@@ -4,6 +4,7 @@ Exit status: 0 done; 1 a file was bad, or couldn't be read or written; 2 wrong u
 """
 
 import argparse
+import itertools
 import json
 import os
 import shlex
@@ -21,7 +22,7 @@ from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
 from mbtref.tools import checkpoint, compare, kodak, notebook, zoo
 from mbtref.tools.download import DownloadError
-from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, table
+from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, from_json, table
 from mbtref.tools.facts import published_curves
 from mbtref.weights import Model
 
@@ -211,26 +212,45 @@ def inspect(args: argparse.Namespace) -> int:
 def run_evaluation(args: argparse.Namespace) -> int:
     """mbtref eval"""
     pictures = find_pictures(args.pictures) if args.pictures else kodak.pictures()
+    known = {(r.image, r.fingerprint): r for r in earlier_records(args.output)} if args.resume else {}
     records: list[Record] = []
     broken: set[Path] = set()
     total = len(pictures) * len(args.model)
     with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
-        for model in args.model:
+        for model, path in itertools.product(args.model, pictures):
             bar.set_description(model.name)
-            for path in pictures:
-                if path not in broken:
-                    try:
-                        records.append(evaluate(model, image.read(path), path.name))
-                    except (ValueError, OSError, BitstreamError) as error:
-                        broken.add(path)
-                        bar.write(f"left out {path.name} at {model.name}: {error}", file=sys.stderr)
-                bar.update()
+            if done := known.pop((path.name, model.fingerprint.hex()), None):
+                records.append(done)
+            elif path not in broken:
+                try:
+                    records.append(evaluate(model, image.read(path), path.name))
+                except (ValueError, OSError, BitstreamError) as error:
+                    broken.add(path)
+                    bar.write(f"left out {path.name} at {model.name}: {error}", file=sys.stderr)
+                else:
+                    write_records(args.output, [*records, *known.values()])
+            bar.update()
     if not records:
         return 1
-    if args.output:
-        write_whole(args.output, (json.dumps(as_json(records), indent=1, allow_nan=False) + "\n").encode())
+    write_records(args.output, records)
     print("\n".join(table(records)))
     return 1 if warn_of_unequal(records) or broken else 0
+
+
+def earlier_records(path: Path) -> list[Record]:
+    """What an evaluation that was cut off has left, nothing if there is no file. Raises ValueError for another."""
+    if not path.exists():
+        return []
+    try:
+        return from_json(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a result of this version of 'mbtref eval', can't be resumed") from error
+
+
+def write_records(path: Path | None, records: Sequence[Record]) -> None:
+    """Writes what is known so far, if it shall be written."""
+    if path:
+        write_whole(path, (json.dumps(as_json(records), indent=1, allow_nan=False) + "\n").encode())
 
 
 def warn_of_unequal(records: Sequence[Record]) -> bool:
@@ -421,6 +441,7 @@ def parser() -> Parser:
     add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=names)
     weights_option(add)
     add.add_argument("--json", dest="output", type=checked(output_file), metavar="OUT.json", help="every figure")
+    add.add_argument("--resume", action="store_true", help="measure only what OUT.json lacks")
 
     add = command("compare", run_comparison, "compare two evaluations: BD-rate and BD-PSNR of B against A")
     for name in ("first", "second"):
@@ -501,6 +522,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             top.error(f"unrecognized arguments: {' '.join(options)}")
         args.command = shlex.join(("mbtref", *(sys.argv[1:] if argv is None else argv)))
         refuse_overwriting(top, args)
+        if vars(args).get("resume") and not args.output:
+            top.error("--resume needs --json, the file to go on with")
         if "model" in args:
             get_zoo_models(top, args)
         status: int = args.run(args)

@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class Record:
     image: str
     """File name."""
     model: str
+    fingerprint: str
+    """Of the model, hexadecimal."""
     height: int
     width: int
     psnr: float
@@ -67,7 +69,8 @@ class Measured(NamedTuple):
     """(1, 3, H', W') float, unclamped and padded: g_s of the latents that the decoder found, closed-loop."""
 
 
-MEASURES = [field.name for field in fields(Record) if field.name not in ("image", "model", "height", "width")]
+GIVEN = ("image", "model", "fingerprint", "height", "width")
+MEASURES = [field.name for field in fields(Record) if field.name not in GIVEN]
 """What a mean is taken of."""
 
 
@@ -156,6 +159,7 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
     record = Record(
         image=name,
         model=model.name,
+        fingerprint=model.fingerprint.hex(),
         height=height,
         width=width,
         psnr=opened.psnr,
@@ -204,6 +208,15 @@ def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, str | int | f
         for record in records
     ]
     return {"records": rows, "means": means(records)}
+
+
+def from_json(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
+    """The records of what `as_json` gave. Raises KeyError or TypeError if it is something else."""
+    records = []
+    for row in content["records"]:
+        values: dict[str, Any] = {key: math.inf if value is None else value for key, value in row.items()}
+        records.append(Record(**values))
+    return records
 
 
 def table(records: Sequence[Record]) -> Iterator[str]:
