@@ -63,6 +63,13 @@ class WrongAnswer(Verdict, Exception):
         super().__init__(Outcome.FAILED, message)
 
 
+class KnownFailure(NamedTuple):
+    """A case that is known to end otherwise than it should."""
+
+    outcome: Outcome
+    reason: str
+
+
 class Case(NamedTuple):
     """What a test checks: for choosing, messages and reports."""
 

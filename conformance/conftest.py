@@ -7,16 +7,18 @@ with letters of their own. A run in which nothing was checked fails.
 """
 
 import json
+import os
 import shlex
 import textwrap
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
+from hypothesis.errors import FlakyFailure
 
-from conformance.cases import Case, Outcome, Verdict
+from conformance.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer
 from conformance.operations import CAPABILITIES
 from conformance.recorder import Recorder
 from conformance.report import Report
@@ -27,14 +29,27 @@ from conformance.vectors import frozen
 
 TIERS = ("smoke", "full", "kodak")
 """Each holds the ones before it."""
+TIMEOUT = 60.0
+"""Seconds that an answer may take, if nothing else is said."""
 SUBJECT = pytest.StashKey[Subject]()
 """Where a run keeps the implementation under test."""
-LETTERS = {Outcome.UNSUPPORTED: "u", Outcome.NOT_RUN: "n"}
+KNOWN = pytest.StashKey[Mapping[str, KnownFailure]]()
+"""Where it keeps the known failures, by the id of a case."""
+LETTERS = {Outcome.UNSUPPORTED: "u", Outcome.NOT_RUN: "n", Outcome.KNOWN_FAILURE: "k"}
 """How pytest's line of dots shows what is neither a pass nor a failure."""
 
-for name, examples in (("default", 25), ("thorough", 500)):
+SEARCH = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Of hypothesis: without making a failing picture smaller, which asks a slow subject a hundred times more."""
+
+for name, examples, phases in (("default", 25, SEARCH), ("thorough", 500, (*SEARCH, Phase.shrink))):
     settings.register_profile(
-        name, max_examples=examples, deadline=None, derandomize=True, database=None, report_multiple_bugs=False
+        name,
+        max_examples=examples,
+        phases=phases,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        report_multiple_bugs=False,
     )
 
 
@@ -44,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the implementation to check; default: the reference")  # fmt: skip
     add("--capabilities", metavar="A,B", help=f"check only these of {', '.join(CAPABILITIES)}")
     add("--tier", choices=TIERS, default=TIERS[-1], help="how much; default: all")
-    add("--timeout", type=float, default=60.0, metavar="S", help="seconds an answer may take; default: 60")
+    add("--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds an answer may take; default: 60")
     add("--in-process", action="store_true",
         help="run a Python subject inside pytest, for a debugger; if it crashes, so does the run")  # fmt: skip
     add("--report", type=Path, metavar="FILE.json", help="write what became of every case")
@@ -60,17 +75,43 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
+    check_options(config)
     try:
         frozen()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
+    config.stash[KNOWN] = read_known_failures(config.getoption("known_failures"))
     subject = config.stash[SUBJECT] = load(config)
     if hasattr(config, "workerinput"):
         return  # a worker of pytest-xdist: the process above it sees the results
     path = config.getoption("report")
     report = Report(path.open("w", encoding="utf-8") if path else None)
     report.open(subject, config.getoption("subject"))
-    config.pluginmanager.register(Recorder(report, config.getoption("write_known_failures")))
+    failures_to = config.getoption("write_known_failures")
+    config.pluginmanager.register(Recorder(report, failures_to, config.stash[KNOWN]))
+
+
+def check_options(config: pytest.Config) -> None:
+    """Ends the run, with a word why, if an option can't be meant. Before any case: a long run must not be lost."""
+    wanted = capabilities(config)
+    if unknown := [name for name in wanted if name not in CAPABILITIES]:
+        raise pytest.UsageError(f"--capabilities: no {', '.join(unknown)}; there are {', '.join(CAPABILITIES)}")
+    if not config.getoption("timeout") > 0:
+        raise pytest.UsageError("--timeout: seconds, more than 0")
+    for option in ("report", "write_known_failures"):
+        path = config.getoption(option)
+        if path and (path.is_dir() or not path.parent.is_dir()):
+            why = "is a folder" if path.is_dir() else "its folder doesn't exist"
+            raise pytest.UsageError(f"--{option.replace('_', '-')} {path}: {why}")
+    pictures = os.environ.get("MBTREF_KODAK")
+    if pictures and not Path(pictures).is_dir():
+        raise pytest.UsageError(f"MBTREF_KODAK is {pictures}, which is no folder")
+
+
+def capabilities(config: pytest.Config) -> list[str]:
+    """Those that are wanted, as they were given."""
+    given = config.getoption("capabilities")
+    return list(CAPABILITIES) if given is None else [name.strip() for name in given.split(",")]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -111,11 +152,7 @@ def text_of(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted = set((config.getoption("capabilities") or ",".join(CAPABILITIES)).split(","))
-    if not wanted <= set(CAPABILITIES):
-        raise pytest.UsageError(f"--capabilities: no {', '.join(sorted(wanted - set(CAPABILITIES)))}")
-    highest = TIERS.index(config.getoption("tier"))
-    known = read_known_failures(config.getoption("known_failures"))
+    wanted, highest = capabilities(config), TIERS.index(config.getoption("tier"))
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
@@ -123,24 +160,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(case.capability)
         item.add_marker(case.tier)
         item.user_properties += [*case._asdict().items(), ("text", text_of(item))]
-        if case.id in known:
-            item.add_marker(pytest.mark.xfail(reason=known.pop(case.id), strict=True))
         chosen = case.capability in wanted and TIERS.index(case.tier) <= highest
         (kept if chosen else left_out).append(item)
-    if known:
-        raise pytest.UsageError(f"--known-failures: no such case: {', '.join(sorted(known))}")
+    if strangers := config.stash[KNOWN].keys() - {case_of(item).id for item in items}:
+        names = ", ".join(sorted(strangers))
+        raise pytest.UsageError(f"--known-failures: not among the cases of the files that are run: {names}")
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
 
 
-def read_known_failures(path: Path | None) -> dict[str, str]:
-    """Reasons by the id of a case. The file: a JSON array of {"id", "reason"}."""
+def read_known_failures(path: Path | None) -> dict[str, KnownFailure]:
+    """Known failures by the id of a case."""
     if path is None:
         return {}
     try:
-        return {entry["id"]: entry["reason"] for entry in json.loads(path.read_text(encoding="utf-8"))}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise pytest.UsageError(f"--known-failures {path}: {error!r}") from error
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {str(e["id"]): KnownFailure(Outcome(e["outcome"]), str(e["reason"])) for e in entries}
+    except OSError as error:
+        raise pytest.UsageError(f"--known-failures {path}: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        form = '[{"id": "RANS-1/rare", "outcome": "failed", "reason": "why"}, ...]'
+        raise pytest.UsageError(f"--known-failures {path}: not of the form {form}: {error!r}") from error
 
 
 @pytest.hookimpl(wrapper=True)
@@ -149,13 +189,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     case = case_of(pyfuncitem)
     tested = cast(Subject, pyfuncitem.funcargs["subject"])
     if case.capability not in tested.capabilities:
-        pyfuncitem.user_properties.append(("outcome", str(Outcome.UNSUPPORTED)))
-        pytest.skip(f"{tested.name} doesn't declare {case.capability}")
-    ended = None
+        reason = f"{tested.name} doesn't declare {case.capability}"
+        pyfuncitem.user_properties += [("outcome", str(Outcome.UNSUPPORTED)), ("reason", reason)]
+        pytest.skip(reason)
+    known = pyfuncitem.config.stash[KNOWN].get(case.id)
+    ended: Verdict | None = None
     try:
         result = yield
     except Verdict as verdict:
         ended = verdict
+    except FlakyFailure as error:
+        ended = WrongAnswer(f"the same question was answered in two ways: {error.exceptions[0]}")
+    if known and ended is None:
+        ended = WrongAnswer("this known failure passes now: take it out of the list")
+    elif known and ended and ended.outcome == known.outcome:
+        ended = Verdict(Outcome.KNOWN_FAILURE, known.reason)
     outcome = ended.outcome if ended else Outcome.PASSED
     pyfuncitem.user_properties.append(("outcome", str(outcome)))
     if ended is None:
@@ -168,11 +216,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 def explain(item: pytest.Item, verdict: Verdict) -> str:
     """The message of a case that failed: what, why, and how to repeat it."""
-    case = case_of(item)
-    here, (_, *inside) = item.config.invocation_params.dir, item.nodeid.split("::", 1)
+    case, config = case_of(item), item.config
+    here, (_, *inside) = config.invocation_params.dir, item.nodeid.split("::", 1)
     file = item.path.relative_to(here) if item.path.is_relative_to(here) else item.path
-    command = ["pytest", "::".join([str(file), *inside]), "--subject", item.config.getoption("subject")]
-    lines = [str(verdict), *getattr(verdict, "__notes__", []), f"repeat: {shlex.join(command)}"]
+    command = ["pytest", "::".join([str(file), *inside]), "--subject", config.getoption("subject")]
+    if config.getoption("in_process"):
+        command.append("--in-process")
+    elif config.getoption("timeout") != TIMEOUT:
+        command += ["--timeout", f"{config.getoption('timeout'):g}"]
+    lines = [
+        str(verdict), *getattr(verdict, "__notes__", []),
+        f"required: {text_of(item)}", f"repeat: {shlex.join(command)}",
+    ]  # fmt: skip
     return f"{case.id}: {verdict.outcome}\n{textwrap.indent(chr(10).join(lines), '  ')}"
 
 

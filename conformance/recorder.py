@@ -4,33 +4,43 @@ A pytest plugin of the process that sees all results, also those of pytest-xdist
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from conformance.cases import Outcome
+from conformance.cases import KnownFailure, Outcome
 from conformance.report import Report
+from mbtref.files import write_whole
 
 NEUTRAL = (Outcome.UNSUPPORTED, Outcome.NOT_RUN)
 """Outcomes in which nothing was checked."""
+CUT_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+"""How a run ends that didn't try every case."""
 
 
 class Recorder:
-    """report: opened by the caller. failures_to: where to write the cases that failed, None for nowhere."""
+    """report: opened by the caller. failures_to: where to write the cases that failed, None for nowhere.
 
-    def __init__(self, report: Report, failures_to: Path | None) -> None:
+    known: the known failures by id. They keep their reasons.
+    """
+
+    def __init__(self, report: Report, failures_to: Path | None, known: Mapping[str, KnownFailure]) -> None:
         self.report = report
         self.failures_to = failures_to
+        self.known = known
         self.failures: list[dict[str, str]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
             facts = dict(report.user_properties)
-            outcome = outcome_of(report)
-            message = report.longreprtext if outcome != Outcome.PASSED else ""
-            if report.outcome == "failed":
-                reason = str(facts.get("reason", message.partition("\n")[0]))
-                self.failures.append({"id": f"{facts['requirement']}/{facts['name']}", "reason": reason})
+            case, outcome = f"{facts['requirement']}/{facts['name']}", outcome_of(report)
+            if outcome == Outcome.KNOWN_FAILURE:
+                self.failures.append({"id": case, **self.known[case]._asdict()})
+            elif report.outcome == "failed" and case not in self.known:
+                reason = str(facts.get("reason", "the suite itself failed"))
+                self.failures.append({"id": case, "outcome": outcome, "reason": reason})
+            message = report.longreprtext if report.outcome == "failed" else str(facts.get("reason", ""))
             self.report.case({
                 "requirement": facts["requirement"],
                 "text": facts["text"],
@@ -45,10 +55,10 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if session.testscollected and not session.config.option.collectonly and not self.checked:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        self.report.close(int(session.exitstatus))
+        cut_off = session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail
+        self.report.close(None if cut_off else int(session.exitstatus))
         if self.failures_to:
-            text = json.dumps(self.failures, indent=1, ensure_ascii=False) + "\n"
-            self.failures_to.write_text(text, encoding="utf-8")
+            write_whole(self.failures_to, (json.dumps(self.failures, indent=1) + "\n").encode())
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.checked:
@@ -61,10 +71,5 @@ class Recorder:
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome:
-    """The outcome of a result of pytest."""
-    if hasattr(report, "wasxfail"):
-        return Outcome.KNOWN_FAILURE
-    noted = dict(report.user_properties).get("outcome")
-    if report.outcome == "failed" and noted in (None, Outcome.PASSED):
-        return Outcome.FAILED
-    return Outcome(str(noted)) if noted else Outcome.NOT_RUN
+    """The outcome of a result of pytest. One that has none failed outside of its case."""
+    return Outcome(str(dict(report.user_properties).get("outcome", Outcome.FAILED)))

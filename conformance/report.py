@@ -48,10 +48,11 @@ class Report:
         self.counts[str(entry["outcome"])] += 1
         self._write({"record": "case", **entry})
 
-    def close(self, status: int) -> None:
-        """The last record, and the end of the file. status: the exit status of the run."""
-        counts = {outcome: self.counts[outcome] for outcome in Outcome}
-        self._write({"record": "closing", "status": status, "counts": counts}, last=True)
+    def close(self, status: int | None) -> None:
+        """The last record, and the end of the file. status: the exit status of the run, None if it was cut off."""
+        if status is not None:
+            counts = {outcome: self.counts[outcome] for outcome in Outcome}
+            self._write({"record": "closing", "status": status, "counts": counts}, last=True)
         if self.file:
             self.file.close()
 
@@ -59,7 +60,7 @@ class Report:
         if self.file is None:
             return
         begin = "[\n" if record["record"] == "opening" else ""
-        self.file.write(begin + json.dumps(record, ensure_ascii=False) + ("\n]\n" if last else ",\n"))
+        self.file.write(begin + json.dumps(record) + ("\n]\n" if last else ",\n"))
         self.file.flush()
 
 
@@ -83,6 +84,7 @@ def read(path: Path) -> tuple[list[dict[str, object]], bool]:
                 records.append(json.loads(line.rstrip(",")))
             except json.JSONDecodeError:
                 break
-    if not records or records[0].get("record") != "opening" or records[0].get("format") != FORMAT:
+    opening = records[0] if records else None
+    if not isinstance(opening, dict) or (opening.get("record"), opening.get("format")) != ("opening", FORMAT):
         raise ValueError(f"{path}: not a conformance report of format {FORMAT}")
     return records, records[-1]["record"] == "closing"

@@ -43,7 +43,7 @@ def picture(name: str) -> npt.NDArray[np.uint8]:
     folder = os.environ.get("MBTREF_KODAK")
     path = Path(folder or ".") / name
     if not folder or not path.is_file():
-        raise Verdict(Outcome.NOT_RUN, "no Kodak pictures: set MBTREF_KODAK, or run 'mbtref kodak fetch'")
+        raise Verdict(Outcome.NOT_RUN, f"no {name}: set MBTREF_KODAK to its folder, see 'mbtref kodak fetch'")
     with PIL.Image.open(path) as file:
         pixels: npt.NDArray[np.uint8] = np.array(file.convert("RGB"))
     if hashlib.sha256(pixels.tobytes()).hexdigest() != PIXELS[name]:
@@ -91,6 +91,8 @@ def test_closed_loop(subject: Subject, record: Mapping[str, Any]) -> None:
     blob = ask(subject, "compress", str(record["model"]), {"image": pixels})["blob"]
     decoded = ask(subject, "decompress", str(record["model"]), {"blob": blob})["image"]
     assert isinstance(blob, bytes)
+    if np.shape(decoded) != pixels.shape:
+        failed(f"a picture {pixels.shape} came back as {np.shape(decoded)}")
     exact = "encode" in subject.capabilities
     x, shown = (np.asarray(p).transpose(2, 0, 1).astype(np.float32) / 255 for p in (pixels, decoded))
     allowed = PSNR_TOLERANCE if exact else OWN_PSNR_TOLERANCE

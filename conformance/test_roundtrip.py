@@ -83,6 +83,8 @@ def test_buffer(subject: Subject, height: int, width: int, content: str, model: 
         unpacked = ask(subject, f"unpack_{form}", None, ask(subject, f"pack_{form}", None, latents))
         if not np.array_equal(unpacked["y_hat"], forward["y_hat"]):
             failed(f"y_hat of the {form} buffer isn't what was packed")
+        if not np.array_equal(unpacked["z"], np.trunc(np.asarray(forward["z_hat"]))):
+            failed(f"z of the {form} buffer isn't what was packed, truncated")
         x_hat = ask(subject, "g_s", model, {"y_hat": unpacked["y_hat"]})["x_hat"]
         drift = float(np.abs(np.asarray(x_hat) - np.asarray(forward["x_hat"])).max())
         if drift:

@@ -44,7 +44,9 @@ def test_vector(subject: Subject, vector: Vector) -> None:
     if vector.rejected:
         failed(f"{vector.operation}: taken, should be refused as {vector.rejected}\n{catches}")
     expected = vector.expected
-    difference = first_difference(comparable(vector, answer), comparable(vector, expected), vector.tolerance)
+    difference = first_difference(
+        comparable(vector, answer), comparable(vector, expected), vector.tolerance
+    ) or first_difference(in_bits(vector, answer), in_bits(vector, expected), vector.bits)
     if difference:
         failed("\n".join([str(difference), *stages(subject, vector, difference), catches]))
     if vector.operation == "decode" and "image" in expected:
@@ -61,10 +63,20 @@ def comparable(vector: Vector, values: Values) -> Values:
     buffer = values.get("buffer")
     if vector.operation != "pack_zlib" or not isinstance(buffer, bytes):
         return values
+    inflater = zlib.decompressobj()
     try:
-        return {"buffer": buffer[:ZLIB_AT] + zlib.decompress(buffer[ZLIB_AT:])}
+        inflated = inflater.decompress(buffer[ZLIB_AT:])
     except zlib.error as error:
         failed(f"buffer[{ZLIB_AT}:] doesn't inflate: {error}")
+    if inflater.unused_data or not inflater.eof:
+        failed(f"buffer[{ZLIB_AT}:] isn't one whole zlib stream and nothing more")
+    return {"buffer": buffer[:ZLIB_AT] + inflated}
+
+
+def in_bits(vector: Vector, values: Values) -> Values:
+    """Likelihoods as what they cost, -log2. One of 0 costs inf, which is never within a tolerance."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {stage: -np.log2(np.asarray(values[stage], np.float64)) for stage in vector.bits}
 
 
 def stages(subject: Subject, vector: Vector, difference: Difference | None) -> list[str]:
@@ -75,9 +87,13 @@ def stages(subject: Subject, vector: Vector, difference: Difference | None) -> l
 
 
 def grid_units(y_hat: object) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
-    """Latents as int32 grid units, whether given so or as float32 values."""
-    values = np.asarray(y_hat)
-    return values if values.dtype == np.int32 else (values.astype(np.float64) * GRID).astype("<i4")
+    """Latents as int32 grid units, from float32 values. Fails the case if one isn't on the grid."""
+    units = np.asarray(y_hat, np.float64) * GRID
+    whole = units.clip(-(2**31), 2**31 - 1).astype("<i4")
+    if (whole != units).any():
+        where = tuple(int(n) for n in np.argwhere(whole != units)[0])
+        failed(f"y_hat{list(where)} is {units[where] / GRID}, not a multiple of 1 / {GRID}")
+    return whole
 
 
 def digest_of(y_hat: object) -> str:

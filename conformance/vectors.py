@@ -56,6 +56,8 @@ class Vector:
     """Of outputs that aren't stored; over what, the requirement says."""
     tolerance: Mapping[str, float]
     """Largest absolute error of an output. An output that isn't named must be equal."""
+    bits: Mapping[str, float]
+    """The same for -log2 of an output that is a likelihood."""
     margin: Mapping[str, float]
     """How far the values that are rounded for an output stay from a tie."""
     made: str
@@ -186,6 +188,7 @@ def _vector(folder: Path, hashes: Mapping[str, str], entry: Mapping[str, Any]) -
     def files(paths: Mapping[str, str]) -> dict[str, Path]:
         return {name: _file(folder, hashes, path) for name, path in paths.items()}
 
+    limits = entry.get("tolerance", {})
     return Vector(
         id=entry["id"],
         requirement=entry["requirement"],
@@ -196,7 +199,8 @@ def _vector(folder: Path, hashes: Mapping[str, str], entry: Mapping[str, Any]) -
         expected_files=files(entry.get("expected", {})),
         rejected=entry.get("rejected"),
         sha256=entry.get("sha256", {}),
-        tolerance={name: limit["absolute"] for name, limit in entry.get("tolerance", {}).items()},
+        tolerance={name: limit["absolute"] for name, limit in limits.items()},
+        bits={name: limit["bits"] for name, limit in limits.items() if "bits" in limit},
         margin=entry.get("margin", {}),
         made=entry["made"],
     )

@@ -159,6 +159,76 @@ class Raises(Reference):
         raise ZeroDivisionError("division by zero")
 
 
+class JunkAfterZlib(Reference):
+    """It leaves bytes behind the zlib stream of a latent buffer."""
+
+    name = "junk"
+
+    def pack_zlib(self, y_hat: Any, z_hat: Any) -> Values:
+        return {"buffer": bytes(super().pack_zlib(y_hat, z_hat)["buffer"]) + b"junk"}
+
+
+class NoFloor(Reference):
+    """Its small likelihoods go down to 0."""
+
+    name = "no-floor"
+
+    def forward(self, model: str, x: Any) -> Values:
+        right = super().forward(model, x)
+        p = np.asarray(right["y_likelihoods"])
+        return {**right, "y_likelihoods": np.where(p < 2e-6, np.float32(0), p)}
+
+
+class OffTheGrid(Reference):
+    """Its latents lie half a unit beside the grid."""
+
+    name = "off-the-grid"
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        right = super().decode(model, stream)
+        y_hat = np.asarray(right["y_hat"])
+        return {**right, "y_hat": (y_hat + np.sign(y_hat) * np.float32(2**-11)).astype(np.float32)}
+
+
+class RefusesAll(Reference):
+    """It takes no stream for one of its own."""
+
+    name = "refuses-all"
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        raise Rejected("bad-magic")
+
+
+class Capricious(Reference):
+    """It never gives the same bytes twice."""
+
+    name = "capricious"
+    calls = 0
+
+    def compress(self, model: str, image: Any) -> Values:
+        self.calls += 1
+        return {"blob": bytes(super().compress(model, image)["blob"]) + bytes(self.calls % 7)}
+
+
+class ForgetsZ(Reference):
+    """Its buffers hold another z."""
+
+    name = "forgets-z"
+
+    def unpack_raw(self, buffer: bytes) -> Values:
+        right = super().unpack_raw(buffer)
+        return {**right, "z": np.full_like(right["z"], 7)}
+
+
+class SpeaksInSurrogates(Reference):
+    """Its messages can't be written as UTF-8, and have ends of lines of their own."""
+
+    name = "surrogates"
+
+    def g_s(self, model: str, y_hat: Any) -> Values:
+        raise RuntimeError("bad \ud800 text\x85and more")
+
+
 class Erratic(Reference):
     """Every network of its transforms ends in another way: it hangs, dies, or prints before it answers."""
 

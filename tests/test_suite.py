@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import settings
 
 from conformance import matrix, report
 
@@ -22,7 +23,9 @@ def run(folder: Path, subject: str, *options: str, file: str = "test_vectors.py"
     """Runs a file of the suite on a subject. Returns the exit status and the cases of the report."""
     path = folder / "report.json"
     arguments = [str(CONFORMANCE / file), "--subject", subject, "--report", str(path), *options]
-    status = pytest.main([*arguments, "-q", "-p", "no:cacheprovider"])
+    profile = settings.get_current_profile_name()
+    status = pytest.main([*arguments, "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "default"])
+    settings.load_profile(profile)
     records, complete = report.read(path)
     assert complete, "a run that came to its end has no closing record"
     schema = json.loads((CONFORMANCE / "report.schema.json").read_text())
@@ -59,6 +62,58 @@ def test_a_wrong_subject_fails(
     message = next(str(c["message"]) for c in cases if c["requirement"] == requirement and c["message"])
     for part in [*words, "repeat: pytest", requirement]:
         assert part in message, f"{part!r} isn't in the message:\n{message}"
+
+
+@pytest.mark.parametrize(
+    ("miniature", "file", "options", "words"),
+    [
+        ("JunkAfterZlib", "vectors", ("-k", "BUFFER-2/lite-q3/odd"), "isn't one whole zlib stream"),
+        ("NoFloor", "vectors", ("-k", "FLOAT-2/lite-q3/floor"), "y_likelihoods["),
+        ("OffTheGrid", "vectors", ("-k", "DECODE-3/lite-q3/kodim20"), "not a multiple of 1 / 1024"),
+        ("RefusesAll", "roundtrip", ("-k", "size"), "decompress: refused as bad-magic, should be taken"),
+        ("Capricious", "roundtrip", ("-k", "deterministic"), "different bytes"),
+        ("ForgetsZ", "roundtrip", ("-k", "test_buffer"), "z of the raw buffer isn't what was packed"),
+        (
+            "SpeaksInSurrogates",
+            "vectors",
+            ("-k", "TRANSFORM-3/lite-q3/odd"),
+            "RuntimeError: bad \ud800 text\x85",
+        ),
+    ],
+)
+def test_what_once_slipped_through(
+    miniature: str, file: str, options: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    """Faults that a suite misses easily end in a failed case with its message, in a report that is whole."""
+    subject = f"tests.miniatures:{miniature}"
+    status, cases = run(tmp_path, subject, "--in-process", *options, file=f"test_{file}.py")
+    assert (status, len(cases)) == (pytest.ExitCode.TESTS_FAILED, 1), f"{len(cases)} cases ended with {status}"
+    for part in (words, "required: ", "repeat: pytest"):
+        assert part in str(cases[0]["message"]), f"{part!r} isn't in the message:\n{cases[0]['message']}"
+
+
+@pytest.mark.parametrize("spread", [(), ("-n", "1")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--capabilities", "rans,flying", "--capabilities: no flying; there are transforms,"),
+        ("--report", "nowhere/report.json", "its folder doesn't exist"),
+        ("--write-known-failures", "nowhere/known.json", "its folder doesn't exist"),
+        ("--known-failures", "nowhere/known.json", "No such file"),
+        ("--timeout", "0", "more than 0"),
+        ("--subject", "./codec.py:Subject", "give module:attribute"),
+    ],
+)
+def test_a_wrong_option_ends_the_run_at_once(
+    option: str, value: str, words: str, spread: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An option that can't be meant is told in a line, before any case."""
+    arguments = [str(CONFORMANCE / "test_vectors.py"), "--in-process", option, value, *spread]
+    status = pytest.main([*arguments, "-q", "-p", "no:cacheprovider"])
+    shown = capfd.readouterr()
+    assert status == pytest.ExitCode.USAGE_ERROR, f"it ended with {status}: {shown}"
+    assert words in shown.err, f"{words!r} isn't in {shown.err}"
+    assert "Traceback" not in shown.err + shown.out, shown.err + shown.out
 
 
 @pytest.mark.parametrize(
@@ -169,8 +224,26 @@ def test_known_failures_are_strict(tmp_path: Path) -> None:
     status, cases = smoke(tmp_path, "Raises", *only, "--known-failures", str(known))
     assert status == 0, "known failures should not fail the run"
     assert [c["outcome"] for c in cases].count("known-failure") == len(entries), "not all are reported as known"
+    entries[0]["reason"] = "waiting for a repair"
+    known.write_text(json.dumps(entries))
+    both = ("--known-failures", str(known), "--write-known-failures", str(known))
+    smoke(tmp_path, "Raises", *only, *both)
+    assert json.loads(known.read_text()) == entries, "a list that is written anew lost its reasons"
+    status, cases = smoke(tmp_path, "OneTooMany", *only, "--known-failures", str(known))
+    assert status == pytest.ExitCode.TESTS_FAILED, "a known failure hides one of another kind"
     status, _ = run(tmp_path, REFERENCE, "--tier", "smoke", *only, "--known-failures", str(known))
     assert status == pytest.ExitCode.TESTS_FAILED, "an entry that passes should fail the run"
+
+
+def test_a_stopped_run_is_no_complete_report(tmp_path: Path) -> None:
+    """A run that stops before its end leaves a report without its closing record."""
+    path = tmp_path / "report.json"
+    options = ("--in-process", "--capabilities", "transforms", "-x", "-q", "-p", "no:cacheprovider")
+    tests = str(CONFORMANCE / "test_vectors.py")
+    pytest.main([tests, "--subject", "tests.miniatures:SwappedColours", "--report", str(path), *options])
+    records, complete = report.read(path)
+    assert len(records) == 2, f"it should stop at the first failure, it has {len(records)} records"
+    assert not complete, "a stopped run counts as complete"
 
 
 def test_a_cut_off_report_is_seen(tmp_path: Path) -> None:

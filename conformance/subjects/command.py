@@ -2,6 +2,7 @@
 
     to the program    {"protocol": 1, "hello": true}
     its answer        {"protocol": 1, "name": "...", "version": "...", "capabilities": ["rans", "decode"]}
+                      or {"protocol": 1, "error": "why it can't begin"}
 
     to the program    {"id": 1, "operation": "decode", "model": "lite-q4", "model_file": ".../lite-q4.safetensors",
                        "gaussian_file": ".../gaussian.safetensors", "inputs": {"stream": ".../stream.bin"},
@@ -140,7 +141,7 @@ class Command:
     """A program as a subject. It is started at once, and anew for the next request after it failed.
 
     arguments: the program and what it is given. timeout: seconds for an answer. more: added to its environment.
-    Raises Crashed, TimedOut or ProtocolFault if the program doesn't greet.
+    Raises Crashed, TimedOut, ProtocolFault or Errored if the program doesn't greet.
     """
 
     def __init__(self, arguments: Sequence[str], timeout: float, more: Mapping[str, str] | None = None) -> None:
@@ -190,7 +191,7 @@ class Command:
 
 
 def greet(program: Program) -> Greeting:
-    """The handshake. Raises ProtocolFault if the answer isn't one."""
+    """The handshake. Raises Errored if the program can't begin, ProtocolFault if the answer isn't a greeting."""
     answer = program.ask({"protocol": PROTOCOL, "hello": True})
     match answer:
         case {"protocol": 1, "name": str(name), "version": str(version), "capabilities": list(capabilities)}:
@@ -198,6 +199,8 @@ def greet(program: Program) -> Greeting:
             if unknown:
                 raise ProtocolFault(f"declares {shown(unknown)}; capabilities are {', '.join(CAPABILITIES)}")
             return Greeting(name, version, capabilities)
+        case {"protocol": 1, "error": str(text)}:
+            raise Errored(text)
     raise ProtocolFault(f"answered {shown(answer)} to the greeting of protocol 1")
 
 

@@ -5,8 +5,9 @@ import os
 import shlex
 import sys
 
+from conformance.operations import CAPABILITIES
 from conformance.subjects.command import Command
-from conformance.subjects.protocol import Crashed, ProtocolFault, Subject, TimedOut
+from conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Subject, TimedOut, account
 
 PROGRAM = "cmd:"
 SERVE = (sys.executable, "-m", "conformance.subjects.serve")
@@ -24,23 +25,29 @@ def isolated(given: str, timeout: float) -> Subject:
         if not arguments:
             raise ValueError("needs a program after cmd:")
         return Command(arguments, timeout)
-    except (Crashed, TimedOut, ProtocolFault) as error:
+    except (Crashed, TimedOut, ProtocolFault, Errored) as error:
         raise ValueError(str(error)) from error
 
 
 def in_process(given: str) -> Subject:
     """A subject by `module:attribute`, where the attribute is a subject or makes one.
 
-    Raises ValueError if there is no such subject.
+    Modules are also found in the current folder. Raises ValueError if there is no such subject.
     """
     module, _, attribute = given.partition(":")
+    if not all(name.isidentifier() for name in (*module.split("."), attribute)):
+        raise ValueError("give module:attribute, such as mypkg.codec:Subject, or cmd:program")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{error}; give module:attribute or cmd:program") from error
-    made = found() if callable(found) else found
-    absent = [name for name in ("name", "version", "capabilities", "call") if not hasattr(made, name)]
-    if absent:
-        raise ValueError(f"{given} has no {', '.join(absent)}; see conformance/subjects/protocol.py")
-    subject: Subject = made
+        subject: Subject = found() if callable(found) else found
+    except Exception as error:
+        names = (*module.split("."), module, attribute)
+        not_there = isinstance(error, ImportError | AttributeError) and error.name in names
+        raise ValueError(str(error) if not_there else account(error)) from error
+    if absent := [name for name in ("name", "version", "capabilities", "call") if not hasattr(subject, name)]:
+        raise ValueError(f"{attribute} has no {', '.join(absent)}; derive it from protocol.Methods, it needs all")
+    if unknown := [name for name in subject.capabilities if name not in CAPABILITIES]:
+        raise ValueError(f"it declares {unknown}; capabilities are {', '.join(CAPABILITIES)}")
     return subject

@@ -37,7 +37,8 @@ def main(given: str) -> None:
     try:
         subject = in_process(given)
     except ValueError as error:
-        sys.exit(str(error))
+        print(json.dumps({"protocol": PROTOCOL, "error": str(error)}), file=answers, flush=True)
+        return
     greeting = {
         "protocol": PROTOCOL,
         "name": subject.name,

@@ -61,7 +61,7 @@ def make(kodak_pictures: Sequence[Path], seeds: Mapping[str, int]) -> Files:
                 stages.whole_codec(out, case)
                 pictures[case.name] = picture_entry(case)
             doing(name, "far from pictures")
-            for vector in itertools.chain(exact.VECTORS, streams.VECTORS):
+            for vector in itertools.chain(stages.VECTORS, exact.VECTORS, streams.VECTORS):
                 vector(out, name, model)
         doing("malformed streams")
         streams.malformed(out, SOUND[0], sound(out))

@@ -53,16 +53,16 @@ class Coded(NamedTuple):
     """A stream, and how its encoder got there."""
 
     data: bytes
-    states: list[tuple[int, int]]
-    """Before each step the state, and the least one at which a word must go first."""
+    states: list[int]
+    """Before each step."""
 
 
-def code(steps: Sequence[Interval], x: int = LOWER) -> Coded:
-    """`rans.encode` for any steps. x: the encoder's first state."""
+def code(steps: Sequence[Interval], x: int = LOWER, late: int = 0) -> Coded:
+    """`rans.encode` for any steps. x: the encoder's first state. late: how far beyond its limit a state may go."""
     words, states = [], []
     for start, freq, bits in reversed(steps):
-        limit = freq << UPPER_BITS - bits
-        states.append((x, limit))
+        limit = (freq << UPPER_BITS - bits) + late
+        states.append(x)
         if x >= limit:
             words.append(x & WORD_MASK)
             x >>= WORD_BITS
@@ -98,9 +98,14 @@ def only_escape() -> Message:
 
 
 def rare() -> Message:
-    """a probability of 1/65536, in the first slot or the last; a state at its limit renormalised one step late"""
-    message = Message([-1, -1, 0, 1, -1, -2, 0, 0, -1, -1], [0] * 10, [RARE])
-    assert any(x == limit for x, limit in code(message.steps).states), "no state meets its limit"
+    """a probability of 1/65536, in the first slot or the last"""
+    return Message([-1, -1, 0, 1, -1, -2, 0, 0, -1, -1], [0] * 10, [RARE])
+
+
+def limit() -> Message:
+    """a state at its limit renormalised one step late, by > in place of >="""
+    message = Message([-1, -1], [0, 0], [RARE])
+    assert code(message.steps).data != code(message.steps, late=1).data, "being late changes nothing"
     return message
 
 
@@ -130,12 +135,12 @@ def mixed() -> Message:
     bins = [bisect_right(gaussian[i].cdf, slot) - 1 for i, slot in zip(indexes, slots, strict=True)]
     symbols = [gaussian[i].offset + value for i, value in zip(indexes, bins, strict=True)]
     message = Message(symbols, indexes, gaussian)
-    assert any(x >= 1 << 62 for x, _ in code(message.steps).states), "no state beyond 2^62"
+    assert any(x >= 1 << 62 for x in code(message.steps).states), "no state beyond 2^62"
     assert len({len(table.cdf) for table in gaussian}) == len(gaussian), "tables of the same length"
     return message
 
 
-MESSAGES = (empty, single, only_escape, rare, longest, digits, mixed)
+MESSAGES = (empty, single, only_escape, rare, limit, longest, digits, mixed)
 
 
 # Faults: each gives a stream of MESSAGE that must be refused

@@ -31,9 +31,10 @@ DERIVATION = (
     "Golden floats are computed in float64 and rounded to float32 at the end of each stage. The tolerance of an "
     f"output is {FACTOR} times the largest deviation from it measured over float32 implementations that are all "
     "right: PyTorch with oneDNN, without it, channels-last, and with a batch of two, on one thread each; at least "
-    f"{ULPS} float32 ulp of the output's largest value; rounded up to two digits. The margin of an output is the "
-    "distance of the values that are rounded for it to the nearest tie; the pictures are chosen so that it "
-    f"exceeds {FACTOR} times the deviation measured for those values, so a flip is an error."
+    f"{ULPS} float32 ulp of the output's largest value; rounded up to two digits. Likelihoods are also compared "
+    "as bits, -log2, with a tolerance found in the same way, since the small ones cost most. The margin of an "
+    "output is the distance of the values that are rounded for it to the nearest tie; the pictures are chosen so "
+    f"that it exceeds {FACTOR} times the deviation measured for those values, so a flip is an error."
 )
 
 F64 = npt.NDArray[np.float64]
@@ -131,13 +132,18 @@ class Bench:
             Implementation(Changed(models, batch_of_two), contextlib.nullcontext),
         ]
 
-    def tolerances(self, operation: str, model: str, inputs: Values, golden: Values) -> dict[str, float]:
-        """By the name of each output: see `tolerance`."""
+    def tolerances(
+        self, operation: str, model: str, inputs: Values, golden: Values
+    ) -> dict[str, dict[str, float]]:
+        """By the name of each output: see `tolerance`. For likelihoods also that of -log2, as "bits"."""
         answers = [other.call(operation, model, inputs) for other in self.others]
-        return {
-            name: tolerance(floats(golden[name]), [floats(answer[name]) for answer in answers])
-            for name in OPERATIONS[operation].outputs
-        }
+        result = {}
+        for name in OPERATIONS[operation].outputs:
+            values, others = floats(golden[name]), [floats(answer[name]) for answer in answers]
+            result[name] = {"absolute": tolerance(values, others)}
+            if name.endswith("_likelihoods"):
+                result[name]["bits"] = tolerance(-np.log2(values), [-np.log2(other) for other in others])
+        return result
 
     def margins(self, model: str, x: npt.NDArray[np.float32]) -> dict[str, float] | None:
         """How far the values that the forward pass rounds stay from a tie, by the output that depends on it.

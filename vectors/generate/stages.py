@@ -10,19 +10,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from conformance.pictures import CONTENTS, draw, tensor
 from mbtref import Model, codec, image
 from mbtref.grid import ACTIVATION_BITS
+from mbtref.model import LIKELIHOOD_MIN
 from vectors.generate.implementations import Bench
 from vectors.generate.pictures import SIZES, picture
 from vectors.generate.vectorset import Stored, VectorSet
 
 PURPOSES = {
-    "TRANSFORM-1": "a GDN that multiplies or lacks its square root; a wrong stride or padding; colours in another "
-    "order; pixels not scaled to [0, 1]",
+    "TRANSFORM-1": "a GDN that multiplies or lacks its square root, or whose gamma is transposed or lacks its "
+    "lower bound; a wrong stride or padding; colours in another order; pixels not scaled to [0, 1]",
     "TRANSFORM-2": "h_a fed with |y|, as in models before this one; a wrong activation or stride",
     "TRANSFORM-3": "a GDN that divides; a transposed convolution with its kernel the wrong way round or its "
     "output padding on the wrong side; clamped output",
-    "FLOAT-1": "a context mask that sees its centre or the wrong rows; psi and phi, or sigma and mu, exchanged",
+    "FLOAT-1": "a context model whose kernel is turned or shifted; a wrong activation or slope in h_s or "
+    "entropy_parameters; psi and phi, or sigma and mu, exchanged",
     "FLOAT-2": "likelihoods of round(y) in place of round(y - mu) + mu; sigma without its bound; z not rounded "
     "around its medians",
     "EXACT-1": "a rounding that isn't floor(v + 1/2); activation before requantisation; a slope that isn't "
@@ -103,6 +106,27 @@ def whole_codec(out: VectorSet, case: Case) -> None:
     raw = add("BUFFER-1", "pack_raw", latents, "buffer")
     add("BUFFER-3", "unpack_raw", raw, "buffer")
     add("BUFFER-4", "unpack_zlib", add("BUFFER-2", "pack_zlib", latents, "buffer", suffix=".zlib"), "buffer")
+
+
+def floor(out: VectorSet, name: str, model: Model) -> None:
+    """a likelihood of y without its floor of 1e-9, or with another: bits that grow without bound"""
+    for content in sorted(CONTENTS):
+        x = tensor(draw(content, 64, 64))
+        margins = out.bench.margins(name, x)
+        if margins is None:
+            continue
+        least = np.asarray(out.bench.golden.call("forward", name, {"x": x})["y_likelihoods"]).min()
+        if least == np.float32(LIKELIHOOD_MIN):
+            folder = f"floor/{name}"
+            inputs = {"x": out.store(f"{folder}/x", x)}
+            out.add("FLOAT-2", f"{name}/floor", "forward", inputs, made=floor, folder=folder, model=name,
+                    equal=("y_hat",), margin=margins)  # fmt: skip
+            return
+    raise ValueError(f"no picture takes a likelihood of {name} to its floor; try others")
+
+
+VECTORS = (floor,)
+"""Each for one model."""
 
 
 def symbols_of_z(model: Model, z: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:

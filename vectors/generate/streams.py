@@ -292,6 +292,11 @@ def other_final_state(sound: Sound) -> bytes:
     return sound.with_payload(code(sound.steps, LOWER + 1).data)
 
 
+def extra_word_and_state(sound: Sound) -> bytes:
+    """the last state looked at before the words that are left"""
+    return sound.with_payload(code(sound.steps, LOWER + 1).data + bytes(WORD))
+
+
 def flipped_and_sealed(sound: Sound) -> bytes:
     """a stream decoded to garbage without a sign of it"""
     return seal(flipped_payload(sound))
@@ -313,7 +318,7 @@ FAULTS: Mapping[Kind, Sequence[Callable[[Sound], bytes]]] = {
     Kind.CHECKSUM_MISMATCH: (flipped_payload, flipped_height, flipped_checksum, cut_payload, grown),
     Kind.UNKNOWN_MODEL: (foreign, flipped_fingerprint),
     Kind.SYMBOL_OUT_OF_RANGE: (eight_digits, zero_digit),
-    Kind.TRAILING_DATA: (extra_word,),
+    Kind.TRAILING_DATA: (extra_word, extra_word_and_state),
     Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state),
 }
 """By the kind with which a decoder refuses them."""

@@ -110,7 +110,7 @@ class VectorSet:
         if rejected is not None:
             judged = {"rejected": rejected}
         elif limits := self._tolerances(operation, model, values, answer, equal):
-            judged["tolerance"] = {key: {"absolute": limits[key]} for key in found if key in limits}
+            judged["tolerance"] = {key: limits[key] for key in found if key in limits}
         self.note(requirement, name, operation, inputs, made=made, model=model, purpose=purpose, **judged, **more)
         return found
 
@@ -155,10 +155,10 @@ class VectorSet:
 
     def _tolerances(
         self, operation: str, model: str | None, inputs: Values, answer: Values, equal: Collection[str]
-    ) -> dict[str, float]:
-        """By output, where there is one."""
+    ) -> dict[str, dict[str, float]]:
+        """By output, where there is one: the largest absolute error, of likelihoods also that of their bits."""
         if operation == "decode":
-            return {"image": LEVEL}
+            return {"image": {"absolute": LEVEL}}
         if model is None or OPERATIONS[operation].capability not in MEASURED:
             return {}
         limits = self.bench.tolerances(operation, model, inputs, answer)
