@@ -14,8 +14,8 @@ from conformance.operations import CAPABILITIES
 MARKS: Mapping[str, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNSUPPORTED: "–"}
 """How a cell shows an outcome; the others are shown by their names."""
 LEGEND = (
-    "✓ passed, ✗ failed, – not supported. A cell shows the worst outcome of a requirement's cases, and how many "
-    "had it if not all."
+    "✓ passed, ✗ failed, – not supported, blank not among the cases run. A cell shows the worst verdict on a "
+    "requirement's cases, and how many had it if not all."
 )
 WORST_FIRST = (
     Outcome.CRASHED,

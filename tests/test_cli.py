@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -136,7 +139,7 @@ def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = [(r["image"], r["model"]) for r in found["records"]]
     assert pairs == [(i, m) for m in ("lite-q3", "lite-q4") for i in ("a.png", "c.png")], f"records of {pairs}"
     fields = (
-        "image model fingerprint height width psnr psnr_8bit bpp_y bpp_z bpp_theoretical bpp_buffer_raw "
+        "image model fingerprint pixels height width psnr psnr_8bit bpp_y bpp_z bpp_theoretical bpp_buffer_raw "
         "bpp_buffer_zlib drift_buffer psnr_bitstream psnr_bitstream_8bit bpp_bitstream symbols_equal "
         "encode_seconds decode_seconds"
     )
@@ -150,11 +153,43 @@ def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert mean["bpp_bitstream"] == pytest.approx(sum(own) / 2), "the mean isn't the mean"
 
 
+def test_nothing_that_is_read_is_overwritten(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An output that is also an input, in whatever place, is wrong use and stays as it is."""
+    model, report = tmp_path / "m.safetensors", tmp_path / "report.json"
+    model.write_bytes((resources.files("mbtref") / "data" / "lite-q3.safetensors").read_bytes())
+    opening = {"record": "opening", "format": 1, "subject": {"name": "a", "version": "1"}}
+    report.write_text("[\n" + json.dumps(opening))
+    for path, arguments in (
+        (picture, ("encode", picture, "-o", picture)),
+        (model, ("encode", picture, "--model", model, "-o", model)),
+        (model, ("eval", picture, "--model", f"lite-q4,{model}", f"--json={model}")),
+        (report, ("matrix", report, "--html", report)),
+    ):
+        before = path.read_bytes()
+        assert run(*arguments) == 2, f"{arguments} should be refused"
+        assert "is an input" in one_line(capsys), "it should say why"
+        assert path.read_bytes() == before, f"{arguments} has overwritten its input"
+
+
+def test_a_poor_console_shows_what_it_can(tmp_path: Path) -> None:
+    """Signs that a console doesn't have are replaced, and files are written all the same."""
+    report, page = tmp_path / "report.json", tmp_path / "page.html"
+    opening = {"record": "opening", "format": 1, "subject": {"name": "a", "version": "1"}}
+    report.write_text("[\n" + json.dumps(opening))
+    command = [sys.executable, "-m", "mbtref.tools.cli", "matrix", str(report), "--html", str(page)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"passed" in done.stdout, f"nothing is shown: {done.stdout!r}"
+    assert page.is_file(), "the page isn't written"
+
+
 def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """An evaluation that was cut off is gone on with: what it measured is kept, the rest is measured."""
     out = tmp_path / "out.json"
-    for name in ("a.png", "b.png", "c.png"):
-        image.write_png(tmp_path / name, gradient(40, 70))
+    for height, name in enumerate(("a.png", "b.png", "c.png"), 40):
+        image.write_png(tmp_path / name, gradient(height, 70))
     measured: list[str] = []
 
     def evaluate(model: mbtref.Model, picture: Image, name: str) -> Record:
@@ -163,7 +198,7 @@ def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         measured.append(name)
         return real_evaluate(model, picture, name)
 
-    monkeypatch.setattr("mbtref.tools.cli.evaluate", evaluate)
+    monkeypatch.setattr("mbtref.tools.commands.evaluate", evaluate)
     assert run("eval", tmp_path, "--model", "lite-q3", "--json", out) == 130, "it should be stopped"
     kept = json.loads(out.read_text())["records"]
     assert [record["image"] for record in kept] == ["a.png", "b.png"], "what was measured is lost"
@@ -173,6 +208,15 @@ def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     records = json.loads(out.read_text())["records"]
     assert records[:2] == kept, "the records that were there have changed"
     assert [record["image"] for record in records] == ["a.png", "b.png", "c.png"], "records are missing"
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
+    run("eval", tmp_path / "c.png", "--model", "lite-q4", "--json", out, "--resume")
+    records = json.loads(out.read_text())["records"]
+    names = [(record["model"], record["image"]) for record in records]
+    assert names[0] == ("lite-q4", "c.png"), "what was asked for comes first"
+    assert len(names) == 4, f"what was known before is lost: {names}"
+    run("eval", tmp_path / "c.png", "--model", "lite-q3", "--json", out, "--resume")
+    first, known = json.loads(out.read_text())["records"][0], records[1]
+    assert first == {**known, "image": "c.png"}, "a picture is known by its pixels, not by its name"
     capsys.readouterr()
     out.write_text('{"records": [{"image": "a.png"}]}')
     assert run("eval", tmp_path, "--model", "lite-q3", "--json", out, "--resume") == 1, "that is no evaluation"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mbtref.tools.compare import MEASURES, Curve, Point, bjontegaard, read, table
+from mbtref.tools.facts import published_curves
 from tests.support import one_line, run
 
 RATES, PSNRS = (0.2, 0.4, 0.7, 1.1), (28.0, 30.5, 32.6, 34.1)
@@ -60,12 +61,15 @@ def test_curves_that_cannot_be_compared(other: Curve) -> None:
 def evaluation(path: Path, factor: float, models: str = "lite", images: Sequence[str] = ("a", "b")) -> Path:
     """Writes what `mbtref eval --json` would, with rates times a factor."""
 
-    def entry(i: int) -> dict[str, object]:
-        measures = dict.fromkeys((rate for rate, _ in MEASURES.values()), factor * RATES[i])
-        return {"model": f"{models}-q{i + 3}", **measures, "psnr": PSNRS[i], "psnr_bitstream": PSNRS[i]}
+    def entry(i: int, scale: float = 1) -> dict[str, object]:
+        """A record, in which every measure is another."""
+        rates = {rate: factor * scale * n * RATES[i] for n, (rate, _) in enumerate(MEASURES.values(), 1)}
+        return {"model": f"{models}-q{i + 3}", **rates, "psnr": PSNRS[i] - 0.25, "psnr_bitstream": PSNRS[i]}
 
-    means = [entry(i) for i in range(4)]
-    content = {"means": means, "records": [{"image": image, **mean} for image in images for mean in means]}
+    # what a picture costs depends on it, and by how much the two evaluations differ too
+    scales = {image: 1 + n * factor for n, image in enumerate(images)}
+    records = [{"image": image, **entry(i, scale)} for image, scale in scales.items() for i in range(4)]
+    content = {"means": [entry(i) for i in range(4)], "records": records}
     path.write_text(json.dumps(content))
     return path
 
@@ -78,14 +82,29 @@ def test_two_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[2] == "| lite-q3 | 0.2000 | 0.1800 | -10.00% | 28.00 | 28.00 | +0.000 dB |", lines[2]
     assert len(lines) == 10, f"4 models and a curve make 10 lines, not {len(lines)}"
     assert lines[-1].startswith("| lite | -10.00% | +0."), lines[-1]
-    assert lines[-1].count("-10.00%") == 2, f"the mean of the pictures isn't that of the means: {lines[-1]}"
+    # picture a: 0.9; picture b: 0.9 · 1.9 against 2
+    mean = (0.9 + 0.9 * 1.9 / 2) / 2 - 1
+    assert f"| {mean:+.2%} |" in lines[-1], f"the mean of the pictures' BD-rates is {mean:.2%}: {lines[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("rate", "scale", "below"), [("bitstream", 1, 0), ("theoretical", 2, 0.25), ("zlib", 3, 0.25)]
+)
+def test_each_rate_has_its_psnr(rate: str, scale: int, below: float, tmp_path: Path) -> None:
+    """Rate and PSNR of a comparison are those of the form that is asked for."""
+    found = read(str(evaluation(tmp_path / "a.json", 1)), rate).means["lite"]["q3"]
+    assert found == Point(scale * RATES[0], PSNRS[0] - below), f"{rate}: {found}"
 
 
 def test_a_published_curve(tmp_path: Path) -> None:
     """A published curve stands for a file, and a lone curve is compared with it whatever its name."""
     a = read(str(evaluation(tmp_path / "a.json", 1)), "bitstream")
-    lines = list(table(read("jpeg", "bitstream"), a))
-    assert lines[-1].startswith("| lite against jpeg | -"), lines[-1]
+    jpeg = read("jpeg", "bitstream")
+    known = published_curves()["jpeg"]
+    assert jpeg.means["jpeg"]["3"] == Point(known["bpp"][3], known["psnr-rgb"][3]), "the points are others"
+    lines = list(table(jpeg, a))
+    assert lines[-3].startswith("| lite against jpeg | -"), lines
+    assert "24 Kodak pictures" in lines[-1], "it isn't said what a published curve is"
 
 
 @pytest.mark.parametrize(

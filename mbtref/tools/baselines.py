@@ -17,11 +17,20 @@ QUALITIES = {
 chroma is subsampled 4:2:0."""
 
 
+SIDE_MAX = {"JPEG": 65535, "WebP": 16383}
+"""Pixels that a side of a picture can have."""
+
+
 class Point(NamedTuple):
     """Rate in bits per pixel, the whole file, and PSNR in dB of the 8-bit picture."""
 
     bpp: float
     psnr: float
+
+
+def curves(picture: image.Image) -> dict[str, list[Point]]:
+    """The curves of all codecs that can hold a picture, (H, W, 3) uint8."""
+    return {codec: curve(picture, codec) for codec in QUALITIES if max(picture.shape) <= SIDE_MAX[codec]}
 
 
 def curve(picture: image.Image, codec: str) -> list[Point]:

@@ -8,7 +8,6 @@ common test conditions of JVET. Negative BD-rate and positive BD-PSNR mean that 
 
 import json
 import math
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mbtref.tools.evaluate import family
 from mbtref.tools.facts import published_curves
 
 MEASURES = {
@@ -78,9 +78,11 @@ def curves(entries: Sequence[Mapping[str, Any]], measure: str) -> dict[str, dict
     found: dict[str, dict[str, Point]] = {}
     rate, psnr = MEASURES[measure]
     for entry in entries:
-        name, quality = re.fullmatch(r"(.*?)-?(q\d+)?", entry["model"]).groups()  # type: ignore[union-attr]
+        name, quality = family(entry["model"])
         if entry[psnr] is not None:
-            found.setdefault(name, {})[quality or ""] = Point(entry[rate], entry[psnr])
+            found.setdefault(name, {})[quality] = Point(float(entry[rate]), float(entry[psnr]))
+            if not entry[rate] > 0:
+                raise ValueError(f"a rate of {entry[rate]}")
     return found
 
 
@@ -130,6 +132,9 @@ def table(a: Evaluation, b: Evaluation) -> Iterator[str]:
     yield "|---" + "|---:" * 5 + "|"
     for name, other in chosen:
         yield curve_line(a, b, name, other, sorted(common))
+    if not a.pictures or not b.pictures:
+        yield ""
+        yield "Published curves are means over the 24 Kodak pictures: compare an evaluation of these."
 
 
 def model_lines(a: Evaluation, b: Evaluation) -> Iterator[str]:
@@ -142,8 +147,8 @@ def model_lines(a: Evaluation, b: Evaluation) -> Iterator[str]:
     for curve, q in models:
         one, two = a.means[curve][q], b.means[curve][q]
         yield (
-            f"| {curve}-{q} | {one.rate:.4f} | {two.rate:.4f} | {percent(two.rate / one.rate - 1)} "
-            f"| {one.psnr:.2f} | {two.psnr:.2f} | {db(two.psnr - one.psnr)} |"
+            f"| {'-'.join(filter(None, (curve, q)))} | {one.rate:.4f} | {two.rate:.4f} "
+            f"| {percent(two.rate / one.rate - 1)} | {one.psnr:.2f} | {two.psnr:.2f} | {db(two.psnr - one.psnr)} |"
         )
     yield ""
 

@@ -1,6 +1,8 @@
 """Rate and distortion of pictures: the forward pass, the latent buffers and the real bitstream."""
 
+import hashlib
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -28,6 +30,8 @@ class Record:
     model: str
     fingerprint: str
     """Of the model, hexadecimal."""
+    pixels: str
+    """SHA-256 of the picture, (H, W, 3) uint8 in C order."""
     height: int
     width: int
     psnr: float
@@ -69,7 +73,7 @@ class Measured(NamedTuple):
     """(1, 3, H', W') float, unclamped and padded: g_s of the latents that the decoder found, closed-loop."""
 
 
-GIVEN = ("image", "model", "fingerprint", "height", "width")
+GIVEN = ("image", "model", "fingerprint", "pixels", "height", "width")
 MEASURES = [field.name for field in fields(Record) if field.name not in GIVEN]
 """What a mean is taken of."""
 
@@ -160,6 +164,7 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         image=name,
         model=model.name,
         fingerprint=model.fingerprint.hex(),
+        pixels=pixels_sha256(picture),
         height=height,
         width=width,
         psnr=opened.psnr,
@@ -178,6 +183,17 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         decode_seconds=end - between,
     )
     return Measured(record, opened.forward, encoded, x_hat)
+
+
+def pixels_sha256(picture: image.Image) -> str:
+    """What a picture is known by, whatever file holds it. picture: (H, W, 3) uint8. Returns 64 hex digits."""
+    return hashlib.sha256(picture.tobytes()).hexdigest()
+
+
+def family(model: str) -> tuple[str, str]:
+    """Curve and quality of a model's name: ("lite", "q4") of lite-q4, ("mine", "") of a name without quality."""
+    found = re.fullmatch(r"(.+)-(q\d+)", model)
+    return (found[1], found[2]) if found else (model, "")
 
 
 def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool | None]]:

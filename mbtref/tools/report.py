@@ -98,7 +98,7 @@ def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Calla
     Raises ValueError, OSError or BitstreamError if it can't be read or coded.
     """
     pixels = image.read(path)
-    found = Picture([], [], {codec: baselines.curve(pixels, codec) for codec in baselines.QUALITIES})
+    found = Picture([], [], baselines.curves(pixels))
     for model in models:
         if with_figures:
             analysis = analyse(model, pixels, path.name)
@@ -169,6 +169,7 @@ def page(
     measured = {
         codec: baselines.mean_curve([picture.curves[codec] for picture in pictures])
         for codec in baselines.QUALITIES
+        if all(codec in picture.curves for picture in pictures)
     }
     published = {name: published_curves()[name] for name in curves}
     template = resources.files("mbtref") / "data" / "report.html"

@@ -1,7 +1,6 @@
 """The staircase: what a quality costs as estimate, file, deflated and raw latent buffer, beside other codecs."""
 
 import math
-import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from mbtref.tools.baselines import Point
-from mbtref.tools.evaluate import Record
+from mbtref.tools.evaluate import Record, family
 from mbtref.tools.look import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, QUIET, RED, RULE, SKY, styled
 
 Look = dict[str, Any]
@@ -75,15 +74,15 @@ def staircase(
     own: list[Line2D] = []
     for form in FORMS:
         axes = far if form.rate == "bpp_buffer_raw" else near
-        for family in families(mean):
-            points = [(mean[model][form.rate], mean[model][form.psnr]) for model in family]
+        for members in families(mean):
+            points = [(mean[model][form.rate], mean[model][form.psnr]) for model in members]
             line = _curve(axes, points, form.name, {"markersize": 6, **form.look})
         own.append(line)
     several = len(families(mean)) > 1
     for model, m in mean.items():
         for axes in (near, far):
             axes.hlines(m["psnr"], m["bpp_theoretical"], m["bpp_buffer_raw"], color=RULE, zorder=0)
-        name = model if several else quality(model)[1] or model
+        name = model if several else family(model)[1] or model
         at = m["bpp_buffer_zlib"], m["psnr"]
         near.annotate(name, at, (0, 6), textcoords="offset points", ha="center", fontweight="bold")
     here = [_curve(near, points, codec, BASELINES[codec]) for codec, points in measured.items()]
@@ -106,17 +105,11 @@ def staircase(
     return figure
 
 
-def quality(model: str) -> tuple[str, str]:
-    """Family and quality of a model's name: ("lite", "q4") of lite-q4, ("", "") of a name without quality."""
-    found = re.fullmatch(r"(.+)-(q\d+)", model)
-    return (found[1], found[2]) if found else ("", "")
-
-
 def families(models: Iterable[str]) -> list[list[str]]:
     """Models that lie on one curve: those of one family; one whose name has no quality is alone."""
     result: dict[str, list[str]] = {}
     for model in models:
-        result.setdefault(quality(model)[0] or model, []).append(model)
+        result.setdefault(family(model)[0], []).append(model)
     return list(result.values())
 
 

@@ -98,7 +98,7 @@ def fetch(name: str, url: str | None = None) -> Path:
 
 def find(fingerprint: bytes) -> Model | None:
     """The model in the cache that has this fingerprint, if any."""
-    for path in sorted(folder().glob(f"*{SAFETENSORS}")):
+    for path in sorted(path for path in folder().glob(f"*{SAFETENSORS}") if path.is_file()):
         data = path.read_bytes()
         if fingerprint_of(data) == fingerprint:
             return parse(path.stem, data)

@@ -1,0 +1,260 @@
+"""The commands of `mbtref`, each a function of its parsed arguments that returns the exit status."""
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.numpy
+from tqdm import tqdm
+
+from mbtref import bitstream, codec, image, rans, tables, weights
+from mbtref.errors import BitstreamError
+from mbtref.files import write_whole
+from mbtref.tools import checkpoint, compare, kodak, notebook, zoo
+from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, from_json, pixels_sha256, table
+from mbtref.weights import Model
+
+
+def find_model(fingerprint: bytes) -> Model | None:
+    """The model of a stream, if it is an embedded one or a zoo model that was used before."""
+    name = weights.name_of(fingerprint)
+    return weights.load(name) if name else zoo.find(fingerprint)
+
+
+def encode(args: argparse.Namespace) -> int:
+    """mbtref encode"""
+    picture = image.read(args.image)
+    data = codec.encode(args.model, picture)
+    write_whole(args.output, data)
+    height, width, _ = picture.shape
+    print(f"{args.output}: {width}×{height}, {len(data)} bytes, {8 * len(data) / (height * width):.4f} bpp")
+    return 0
+
+
+def decode(args: argparse.Namespace) -> int:
+    """mbtref decode"""
+    data = args.stream.read_bytes()
+    stream = bitstream.unpack(data)
+    model = args.model or find_model(stream.fingerprint) or weights.load_for(stream)
+    picture = codec.decode(model, data)
+    image.write_png(args.output, picture)
+    height, width, _ = picture.shape
+    print(f"{args.output}: {width}×{height}, decoded with {model.name}")
+    return 0
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """mbtref inspect"""
+    data = args.stream.read_bytes()
+    stream = bitstream.unpack(data)
+    model = args.model or find_model(stream.fingerprint)
+    pixels = stream.height * stream.width
+    lines = [
+        f"format       .mbt version {bitstream.VERSION}, checksum right",
+        f"model        {model.name if model else 'unknown'}, fingerprint {stream.fingerprint.hex()}",
+        f"picture      {stream.width}×{stream.height} pixels",
+        f"file         {len(data)} bytes, {8 * len(data) / pixels:.4f} bpp",
+        f"  header     {bitstream.HEADER_BYTES} bytes",
+    ]
+    if model:
+        stream = codec.open_stream(model, data)
+        decoder = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
+        decoder.pop(codec.z_indexes(codec.z_shape(model, stream)), model.tables)
+        hyper = decoder.offset - bitstream.HEADER_BYTES
+        lines.append(f"  z          {hyper} bytes, the coder's state included")
+        lines.append(f"  y          {len(stream.payload) - hyper} bytes")
+    else:
+        lines.append(f"  payload    {len(stream.payload)} bytes")
+    print("\n".join(lines))
+    return 0
+
+
+def run_evaluation(args: argparse.Namespace) -> int:
+    """mbtref eval"""
+    pictures = find_pictures(args.pictures) if args.pictures else kodak.pictures()
+    known = {(r.pixels, r.fingerprint): r for r in earlier_records(args.output)} if args.resume else {}
+    records: list[Record] = []
+    broken: set[Path] = set()
+    total = len(pictures) * len(args.model)
+    with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
+        for model, path in itertools.product(args.model, pictures):
+            bar.set_description(model.name)
+            if path not in broken:
+                try:
+                    picture = image.read(path)
+                    done = known.pop((pixels_sha256(picture), model.fingerprint.hex()), None)
+                    record = replace(done, image=path.name) if done else evaluate(model, picture, path.name)
+                except (ValueError, OSError, BitstreamError) as error:
+                    broken.add(path)
+                    bar.write(f"left out {path.name} at {model.name}: {error}", file=sys.stderr)
+                else:
+                    records.append(record)
+                    write_records(args.output, [*records, *known.values()])
+            bar.update()
+    if not records:
+        return 1
+    records += known.values()
+    print("\n".join(table(records)))
+    return 1 if warn_of_unequal(records) or broken else 0
+
+
+def earlier_records(path: Path) -> list[Record]:
+    """What an evaluation that was cut off has left, nothing if there is no file. Raises ValueError for another."""
+    if not path.exists():
+        return []
+    try:
+        return from_json(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a result of this version of 'mbtref eval', can't be resumed") from error
+
+
+def write_records(path: Path | None, records: Sequence[Record]) -> None:
+    """Writes what is known so far, if it shall be written."""
+    if path:
+        write_whole(path, (json.dumps(as_json(records), indent=1, allow_nan=False) + "\n").encode())
+
+
+def warn_of_unequal(records: Sequence[Record]) -> bool:
+    """Whether a decoder found other latents than its encoder, with a line on where."""
+    unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
+    if unequal:
+        print(f"decoded latents differ from the encoder's: {', '.join(unequal)}", file=sys.stderr)
+    return bool(unequal)
+
+
+def make_report(args: argparse.Namespace) -> int:
+    """mbtref report"""
+    from mbtref.tools import report
+
+    paths = find_pictures(args.pictures)
+    pictures: list[report.Picture] = []
+    left_out = []
+    with tqdm(total=len(paths) * len(args.model), unit="picture", leave=False, disable=None) as bar:
+        for path in paths:
+            bar.set_description(path.name)
+            room = sum(picture.size for picture in pictures) < args.limit * 10**6
+            try:
+                pictures.append(report.measure(path, args.model, room, bar.update))
+            except (ValueError, OSError, BitstreamError) as error:
+                left_out.append(f"{path.name}: {error}")
+                bar.write(f"left out {left_out[-1]}", file=sys.stderr)
+    if not pictures:
+        return 1
+    page = report.page(pictures, left_out, args.model, args.curves or report.CURVES, args.command).encode()
+    args.output.mkdir(parents=True, exist_ok=True)
+    write_whole(args.output / "index.html", page)
+    records = [record for picture in pictures for record in picture.records]
+    print(f"{args.output / 'index.html'}: {len(records)} results, {len(page) / 10**6:.1f} MB")
+    return 1 if warn_of_unequal(records) or left_out else 0
+
+
+def kodak_fetch(args: argparse.Namespace) -> int:
+    """mbtref kodak fetch"""
+    target = args.to or kodak.folder()
+    came = kodak.fetch(target, args.url)
+    print(f"{came} pictures fetched, all {len(kodak.hashes())} are in {target}")
+    return 0
+
+
+def kodak_check(args: argparse.Namespace) -> int:
+    """mbtref kodak check"""
+    print(f"{len(kodak.pictures())} pictures in {kodak.folder()}, all pixels right")
+    return 0
+
+
+def zoo_list(args: argparse.Namespace) -> int:
+    """mbtref zoo list"""
+    for name in zoo.NAMES:
+        published = zoo.entry(name).file
+        checkpoint_there = "checkpoint" if (zoo.folder() / published).is_file() else "-"
+        model_there = "model file" if zoo.model_file(name).is_file() else "-"
+        print(f"{name:<14} {published:<36} {checkpoint_there:<11} {model_there}")
+    print(f"these are kept in {zoo.folder()}")
+    return 0
+
+
+def zoo_fetch(args: argparse.Namespace) -> int:
+    """mbtref zoo fetch"""
+    for name in args.names:
+        zoo.fetch(name, args.url)
+        model = zoo.load(name)
+        networks = model.networks
+        print(f"{name}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
+    return 0
+
+
+def notebook_check(args: argparse.Namespace) -> int:
+    """mbtref notebook-check"""
+    figures = notebook.check(args.weights_from)
+    if args.kodak:
+        figures += notebook.check_kodak(args.weights_from)
+    print("\n".join(notebook.table(figures)))
+    run = [figure for figure in figures if figure.found is not None]
+    wrong = [figure for figure in run if not figure.right]
+    print(f"{len(run) - len(wrong)} right, {len(wrong)} wrong, {len(figures) - len(run)} not run")
+    for line in notebook.advice(figures, args.weights_from):
+        print(line)
+    return 1 if wrong else 0
+
+
+def import_checkpoint(args: argparse.Namespace) -> int:
+    """mbtref import"""
+    networks, known, _ = checkpoint.read(args.checkpoint)
+    metadata = {key: known[key] for key in ("quality", "lambda") if key in known}
+    model = weights.export(networks, args.output, metadata)
+    print(f"{args.output}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
+    return 0
+
+
+def make_tables(args: argparse.Namespace) -> int:
+    """mbtref tables"""
+    write_whole(args.output, safetensors.numpy.save(dict(tables.gaussian_arrays())))
+    print(f"{args.output}: {tables.SCALES} tables")
+    return 0
+
+
+def vectors_generate(args: argparse.Namespace) -> int:
+    """mbtref vectors generate"""
+    from conformance.vectors import FOLDER
+    from mbtref.tools import vectors
+
+    vectors.generate(args.to or FOLDER)
+    return 0
+
+
+def vectors_check(args: argparse.Namespace) -> int:
+    """mbtref vectors check"""
+    from mbtref.tools import vectors
+
+    return 1 if vectors.check(with_kodak=not args.without_kodak) else 0
+
+
+def run_conformance(args: argparse.Namespace) -> int:
+    """mbtref conformance"""
+    import pytest
+
+    import conformance
+
+    return int(pytest.main([*map(str, conformance.__path__), *args.options]))
+
+
+def make_matrix(args: argparse.Namespace) -> int:
+    """mbtref matrix"""
+    from conformance import matrix
+
+    shown = matrix.matrix(args.reports)
+    if args.output:
+        write_whole(args.output, matrix.page(shown).encode())
+    print(matrix.markdown(shown), end="")
+    return 0
+
+
+def run_comparison(args: argparse.Namespace) -> int:
+    """mbtref compare"""
+    first, second = (compare.read(given, args.rate) for given in (args.first, args.second))
+    print("\n".join(compare.table(first, second)))
+    return 0
