@@ -31,6 +31,8 @@ TOTAL = 1 << PRECISION
 ONLY_ESCAPE = Table((0, TOTAL), 3)
 RARE = Table((0, 1, TOTAL - 1, TOTAL), -1)
 """Symbol -1 and the escape have one slot each, 0 has all others."""
+ONE_SYMBOL = Table((0, TOTAL - 1, TOTAL), 7)
+"""Symbol 7 has all slots but the escape's one."""
 EVEN = Table((0, TOTAL // 4, TOTAL // 2, TOTAL), -1)
 """Symbols -1 and 0 at two bits, the escape at one."""
 LONGEST = Table(tuple(range(TOTAL + 1)), -TOTAL // 2)
@@ -97,6 +99,13 @@ def only_escape() -> Message:
     return Message([3, 4, 2, 3, 250, -77], [0] * 6, [ONLY_ESCAPE])
 
 
+def one_symbol() -> Message:
+    """an alphabet of one symbol, which costs next to nothing: a word written or read where none is due"""
+    message = Message([7] * 1000 + [6], [0] * 1001, [ONE_SYMBOL])
+    assert len(code(message.steps).data) == FLUSHED, "a thousand symbols take more than the state"
+    return message
+
+
 def rare() -> Message:
     """a probability of 1/65536, in the first slot or the last"""
     return Message([-1, -1, 0, 1, -1, -2, 0, 0, -1, -1], [0] * 10, [RARE])
@@ -140,7 +149,7 @@ def mixed() -> Message:
     return message
 
 
-MESSAGES = (empty, single, only_escape, rare, limit, longest, digits, mixed)
+MESSAGES = (empty, single, only_escape, one_symbol, rare, limit, longest, digits, mixed)
 
 
 # Faults: each gives a stream of MESSAGE that must be refused
