@@ -157,14 +157,16 @@ def test_nothing_that_is_read_is_overwritten(
     picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An output that is also an input, in whatever place, is wrong use and stays as it is."""
-    model, report = tmp_path / "m.safetensors", tmp_path / "report.json"
-    model.write_bytes((resources.files("mbtref") / "data" / "lite-q3.safetensors").read_bytes())
+    weights = (resources.files("mbtref") / "data" / "lite-q3.safetensors").read_bytes()
+    model, other, report = tmp_path / "m.mbt", tmp_path / "m.json", tmp_path / "report.html"
+    model.write_bytes(weights)
+    other.write_bytes(weights)
     opening = {"record": "opening", "format": 1, "subject": {"name": "a", "version": "1"}}
     report.write_text("[\n" + json.dumps(opening))
     for path, arguments in (
         (picture, ("encode", picture, "-o", picture)),
         (model, ("encode", picture, "--model", model, "-o", model)),
-        (model, ("eval", picture, "--model", f"lite-q4,{model}", f"--json={model}")),
+        (other, ("eval", picture, "--model", f"lite-q4,{other}", f"--json={other}")),
         (report, ("matrix", report, "--html", report)),
     ):
         before = path.read_bytes()
@@ -208,16 +210,16 @@ def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     records = json.loads(out.read_text())["records"]
     assert records[:2] == kept, "the records that were there have changed"
     assert [record["image"] for record in records] == ["a.png", "b.png", "c.png"], "records are missing"
-    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
-    run("eval", tmp_path / "c.png", "--model", "lite-q4", "--json", out, "--resume")
-    records = json.loads(out.read_text())["records"]
-    names = [(record["model"], record["image"]) for record in records]
-    assert names[0] == ("lite-q4", "c.png"), "what was asked for comes first"
-    assert len(names) == 4, f"what was known before is lost: {names}"
-    run("eval", tmp_path / "c.png", "--model", "lite-q3", "--json", out, "--resume")
-    first, known = json.loads(out.read_text())["records"][0], records[1]
-    assert first == {**known, "image": "c.png"}, "a picture is known by its pixels, not by its name"
     capsys.readouterr()
+    before = out.read_text()
+    assert run("eval", tmp_path, "--model", "lite-q4", "--json", out, "--resume") == 1, "lite-q3 isn't asked for"
+    assert "has results of lite-q3 too" in one_line(capsys), "it should say what else is in the file"
+    assert out.read_text() == before, "results of another model are lost"
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
+    run("eval", tmp_path / "c.png", "--model", "lite-q3", "--json", out, "--resume")
+    renamed = {**records[0], "image": "c.png"}
+    assert json.loads(out.read_text())["records"] == [renamed], "a picture is known by its pixels, not by its name"
+    assert "b.png" in one_line(capsys), "it should name the pictures that were taken out"
     out.write_text('{"records": [{"image": "a.png"}]}')
     assert run("eval", tmp_path, "--model", "lite-q3", "--json", out, "--resume") == 1, "that is no evaluation"
     assert "can't be resumed" in one_line(capsys), "it should say why"

@@ -329,7 +329,7 @@ def test_a_wrong_download_is_not_kept(
         zoo.load("zoo-q4", url=url)
     with pytest.raises(DownloadError, match="404"):
         zoo.load("zoo-q3", url=url)
-    with pytest.raises(DownloadError, match=f"{NOWHERE}/{path.name}: .*; call again"):
+    with pytest.raises(DownloadError, match=f"{NOWHERE}/{path.name}: .*refused"):
         zoo.load("zoo-q4", url=NOWHERE)
     assert inside(cache) == [], f"the cache has {inside(cache)}"
 
@@ -494,9 +494,11 @@ def test_import_takes_a_pickle(miniature: State, tmp_path: Path, capsys: pytest.
     for suffix in inputs:
         (tmp_path / f"bad{suffix}").write_bytes(b"text")
         capsys.readouterr()
-        assert run("import", tmp_path / f"bad{suffix}", "-o", tmp_path / "out") == 1, f"took a bad {suffix}"
+        assert run("import", tmp_path / f"bad{suffix}", "-o", tmp_path / "out.safetensors") == 1, (
+            f"took a bad {suffix}"
+        )
         assert f"bad{suffix}: not a" in one_line(capsys), "the line should name the file"
-    assert not (tmp_path / "out").exists(), "a model file was written"
+    assert not (tmp_path / "out.safetensors").exists(), "a model file was written"
 
 
 # notebook-check

@@ -74,11 +74,23 @@ def output_folder(text: str) -> Path:
     return path
 
 
-def png_file(text: str) -> Path:
-    """An argument that names a PNG file to be written."""
-    if not text.lower().endswith(".png"):
-        raise ValueError(f"{text}: pictures are written as PNG, name it .png")
-    return output_file(text)
+def file_named(suffix: str) -> Callable[[str], Path]:
+    """The type of an argument that names a file to be written. It must end so, lest a slip overwrites another."""
+
+    def named(text: str) -> Path:
+        if not text.lower().endswith(suffix):
+            raise ValueError(f"{text}: name it {suffix}, since that is what will be in it")
+        return output_file(text)
+
+    return named
+
+
+def size(text: str) -> float:
+    """An argument that is a number, 0 or more."""
+    number = float(text)
+    if not number >= 0:
+        raise ValueError(f"{text}: give 0 or more")
+    return number
 
 
 def wanted_model(text: str) -> Wanted:

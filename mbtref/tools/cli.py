@@ -21,13 +21,14 @@ from mbtref.tools.arguments import (
     Parser,
     checked,
     curves,
+    file_named,
     input_file,
     input_folder,
     input_path,
     models,
     output_file,
     output_folder,
-    png_file,
+    size,
     wanted_model,
     zoo_names,
 )
@@ -92,7 +93,7 @@ def coding(to: Group) -> None:
 
     add = command(to, "decode", commands.decode, "decode a stream to a PNG picture")
     add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
-    output(add, "OUT.png", png_file)
+    output(add, "OUT.png", file_named(".png"))
     add.add_argument("--model", type=checked(wanted_model), help=FOUND)
     weights_option(add)
 
@@ -111,7 +112,9 @@ def measuring(to: Group) -> None:
                      help="default: the Kodak pictures")  # fmt: skip
     add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=NAMES)
     weights_option(add)
-    add.add_argument("--json", dest="output", type=checked(output_file), metavar="OUT.json", help="every figure")
+    add.add_argument(
+        "--json", dest="output", type=checked(file_named(".json")), metavar="OUT.json", help="every figure"
+    )
     add.add_argument("--resume", action="store_true", help="measure only what OUT.json lacks")
 
     add = command(
@@ -129,7 +132,7 @@ def measuring(to: Group) -> None:
     output(add, "DIR", output_folder)
     add.add_argument("--curves", type=checked(curves), metavar="NAME[,NAME...]",
                      help=f"published curves to draw, of {', '.join(published_curves())}")  # fmt: skip
-    add.add_argument("--limit", type=float, default=25, metavar="MB",
+    add.add_argument("--limit", type=checked(size), default=25, metavar="MB",
                      help="no more figures are added to a page that is larger; default: %(default)s")  # fmt: skip
 
     add = command(
@@ -177,7 +180,9 @@ def checking(to: Group) -> None:
         to, "matrix", commands.make_matrix, "make a table of implementations and requirements from reports"
     )
     add.add_argument("reports", type=checked(input_file), nargs="+", metavar="REPORT.json")
-    add.add_argument("--html", dest="output", type=checked(output_file), metavar="OUT.html", help="also as a page")
+    add.add_argument(
+        "--html", dest="output", type=checked(file_named(".html")), metavar="OUT.html", help="also as a page"
+    )
 
     group = subcommands(to, "vectors", "make or check the golden vectors")
     add = command(group, "generate", commands.vectors_generate, "make all vectors anew and print what moved")
@@ -195,12 +200,12 @@ def making(to: Group) -> None:
     )
     add.add_argument("checkpoint", type=checked(input_file), metavar="CHECKPOINT",
                      help=".safetensors; anything else is read as a .pth or .pth.tar")  # fmt: skip
-    output(add, "MODEL.safetensors")
+    output(add, "MODEL.safetensors", file_named(".safetensors"))
 
     add = command(
         to, "tables", commands.make_tables, "make the Gaussian tables anew; those of the package are frozen"
     )
-    output(add, "OUT.safetensors")
+    output(add, "OUT.safetensors", file_named(".safetensors"))
 
 
 def refuse_overwriting(parser: Parser, args: argparse.Namespace, words: Sequence[str]) -> None:

@@ -76,7 +76,7 @@ def inspect(args: argparse.Namespace) -> int:
 def run_evaluation(args: argparse.Namespace) -> int:
     """mbtref eval"""
     pictures = find_pictures(args.pictures) if args.pictures else kodak.pictures()
-    known = {(r.pixels, r.fingerprint): r for r in earlier_records(args.output)} if args.resume else {}
+    known = {(r.pixels, r.fingerprint): r for r in earlier_records(args.output, args.model)} if args.resume else {}
     records: list[Record] = []
     broken: set[Path] = set()
     total = len(pictures) * len(args.model)
@@ -97,19 +97,29 @@ def run_evaluation(args: argparse.Namespace) -> int:
             bar.update()
     if not records:
         return 1
-    records += known.values()
+    if known:
+        write_records(args.output, records)
+        names = ", ".join(sorted({record.image for record in known.values()}))
+        print(f"taken out of {args.output}, since they weren't asked for: {names}", file=sys.stderr)
     print("\n".join(table(records)))
     return 1 if warn_of_unequal(records) or broken else 0
 
 
-def earlier_records(path: Path) -> list[Record]:
-    """What an evaluation that was cut off has left, nothing if there is no file. Raises ValueError for another."""
+def earlier_records(path: Path, models: Sequence[Model]) -> list[Record]:
+    """What an evaluation at these models that was cut off has left, nothing if there is no file.
+
+    Raises ValueError if the file holds something else.
+    """
     if not path.exists():
         return []
     try:
-        return from_json(json.loads(path.read_bytes()))
+        records = from_json(json.loads(path.read_bytes()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a result of this version of 'mbtref eval', can't be resumed") from error
+    asked = {model.fingerprint.hex() for model in models}
+    if others := sorted({record.model for record in records if record.fingerprint not in asked}):
+        raise ValueError(f"{path}: has results of {', '.join(others)} too; name all its models, or another file")
+    return records
 
 
 def write_records(path: Path | None, records: Sequence[Record]) -> None:
@@ -146,9 +156,10 @@ def make_report(args: argparse.Namespace) -> int:
         return 1
     page = report.page(pictures, left_out, args.model, args.curves or report.CURVES, args.command).encode()
     args.output.mkdir(parents=True, exist_ok=True)
-    write_whole(args.output / "index.html", page)
+    path = args.output / "index.html"
+    write_whole(path, page)
     records = [record for picture in pictures for record in picture.records]
-    print(f"{args.output / 'index.html'}: {len(records)} results, {len(page) / 10**6:.1f} MB")
+    print(f"{path}: pictures {len(pictures)}, models {len(args.model)}, {len(page) / 10**6:.1f} MB")
     return 1 if warn_of_unequal(records) or left_out else 0
 
 
@@ -168,6 +179,7 @@ def kodak_check(args: argparse.Namespace) -> int:
 
 def zoo_list(args: argparse.Namespace) -> int:
     """mbtref zoo list"""
+    print(f"{'name':<14} {'published file':<36} {'fetched':<11} ready")
     for name in zoo.NAMES:
         published = zoo.entry(name).file
         checkpoint_there = "checkpoint" if (zoo.folder() / published).is_file() else "-"

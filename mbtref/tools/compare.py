@@ -66,10 +66,10 @@ def read(given: str, measure: str) -> Evaluation:
         pictures = {
             image: curves([r for r in content["records"] if r["image"] == image], measure) for image in images
         }
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise ValueError(f"{given}: no such file, nor one of the published {', '.join(published)}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{given}: not what 'mbtref eval --json' writes ({error!r})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{given}: not what 'mbtref eval --json' writes") from error
     return Evaluation(Path(given).name, means, pictures)
 
 
@@ -127,14 +127,14 @@ def table(a: Evaluation, b: Evaluation) -> Iterator[str]:
     common = a.pictures.keys() & b.pictures.keys()
     if a.pictures and b.pictures and a.pictures.keys() != b.pictures.keys():
         raise ValueError(f"{a.name} and {b.name} share {len(common)} of their pictures; evaluate the same ones")
+    if bool(a.pictures) != bool(b.pictures):
+        yield "A published curve is the mean over the 24 Kodak pictures: hold no evaluation of others against it."
+        yield ""
     yield from model_lines(a, b)
     yield "| curve | BD-rate | BD-PSNR | over | BD-rate, mean of pictures | BD-PSNR, mean of pictures |"
     yield "|---" + "|---:" * 5 + "|"
     for name, other in chosen:
         yield curve_line(a, b, name, other, sorted(common))
-    if not a.pictures or not b.pictures:
-        yield ""
-        yield "Published curves are means over the 24 Kodak pictures: compare an evaluation of these."
 
 
 def model_lines(a: Evaluation, b: Evaluation) -> Iterator[str]:

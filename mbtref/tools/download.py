@@ -48,7 +48,8 @@ def download(url: str, path: Path, check: Callable[[Path], None]) -> None:
         if not (error.code == 416 and have):
             raise DownloadError(f"{url}: the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DownloadError(f"{url}: {error}; call again to go on from byte {_size(part)}") from error
+        again = f"; call again to go on from byte {_size(part)}" if _size(part) else ""
+        raise DownloadError(f"{url}: {error}{again}") from error
     try:
         check(part)
     except ValueError as error:

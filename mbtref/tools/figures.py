@@ -86,7 +86,7 @@ def loop_difference(a: Analysis) -> Figure:
     shown = _reduced(levels)
     heat = _image(axes[1], shown, a.x.shape, cmap="magma", vmin=0, vmax=max(1.0, np.percentile(shown, 99.9)))
     share = 100 * np.mean(levels > 0)
-    axes[1].set_title(f"closed − open loop: {share:.1f} % of pixels, up to {levels.max():.0f}")
+    axes[1].set_title(f"file − forward pass: {share:.1f} % differ, by up to {levels.max():.0f}")
     _scale(axes[1], heat, "8-bit levels, largest of R, G, B", extend="max")
     return figure
 
