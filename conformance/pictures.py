@@ -58,6 +58,12 @@ def tensor(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(x)
 
 
+def psnr_8bit(picture: object, shown: object) -> float:
+    """In dB, of pictures of one shape, uint8."""
+    error = np.asarray(picture, np.float64) - np.asarray(shown, np.float64)
+    return float(-10 * np.log10(np.mean(error**2) / 255**2))
+
+
 def psnr(x: npt.NDArray[np.float32], x_hat: npt.NDArray[np.float32]) -> float:
     """In dB, of floats in [0, 1]; x_hat is clamped and cropped to x. x: (3, H, W); x_hat: (3, >= H, >= W)."""
     inside = x_hat[:, : x.shape[1], : x.shape[2]].clip(0, 1).astype(np.float64)

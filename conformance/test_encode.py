@@ -9,6 +9,7 @@ import pytest
 
 from conformance import vectors
 from conformance.cases import ask, failed
+from conformance.pictures import psnr_8bit
 from conformance.subjects.protocol import Rejected, Subject
 from conformance.subjects.reference import Reference
 
@@ -32,11 +33,6 @@ def case(picture: vectors.Picture) -> object:
     )
 
 
-def psnr(picture: object, shown: object) -> float:
-    """In dB, of 8-bit pictures."""
-    return float(-10 * np.log10(np.mean((np.asarray(picture, float) - np.asarray(shown, float)) ** 2) / 255**2))
-
-
 @pytest.mark.parametrize("picture", [case(picture) for picture in vectors.frozen().pictures])
 def test_encode(subject: Subject, picture: vectors.Picture) -> None:
     """A stream decodes with the reference to nearly the golden latents, and costs no more than it should."""
@@ -56,6 +52,6 @@ def test_encode(subject: Subject, picture: vectors.Picture) -> None:
         failed(f"{share:.1%} of the latents are others than the reference's, {MOVED:.0%} may be")
     if abs(len(stream) - size) > RATE * size + WORD:
         failed(f"the stream has {len(stream)} bytes, the reference's {size}")
-    loss = psnr(pixels, right["image"]) - psnr(pixels, found["image"])
+    loss = psnr_8bit(pixels, right["image"]) - psnr_8bit(pixels, found["image"])
     if loss > PSNR:
         failed(f"the picture is {loss:.2f} dB worse than the reference's, {PSNR} may be lost")

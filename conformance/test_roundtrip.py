@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from conformance.cases import ask, failed
 from conformance.pictures import CONTENTS, draw, pad, tensor
 from conformance.subjects.protocol import Subject
+from conformance.vectors import frozen
 
-MODELS = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
+MODELS = tuple(frozen().models)
 
 pictures = given(
     height=st.integers(1, 200),

@@ -4,6 +4,7 @@ A picture is a uint8 array (H, W, 3), RGB. Its tensor is (1, 3, H', W') float32 
 and to the bottom until both sides are multiples of 64; cropping takes the top left.
 """
 
+import hashlib
 import io
 import math
 import warnings
@@ -66,6 +67,11 @@ def check(image: Image) -> None:
         raise ValueError(f"a picture is a uint8 array (H, W, 3), this is a {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"a picture is a uint8 array (H, W, 3), this is {image.dtype} {image.shape}")
+
+
+def sha256(image: Image) -> str:
+    """What a picture is known by, whatever file holds it: 64 hex digits, of its samples in C order."""
+    return hashlib.sha256(image.tobytes()).hexdigest()
 
 
 def to_tensor(image: Image) -> Tensor:

@@ -15,7 +15,7 @@ from mbtref import bitstream, codec, image, rans, tables, weights
 from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
 from mbtref.tools import checkpoint, compare, kodak, notebook, zoo
-from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, from_json, pixels_sha256, table
+from mbtref.tools.evaluate import Record, as_json, evaluate, find_pictures, from_json, table
 from mbtref.weights import Model
 
 
@@ -86,7 +86,7 @@ def run_evaluation(args: argparse.Namespace) -> int:
             if path not in broken:
                 try:
                     picture = image.read(path)
-                    done = known.pop((pixels_sha256(picture), model.fingerprint.hex()), None)
+                    done = known.pop((image.sha256(picture), model.fingerprint.hex()), None)
                     record = replace(done, image=path.name) if done else evaluate(model, picture, path.name)
                 except (ValueError, OSError, BitstreamError) as error:
                     broken.add(path)

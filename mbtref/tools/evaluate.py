@@ -1,6 +1,5 @@
 """Rate and distortion of pictures: the forward pass, the latent buffers and the real bitstream."""
 
-import hashlib
 import math
 import re
 import time
@@ -164,7 +163,7 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         image=name,
         model=model.name,
         fingerprint=model.fingerprint.hex(),
-        pixels=pixels_sha256(picture),
+        pixels=image.sha256(picture),
         height=height,
         width=width,
         psnr=opened.psnr,
@@ -183,11 +182,6 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         decode_seconds=end - between,
     )
     return Measured(record, opened.forward, encoded, x_hat)
-
-
-def pixels_sha256(picture: image.Image) -> str:
-    """What a picture is known by, whatever file holds it. picture: (H, W, 3) uint8. Returns 64 hex digits."""
-    return hashlib.sha256(picture.tobytes()).hexdigest()
 
 
 def family(model: str) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """The staircase: what a quality costs as estimate, file, deflated and raw latent buffer, beside other codecs."""
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from mbtref.tools.baselines import Point
-from mbtref.tools.evaluate import Record, family
+from mbtref.tools.evaluate import Record, family, means
 from mbtref.tools.look import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, QUIET, RED, RULE, SKY, styled
 
 Look = dict[str, Any]
@@ -115,13 +114,11 @@ def families(models: Iterable[str]) -> list[list[str]]:
 
 def _means(records: Sequence[Record]) -> dict[str, dict[str, float]]:
     """Mean rates and PSNRs by model. An infinite PSNR becomes NaN, which isn't drawn."""
-    result = {}
-    for model in dict.fromkeys(r.model for r in records):
-        own = [r for r in records if r.model == model]
-        fields = {name for form in FORMS for name in (form.rate, form.psnr)}
-        means = {field: statistics.fmean(getattr(r, field) for r in own) for field in fields}
-        result[model] = {field: value if math.isfinite(value) else math.nan for field, value in means.items()}
-    return result
+    fields = {name for form in FORMS for name in (form.rate, form.psnr)}
+    return {
+        str(row["model"]): {name: math.nan if (value := row[name]) is None else float(value) for name in fields}
+        for row in means(records)
+    }
 
 
 def _curve(axes: Axes, points: Sequence[tuple[float, float]], label: str, look: Mapping[str, Any]) -> Line2D:
