@@ -1,0 +1,45 @@
+"""Other processors, simulated: variables under which a process computes as an older or another machine would.
+
+Numerical libraries choose their loops by the processor's instructions and by the number of threads, and sum in
+another order then. Each library listens to variables of its own, so a setting names them all. Measured on g_a of
+lite-q4 and on matrix products (AVX-512, 2 cores):
+
+- ONEDNN_MAX_CPU_ISA moves float32 convolutions of PyTorch, by up to three times what threads do;
+- MKL_CBWR and MKL_ENABLE_INSTRUCTIONS move its matrix products, and through them convolutions in float64;
+- ATEN_CPU_CAPABILITY moves its element-wise functions (softplus, tanh), and no convolution;
+- NPY_DISABLE_CPU_FEATURES moves NumPy's functions, OPENBLAS_CORETYPE its matrix products;
+- the number of threads moves all but the element-wise.
+
+A library that doesn't know a variable ignores it, so the settings serve a subject in any language.
+"""
+
+from collections.abc import Mapping
+
+Environment = Mapping[str, str]
+"""Variables to be added to those of a process."""
+
+AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+"""NumPy's names of what is newer than AVX2."""
+
+PROCESSORS: Mapping[str, Environment] = {
+    "sse4": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_CBWR": "COMPATIBLE",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "NPY_DISABLE_CPU_FEATURES": f"AVX2 FMA3 {AVX512}",
+        "OMP_NUM_THREADS": "1",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    },
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_CBWR": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "NPY_DISABLE_CPU_FEATURES": AVX512,
+        "OMP_NUM_THREADS": "2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+    "three-threads": {"MKL_DYNAMIC": "FALSE", "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3"},
+}
+"""By name: an old processor on one thread, a common one on two, and this one on three."""
