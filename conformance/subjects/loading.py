@@ -4,6 +4,7 @@ import importlib
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 
 from conformance.operations import CAPABILITIES
 from conformance.subjects.command import Command
@@ -13,18 +14,18 @@ PROGRAM = "cmd:"
 SERVE = (sys.executable, "-m", "conformance.subjects.serve")
 
 
-def isolated(given: str, timeout: float) -> Subject:
+def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) -> Subject:
     """A subject in a process of its own, by `cmd:program args`, quoted as for a shell, or by `module:attribute`.
 
-    timeout: seconds for an answer. Raises ValueError if there is no such subject.
+    timeout: seconds for an answer. more: added to its environment. Raises ValueError if there is no such subject.
     """
     try:
         if not given.startswith(PROGRAM):
-            return Command([*SERVE, given], timeout, {"PYTHONPATH": os.pathsep.join(sys.path)})
+            return Command([*SERVE, given], timeout, {"PYTHONPATH": os.pathsep.join(sys.path), **(more or {})})
         arguments = shlex.split(given.removeprefix(PROGRAM))
         if not arguments:
             raise ValueError("needs a program after cmd:")
-        return Command(arguments, timeout)
+        return Command(arguments, timeout, more)
     except (Crashed, TimedOut, ProtocolFault, Errored) as error:
         raise ValueError(str(error)) from error
 

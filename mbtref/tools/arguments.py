@@ -103,6 +103,11 @@ def wanted_model(text: str) -> Wanted:
     return weights.load(text)
 
 
+def names(text: str) -> list[str]:
+    """An argument that is names, with commas between."""
+    return [name.strip() for name in text.split(",")]
+
+
 def models(text: str) -> list[Wanted]:
     """An argument that names models, with commas between."""
     found = [wanted_model(name) for name in text.split(",")]

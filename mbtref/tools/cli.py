@@ -26,6 +26,7 @@ from mbtref.tools.arguments import (
     input_folder,
     input_path,
     models,
+    names,
     output_file,
     output_folder,
     size,
@@ -187,10 +188,16 @@ def checking(to: Group) -> None:
     group = subcommands(to, "vectors", "make or check the golden vectors")
     add = command(group, "generate", commands.vectors_generate, "make all vectors anew and print what moved")
     add.add_argument("--to", type=Path, help="folder; default: the project's own vectors")
+    add.add_argument("--only", type=names, default=(), metavar="ID[,ID...]",
+                     help="requirements, such as RANS-1; the vectors of others stay as they are")  # fmt: skip
     add = command(
         group, "check", commands.vectors_check, "make the vectors elsewhere and compare them with the frozen ones"
     )
     add.add_argument("--without-kodak", action="store_true", help="leave out the Kodak part, which takes minutes")
+    command(
+        group, "measure", commands.vectors_measure,
+        "hold tolerances and margins against right implementations, on simulated processors too",
+    )  # fmt: skip
 
 
 def making(to: Group) -> None:

@@ -234,7 +234,7 @@ def vectors_generate(args: argparse.Namespace) -> int:
     from conformance.vectors import FOLDER
     from mbtref.tools import vectors
 
-    vectors.generate(args.to or FOLDER)
+    vectors.generate(args.to or FOLDER, args.only)
     return 0
 
 
@@ -243,6 +243,13 @@ def vectors_check(args: argparse.Namespace) -> int:
     from mbtref.tools import vectors
 
     return 1 if vectors.check(with_kodak=not args.without_kodak) else 0
+
+
+def vectors_measure(args: argparse.Namespace) -> int:
+    """mbtref vectors measure"""
+    from mbtref.tools import vectors
+
+    return 0 if vectors.measure() else 1
 
 
 def run_conformance(args: argparse.Namespace) -> int:

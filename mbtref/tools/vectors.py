@@ -1,25 +1,34 @@
 """Making the golden vectors anew, and checking that the frozen ones are what the reference gives."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from conformance.vectors import FOLDER, MANIFEST, SCHEMA, load
+from mbtref import weights
 from mbtref.files import write_whole
 from mbtref.tools import kodak
 from vectors.generate import make, model_hashes
 from vectors.generate.compare import differences, summary
-from vectors.generate.kodak import left_out
-from vectors.generate.vectorset import Files
+from vectors.generate.frozen import Files, parsed
+from vectors.generate.implementations import Bench
+from vectors.generate.kodak import REQUIREMENTS as KODAK
+from vectors.generate.measure import measured
+from vectors.generate.requirements import REQUIREMENTS
 
 
-def generate(folder: Path) -> None:
-    """Writes a whole new set into a folder, and prints what moved against the frozen one.
+def generate(folder: Path, only: Collection[str] = ()) -> None:
+    """Writes a whole set into a folder, and prints what moved against the frozen one.
 
-    Raises ValueError, and then writes nothing, if the Kodak pictures are missing or a vector lost its property.
+    only: requirements whose vectors are made, all if empty; the others stay as they are frozen. Raises ValueError,
+    and then writes nothing, if there is no such requirement, a vector lost its property, or the Kodak pictures are
+    missing where they are needed.
     """
-    files = made(kodak.pictures())
+    only = only or REQUIREMENTS.keys()
+    if unknown := sorted(set(only) - REQUIREMENTS.keys()):
+        raise ValueError(f"no requirement {', '.join(unknown)}; there are {', '.join(REQUIREMENTS)}")
     frozen = stored(FOLDER)
+    files = made(kodak.pictures() if set(KODAK) & set(only) else [], frozen, only)
     write(folder, files)
     lines = list(summary(differences(frozen, files))) if frozen else ["there was no set before"]
     print("\n".join(lines or ["nothing moved"]))
@@ -45,29 +54,37 @@ def check(with_kodak: bool) -> int:
             raise ValueError(
                 f"the vectors were made with another {name}; make them anew with 'mbtref vectors generate'"
             )
-    pictures, why = [], "left out"
-    if with_kodak:
-        try:
-            pictures = kodak.pictures()
-        except ValueError as error:
-            why = str(error)
+    pictures, only = [], set(REQUIREMENTS)
+    try:
+        pictures = kodak.pictures() if with_kodak else []
+        why = "left out"
+    except ValueError as error:
+        why = str(error)
     if not pictures:
-        frozen = left_out(frozen)
+        only -= set(KODAK)
         print(f"not run: the Kodak part ({why})")
-    new = made(pictures, {name: picture["seed"] for name, picture in manifest["pictures"].items()})
-    found = [difference for difference in differences(frozen, new) if difference.change > difference.allowed]
+    found = list(differences(frozen, made(pictures, frozen, only)))
     for difference in found:
         print(difference)
-    print(f"{len(frozen)} files checked, {len(found)} differences")
+    checked = len(parsed(frozen).files) if pictures else len(parsed(frozen).without(KODAK).files)
+    print(f"{checked} files checked, {len(found)} differences")
     return len(found)
 
 
-def made(pictures: list[Path], seeds: Mapping[str, int] | None = None) -> Files:
+def made(pictures: list[Path], frozen: Files, only: Collection[str]) -> Files:
     """`make`, whose broken assertions are worth a line."""
     try:
-        return make(pictures, seeds or {})
+        return make(pictures, frozen, only)
     except AssertionError as error:
         raise ValueError(f"a vector isn't what it is there for: {error}") from error
+
+
+def measure() -> bool:
+    """Prints how near right implementations come to what is allowed; says whether all stay within."""
+    bench = Bench({name: weights.load(name) for name in weights.EMBEDDED})
+    found = measured(bench, load(FOLDER).vectors)
+    print("\n".join(map(str, found)))
+    return all(nearness.share <= 1 for nearness in found)
 
 
 def validate(manifest: object) -> None:

@@ -1,15 +1,16 @@
 """Makes the vectors: everything under `vectors/` but the schema, the facts and this code.
 
-Each module has one capability or a few. A vector is made by a function that asserts the rare property for which it
-is there; the golden answers are the reference's, its floats in float64 (`implementations`).
+Each module has one capability or a few. A vector is made by a function that asserts the rare property for which
+it is there; the golden answers are the reference's, its floats in float64 (`implementations`). What is frozen and
+still right stays as it is (`frozen`).
 """
 
 import hashlib
-import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -18,10 +19,11 @@ from conformance.vectors import FOLDER, MANIFEST
 from mbtref import load
 from mbtref.weights import EMBEDDED
 from vectors.generate import buffers, entropy_coder, exact, kodak, stages, streams
-from vectors.generate.implementations import DERIVATION, Bench, one_thread
+from vectors.generate.frozen import Entry, Files, parsed, paths
+from vectors.generate.implementations import DERIVATION, Bench
 from vectors.generate.pictures import SIZES
 from vectors.generate.requirements import REQUIREMENTS
-from vectors.generate.vectorset import Files, VectorSet
+from vectors.generate.vectorset import VectorSet
 
 SOUND = ("lite-q4", "odd")
 """Model and picture of the stream into which faults are put."""
@@ -29,62 +31,59 @@ FOREIGN = "lite-q3"
 """Whose stream of that picture is the one of another model."""
 FACTS = "facts"
 """The folder of what is known from elsewhere: kept as it is, never made."""
-SEEDS = range(1000)
-"""Of pictures, tried in this order."""
 
 
-def make(kodak_pictures: Sequence[Path], seeds: Mapping[str, int]) -> Files:
-    """Makes all vectors, with a progress bar.
+class Part(NamedTuple):
+    """Some vectors that are made together."""
 
-    kodak_pictures: the 24 files, or none to leave out the Kodak part. seeds: those of other pictures, by name;
-    one that isn't there is searched.
+    title: str
+    requirements: Collection[str]
+    """Theirs."""
+    make: Callable[[], object]
+
+
+def make(kodak_pictures: Sequence[Path], files: Files, only: Collection[str] = REQUIREMENTS.keys()) -> Files:
+    """Makes a set, with a progress bar.
+
+    kodak_pictures: the 24 files, needed for DECODE-3. files: the frozen set, empty if there is none. only:
+    requirements whose vectors are made; those of others stay as they are frozen.
     """
-    out = VectorSet(Bench({name: load(name) for name in EMBEDDED}))
-    pictures: dict[str, Any] = {}
-    records = []
-    bar = tqdm(total=len(EMBEDDED) * (len(SIZES) + 1 + len(kodak_pictures)) + 3, leave=False, disable=None)
-
-    def doing(*what: str) -> None:
-        bar.update()
-        bar.set_description(" ".join(what))
-
-    with bar, one_thread():
-        doing("entropy coder")
-        entropy_coder.all_vectors(out)
-        doing("buffers")
-        buffers.all_vectors(out)
-        for name, model in out.bench.models.items():
-            for size in SIZES:
-                doing(name, size)
-                known = seeds.get(f"{name}/{size}")
-                case = stages.choose(out.bench, name, size, SEEDS if known is None else [known])
-                stages.whole_codec(out, case)
-                pictures[case.name] = picture_entry(case)
-            doing(name, "far from pictures")
-            for vector in itertools.chain(stages.VECTORS, exact.VECTORS, streams.VECTORS):
-                vector(out, name, model)
-        doing("malformed streams")
-        streams.malformed(out, SOUND[0], sound(out))
-        for name, path in itertools.product(EMBEDDED, kodak_pictures):
-            doing(name, path.stem)
-            records.append(kodak.kodak(out, name, path))
-    if records:
-        out.put(kodak.TABLE, kodak.table(records))
+    frozen = parsed(files)
+    out = VectorSet(Bench({name: load(name) for name in EMBEDDED}), frozen)
+    with tqdm(
+        [part for part in parts(out, kodak_pictures) if set(part.requirements) & set(only)],
+        leave=False,
+        disable=None,
+    ) as bar:
+        for part in bar:
+            bar.set_description(part.title)
+            part.make()
     for path in sorted((FOLDER / FACTS).iterdir()):
         out.put(f"{FACTS}/{path.name}", path.read_bytes())
-    return {**out.files, MANIFEST: manifest(out, pictures)}
+    kept = frozen.without(only)
+    wanted = [entry for entry in out.entries if entry["requirement"] in only]
+    unwanted = paths(out.entries) - paths(wanted)
+    made = {path: data for path, data in out.files.items() if path not in unwanted}
+    return described([*kept.entries, *wanted], {**kept.pictures, **out.pictures}, {**kept.files, **made})
 
 
-def picture_entry(case: stages.Case) -> dict[str, Any]:
-    """What the manifest says of a picture."""
-    height, width, _ = case.picture.shape
-    return {
-        "model": case.model,
-        "height": height,
-        "width": width,
-        "seed": case.seed,
-        "file": f"stages/{case.name}/picture.png",
-    }
+def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
+    """All that can be made, in the order of making."""
+    yield Part("entropy coder", entropy_coder.REQUIREMENTS, partial(entropy_coder.all_vectors, out))
+    yield Part("buffers", buffers.REQUIREMENTS, partial(buffers.all_vectors, out))
+    for name, model in out.bench.models.items():
+        for size in SIZES:
+            yield Part(f"{name} {size}", stages.PURPOSES, partial(stages.whole_codec, out, name, size))
+        for requirements, vectors in (
+            (stages.FLOOR, stages.VECTORS),
+            (exact.REQUIREMENTS, exact.VECTORS),
+            (streams.REQUIREMENTS, streams.VECTORS),
+        ):
+            for vector in vectors:
+                yield Part(f"{name} {vector.__name__}", requirements, partial(vector, out, name, model))
+    yield Part("malformed streams", streams.MALFORMED, lambda: streams.malformed(out, SOUND[0], sound(out)))
+    if kodak_pictures:
+        yield Part("Kodak", kodak.REQUIREMENTS, partial(kodak.all_vectors, out, kodak_pictures))
 
 
 def sound(out: VectorSet) -> streams.Sound:
@@ -93,30 +92,30 @@ def sound(out: VectorSet) -> streams.Sound:
     folder = f"stages/{name}/{size}"
     return streams.Sound(
         model=out.bench.models[name],
-        data=out.files[f"{folder}/closed/stream.mbt"],
+        data=out.file(f"{folder}/closed/stream.mbt"),
         k_z=out.array(f"{folder}/exact/k_z.npy"),
         k=out.array(f"{folder}/exact/k.npy"),
-        foreign=out.files[f"stages/{FOREIGN}/{size}/closed/stream.mbt"],
+        foreign=out.file(f"stages/{FOREIGN}/{size}/closed/stream.mbt"),
     )
 
 
-def manifest(out: VectorSet, pictures: Mapping[str, Any]) -> bytes:
-    """The file that describes all others."""
+def described(entries: Sequence[Entry], pictures: Mapping[str, Entry], files: Files) -> Files:
+    """The files of a set with its manifest, which describes all others."""
     order = list(REQUIREMENTS)
-    used = {entry["requirement"] for entry in out.entries}
-    models = model_hashes()
-    for name, model in out.bench.models.items():
-        assert models[name].startswith(model.fingerprint.hex()), f"the file of {name} was replaced meanwhile"
+    used = {entry["requirement"] for entry in entries}
     content = {
         "version": 1,
         "tolerances": DERIVATION,
         "requirements": {key: REQUIREMENTS[key]._asdict() for key in order if key in used},
-        "models": models,
+        "models": model_hashes(),
         "pictures": pictures,
-        "vectors": sorted(out.entries, key=lambda entry: order.index(entry["requirement"])),
-        "files": {path: sha256(out.files[path]) for path in sorted(out.files)},
+        "vectors": sorted(entries, key=lambda entry: order.index(entry["requirement"])),
+        "files": {path: sha256(files[path]) for path in sorted(files)},
     }
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return {
+        **files,
+        MANIFEST: (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+    }
 
 
 def model_hashes() -> dict[str, str]:

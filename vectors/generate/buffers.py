@@ -12,6 +12,7 @@ import numpy as np
 from mbtref.errors import Kind
 from vectors.generate.vectorset import VectorSet
 
+REQUIREMENTS = ("BUFFER-1", "BUFFER-2", "BUFFER-3", "BUFFER-4", "BUFFER-5")
 SHAPES = (1, 2, 4, 8, 1, 3, 1, 2)
 """Of y, then of z."""
 COUNT = 2 * 4 * 8 + 3 * 1 * 2
@@ -139,7 +140,7 @@ FAULTS_ZLIB: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
 
 
 def all_vectors(out: VectorSet) -> None:
-    """BUFFER-1 to BUFFER-5, but for those of pictures."""
+    """REQUIREMENTS, but for the vectors of pictures."""
     extremes(out)
     stored(out)
     for form, faults in (("raw", FAULTS_RAW), ("zlib", FAULTS_ZLIB)):

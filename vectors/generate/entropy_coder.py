@@ -27,6 +27,7 @@ from mbtref.rans import (
 from vectors.generate.pictures import scatter
 from vectors.generate.vectorset import Stored, VectorSet
 
+REQUIREMENTS = ("RANS-1", "RANS-2", "RANS-3")
 TOTAL = 1 << PRECISION
 ONLY_ESCAPE = Table((0, TOTAL), 3)
 RARE = Table((0, 1, TOTAL - 1, TOTAL), -1)
@@ -221,7 +222,7 @@ FAULTS: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
 
 
 def all_vectors(out: VectorSet) -> None:
-    """RANS-1, RANS-2 and RANS-3."""
+    """REQUIREMENTS."""
     for make in MESSAGES:
         message = make()
         folder = f"rans/{make.__name__}"

@@ -14,6 +14,7 @@ from mbtref.tables import SCALES
 from vectors.generate.pictures import scatter
 from vectors.generate.vectorset import VectorSet
 
+REQUIREMENTS = ("EXACT-1", "EXACT-2")
 I32 = npt.NDArray[np.int32]
 ONE = 1 << ACTIVATION_BITS
 """The value 1 in grid units."""

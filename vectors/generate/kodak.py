@@ -1,23 +1,34 @@
 """DECODE-3: the stream of every Kodak picture at every model, and the table of their figures, `kodak.json`."""
 
 import hashlib
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from conformance.vectors import MANIFEST
 from mbtref import codec, image
 from mbtref.grid import ACTIVATION_BITS
-from vectors.generate.vectorset import Files, VectorSet
+from vectors.generate.vectorset import VectorSet
 
-REQUIREMENT = "DECODE-3"
+REQUIREMENTS = ("DECODE-3",)
 TABLE = "kodak.json"
+TABLE_TOLERANCE = 1e-6
+"""Of a figure in the table: dB and bits per pixel in float64."""
 FOLDER = "kodak/"
 """Where the streams are."""
+
+
+def all_vectors(out: VectorSet, pictures: Sequence[Path]) -> None:
+    """REQUIREMENTS and the table, with a progress bar. pictures: the 24 files."""
+    cases = list(itertools.product(out.bench.models, pictures))
+    records = [kodak(out, name, path) for name, path in tqdm(cases, "Kodak", leave=False, disable=None)]
+    out.put(TABLE, table(records), TABLE_TOLERANCE)
 
 
 @torch.no_grad()
@@ -40,7 +51,7 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
 
     entry = f"{name}/{path.stem}"
     stream = out.store(f"{FOLDER}{entry}", encoded.data, ".mbt")
-    out.note(REQUIREMENT, entry, "decode", {"stream": stream}, made=kodak, model=name, sha256={"y_hat": digest})
+    out.note(*REQUIREMENTS, entry, "decode", {"stream": stream}, made=kodak, model=name, sha256={"y_hat": digest})
     return {
         "image": path.name,
         "model": name,
@@ -66,13 +77,3 @@ def table(records: list[dict[str, Any]]) -> bytes:
         "records": records,
     }
     return (json.dumps(text, indent=1) + "\n").encode()
-
-
-def left_out(files: Files) -> Files:
-    """A set without its Kodak part."""
-    manifest = json.loads(files[MANIFEST])
-    manifest["requirements"].pop(REQUIREMENT, None)
-    manifest["vectors"] = [entry for entry in manifest["vectors"] if entry["requirement"] != REQUIREMENT]
-    kept = {path: data for path, data in files.items() if path != TABLE and not path.startswith(FOLDER)}
-    manifest["files"] = {path: digest for path, digest in manifest["files"].items() if path in kept}
-    return {**kept, MANIFEST: json.dumps(manifest).encode()}

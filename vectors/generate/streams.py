@@ -25,6 +25,8 @@ from vectors.generate.exact import MOST, ONE
 from vectors.generate.pictures import Size, picture, scatter
 from vectors.generate.vectorset import Stored, VectorSet
 
+REQUIREMENTS = ("DECODE-1",)
+MALFORMED = ("DECODE-2",)
 I32 = npt.NDArray[np.int32]
 Places = Iterable[tuple[Tensor, Tensor]]
 """Groups of positions, rows and columns of each, in the order of a stream."""
@@ -328,7 +330,7 @@ assert set(FAULTS) == set(Kind), "a kind of error has no vector"
 
 
 def malformed(out: VectorSet, name: str, sound: Sound) -> None:
-    """DECODE-2."""
+    """MALFORMED."""
     kinds = [(kind, make) for kind, makers in FAULTS.items() for make in makers]
     kinds += [(refusal(out, name, make(sound)), make) for make in GARBAGE]
     for kind, make in kinds:

@@ -1,5 +1,6 @@
 """A set of vectors in the making: entries of the manifest, and the files that they name."""
 
+import functools
 import io
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ import PIL.Image
 from conformance.operations import OPERATIONS, Value, Values
 from conformance.subjects.protocol import Rejected
 from mbtref.image import Image
+from vectors.generate.change import array
+from vectors.generate.frozen import Frozen
 from vectors.generate.implementations import Bench
 from vectors.generate.requirements import REQUIREMENTS
 
@@ -18,9 +21,6 @@ LEVEL = 1.0
 """What a pixel of a decoded picture may be off by: one of 256 levels, since g_s is float and then rounded."""
 MEASURED = ("transforms", "entropy-float")
 """Capabilities whose floats have a measured tolerance. All else is equal or wrong."""
-
-Files = Mapping[str, bytes]
-"""A whole set: the bytes of every file by its path, with the manifest."""
 
 
 class Stored(NamedTuple):
@@ -41,22 +41,31 @@ class Stored(NamedTuple):
 
 
 class VectorSet:
-    """All that is made: files by path, entries in order."""
+    """All that is made: files by path, entries and pictures in order. frozen: what may stay as it is."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, frozen: Frozen) -> None:
         self.bench = bench
+        self.frozen = frozen
         self.files: dict[str, bytes] = {}
         self.entries: list[dict[str, Any]] = []
+        self.pictures: dict[str, dict[str, Any]] = {}
 
-    def put(self, path: str, data: bytes) -> str:
-        """Keeps a file and returns its path. A file may be put twice, as long as it is the same."""
-        assert self.files.setdefault(path, data) == data, f"{path} is made twice, and differs"
-        return path
+    def put(self, path: str, data: bytes, allowed: float = 0.0) -> bytes:
+        """Keeps a file, or the frozen one if that is the same within what is allowed, and returns its bytes.
+
+        A file may be put twice, as long as it is the same.
+        """
+        kept = self.frozen.kept(path, data, allowed)
+        assert self.files.setdefault(path, kept) == kept, f"{path} is made twice, and differs"
+        return kept
+
+    def file(self, path: str) -> bytes:
+        """A file that was made before, in this set or in the frozen one."""
+        return self.files.get(path) or self.frozen.files[path]
 
     def array(self, path: str) -> npt.NDArray[Any]:
-        """What a .npy file holds."""
-        array: npt.NDArray[Any] = np.load(io.BytesIO(self.files[path]))
-        return array
+        """What such a .npy file holds."""
+        return array(path, self.file(path))
 
     def encode(self, model: str, picture: Image) -> bytes:
         """The golden stream of a picture (H, W, 3) uint8."""
@@ -64,13 +73,12 @@ class VectorSet:
         assert isinstance(stream, bytes), "an encoder gives bytes"
         return stream
 
-    def store(self, path: str, value: Value, suffix: str = ".bin") -> Stored:
-        """Keeps a value. path: without suffix; suffix: of bytes, arrays get their own."""
+    def store(self, path: str, value: Value, suffix: str = ".bin", allowed: float = 0.0) -> Stored:
+        """Keeps a value, see `put`. path: without suffix; suffix: of bytes, arrays get their own."""
         if isinstance(value, bytes):
-            return Stored(self.put(path + suffix, value), value)
-        if value.dtype == np.uint8:
-            return Stored(self.put(f"{path}.png", as_png(value)), value)
-        return Stored(self.put(f"{path}.npy", as_npy(value)), value)
+            return Stored(path + suffix, self.put(path + suffix, value, allowed))
+        suffix, written = (".png", as_png) if value.dtype == np.uint8 else (".npy", as_npy)
+        return Stored(path + suffix, array(path + suffix, self.put(path + suffix, written(value), allowed)))
 
     def store_all(self, folder: str, values: Values) -> dict[str, Stored]:
         """Keeps values under their names."""
@@ -101,16 +109,19 @@ class VectorSet:
         """
         values = {key: stored.value for key, stored in inputs.items()}
         answer = self._answer(operation, model, values, rejected)
-        found = {
-            key: self.store(f"{folder}/{key}", answer[key], suffix)
-            for key in OPERATIONS[operation].outputs
-            if key in answer and (outputs is None or key in outputs)
-        }
-        judged: dict[str, Any] = {"expected": {key: stored.path for key, stored in found.items()}}
-        if rejected is not None:
-            judged = {"rejected": rejected}
-        elif limits := self._tolerances(operation, model, values, answer, equal):
-            judged["tolerance"] = {key: limits[key] for key in found if key in limits}
+        judged: dict[str, Any] = {"rejected": rejected}
+        found: dict[str, Stored] = {}
+        if rejected is None:
+            names = [key for key in OPERATIONS[operation].outputs if outputs is None or key in outputs]
+            measure = functools.partial(self._measured, operation, model, values, answer, equal)
+            limits = self.frozen.entry(f"{requirement}/{name}").get("tolerance") or measure()
+            for key in names:
+                # a golden picture is made in float64: it doesn't move, though others' may by a level
+                allowed = 0.0 if key == "image" else limits.get(key, {}).get("absolute", 0.0)
+                found[key] = self.store(f"{folder}/{key}", answer[key], suffix, allowed)
+            judged = {"expected": {key: stored.path for key, stored in found.items()}}
+            if limits:
+                judged["tolerance"] = {key: limits[key] for key in names if key in limits}
         self.note(requirement, name, operation, inputs, made=made, model=model, purpose=purpose, **judged, **more)
         return found
 
@@ -153,7 +164,7 @@ class VectorSet:
         assert kind == rejected, f"{operation} refuses with {kind}, not with {rejected}"
         return answer
 
-    def _tolerances(
+    def _measured(
         self, operation: str, model: str | None, inputs: Values, answer: Values, equal: Collection[str]
     ) -> dict[str, dict[str, float]]:
         """By output, where there is one: the largest absolute error, of likelihoods also that of their bits."""
