@@ -22,6 +22,7 @@ from mbtref.grid import ACTIVATION_BITS, from_activation, round_half_up, saturat
 from mbtref.image import Image
 from mbtref.model import STRIDE_Z
 from mbtref.scan import Step, scan
+from mbtref.surroundings import undisturbed
 from mbtref.weights import Model
 
 
@@ -54,7 +55,7 @@ def decode(model: Model, data: bytes) -> Image:
     return decode_batch(model, [data])[0]
 
 
-@torch.no_grad()
+@undisturbed()
 def encode_latents(model: Model, picture: Image) -> Encoded:
     """`encode`, with the latents. Arguments and errors as there."""
     image.check(picture)
@@ -83,7 +84,7 @@ def encode_latents(model: Model, picture: Image) -> Encoded:
     return Encoded(data, channels_first(y_hat), symbols, indexes)
 
 
-@torch.no_grad()
+@undisturbed()
 def decode_latents(model: Model, streams: Sequence[bytes]) -> Tensor:
     """The latents of streams whose padded pictures have one size: (B, M, 4h, 4w) float32.
 
@@ -101,13 +102,13 @@ def _latents(model: Model, streams: Sequence[bitstream.Stream]) -> Tensor:
     decoders = [rans.Decoder(stream.payload, bitstream.HEADER_BYTES) for stream in streams]
 
     indexes = z_indexes((h, w, n))
-    raster = torch.tensor([decoder.pop(indexes, model.tables) for decoder in decoders], dtype=torch.float64)
-    k_z = raster.reshape(len(streams), n, h, w).permute(0, 2, 3, 1)
+    raster = [decoder.pop(indexes, model.tables) for decoder in decoders]
+    k_z = model.entropy.medians.new_tensor(raster).reshape(len(streams), n, h, w).permute(0, 2, 3, 1)
 
     def choose(step: Step) -> Tensor:
         rows = _y_indexes(model, step).flatten(1).tolist()
         k = [decoder.pop(row, model.tables) for decoder, row in zip(decoders, rows, strict=True)]
-        return torch.tensor(k, dtype=torch.float64).reshape(step.mu.shape)
+        return step.mu.new_tensor(k).reshape(step.mu.shape)
 
     y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose)
     for decoder in decoders:
@@ -115,7 +116,7 @@ def _latents(model: Model, streams: Sequence[bitstream.Stream]) -> Tensor:
     return channels_first(y_hat)
 
 
-@torch.no_grad()
+@undisturbed()
 def decode_batch(model: Model, streams: Sequence[bytes]) -> list[Image]:
     """The pictures of streams whose padded pictures have one size. Errors as for `decode_latents`."""
     parsed = [open_stream(model, data) for data in streams]
@@ -140,7 +141,7 @@ def z_shape(model: Model, stream: bitstream.Stream) -> tuple[int, int, int]:
 def z_indexes(shape: Sequence[int]) -> list[int]:
     """The table of each hyper-latent, in the order channel, row, column: that of its channel."""
     h, w, n = shape
-    return torch.arange(n).repeat_interleave(h * w).tolist()
+    return [channel for channel in range(n) for _ in range(h * w)]
 
 
 def _y_indexes(model: Model, step: Step) -> Tensor:

@@ -75,14 +75,16 @@ class MaskedConv2d(nn.Conv2d):
     forward: (B, C_in, H, W) float -> (B, C_out, H, W) float.
     """
 
-    mask: Tensor
-
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=5, padding=2)
-        mask = torch.zeros(5, 5)
+
+    @property
+    def mask(self) -> Tensor:
+        """(5, 5) float: 1 where a tap is seen."""
+        mask = self.weight.new_zeros(5, 5)
         mask[:2, :] = 1  # the two rows above
         mask[2, :2] = 1  # the two columns to the left
-        self.register_buffer("mask", mask, persistent=False)
+        return mask
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight * self.mask, self.bias, padding=2)

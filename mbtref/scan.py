@@ -37,7 +37,7 @@ def wavefronts(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows and columns of each step: (P,) int64 both."""
     for t in range(width + ROW_LAG * (height - 1)):
         first = max(0, -(-(t - width + 1) // ROW_LAG))
-        rows = torch.arange(first, min(height - 1, t // ROW_LAG) + 1)
+        rows = torch.arange(first, min(height - 1, t // ROW_LAG) + 1, device="cpu")
         yield rows, t - ROW_LAG * rows
 
 
@@ -52,7 +52,7 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Callable[[Step], Tens
     # y_hat with two rows above and two columns on either side, flat, so that one index finds a position
     stride = w + 4
     y_hat = z_hat.new_zeros(b, (h + 2) * stride, networks.M)
-    taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS])
+    taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS], device=z_hat.device)
     centre = 2 * stride + 2
     for rows, columns in wavefronts(h, w):
         corner = rows * stride + columns

@@ -6,6 +6,7 @@ tables are built, with our tables of z in the place of its own and medians on th
 """
 
 import copy
+import functools
 import hashlib
 import json
 import math
@@ -140,30 +141,30 @@ def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
             raise ValueError(f"tensor {key} is {state[key].dtype}, not float32")
         if not torch.isfinite(state[key]).all():
             raise ValueError(f"tensor {key} has values that aren't finite")
-    networks = MBT2018(N, M)
-    networks.load_state_dict({key: state[key] for key in own})
-    return networks.eval().requires_grad_(False)
+    plain = {key: state[key].clone(memory_format=torch.contiguous_format) for key in own}
+    blank.load_state_dict(plain, assign=True)
+    return blank.eval().requires_grad_(False)
 
 
 def constants(networks: MBT2018) -> dict[str, Tensor]:
     """What CompressAI's state dict holds beside the weights: bounds, the mask, and empty tables."""
+    number = functools.partial(torch.tensor, dtype=torch.float32, device="cpu")
+    empty = torch.zeros(0, dtype=torch.int32, device="cpu")
     state = {
         "context_prediction.mask": networks.context_prediction.mask.expand(2 * networks.M, networks.M, 5, 5),
-        "entropy_bottleneck.target": torch.tensor([-1, 0, 1]) * math.log(2 / tables.TAIL_MASS - 1),
-        "entropy_bottleneck.likelihood_lower_bound.bound": torch.tensor([LIKELIHOOD_MIN]),
-        "gaussian_conditional.likelihood_lower_bound.bound": torch.tensor([LIKELIHOOD_MIN]),
-        "gaussian_conditional.lower_bound_scale.bound": torch.tensor([SIGMA_MIN]),
-        "gaussian_conditional.scale_bound": torch.tensor([SIGMA_MIN]),
-        "gaussian_conditional.scale_table": torch.zeros(0),
+        "entropy_bottleneck.target": number([-1, 0, 1]) * math.log(2 / tables.TAIL_MASS - 1),
+        "entropy_bottleneck.likelihood_lower_bound.bound": number([LIKELIHOOD_MIN]),
+        "gaussian_conditional.likelihood_lower_bound.bound": number([LIKELIHOOD_MIN]),
+        "gaussian_conditional.lower_bound_scale.bound": number([SIGMA_MIN]),
+        "gaussian_conditional.scale_bound": number([SIGMA_MIN]),
+        "gaussian_conditional.scale_table": number([]),
     }
     for part in tables.PARTS:
-        state[f"gaussian_conditional.{part}"] = torch.zeros(0, dtype=torch.int32)
-        state[f"entropy_bottleneck.{part}"] = torch.zeros(0, dtype=torch.int32)
+        state[f"gaussian_conditional.{part}"] = state[f"entropy_bottleneck.{part}"] = empty
     for layer in (f"{transform}.{i}" for transform in ("g_a", "g_s") for i in (1, 3, 5)):
         for parameter, minimum in (("beta", BETA_MIN), ("gamma", 0.0)):
-            state[f"{layer}.{parameter}_reparam.pedestal"] = torch.tensor([PEDESTAL])
-            bound = (minimum + PEDESTAL) ** 0.5
-            state[f"{layer}.{parameter}_reparam.lower_bound.bound"] = torch.tensor([bound])
+            state[f"{layer}.{parameter}_reparam.pedestal"] = number([PEDESTAL])
+            state[f"{layer}.{parameter}_reparam.lower_bound.bound"] = number([(minimum + PEDESTAL) ** 0.5])
     return state
 
 
@@ -193,6 +194,6 @@ def export(networks: MBT2018, path: Path, metadata: Mapping[str, str]) -> Model:
 def factorized_tables(networks: MBT2018, medians: Tensor) -> list[Table]:
     """The tables of z, from the learned densities. medians: (N, 1, 1) float, on the activation grid."""
     prior = copy.deepcopy(networks.entropy_bottleneck).double()
-    symbols = torch.arange(-Z_REACH, Z_REACH + 1)
+    symbols = torch.arange(-Z_REACH, Z_REACH + 1, device=medians.device)
     pmfs = prior.probability(symbols + medians.double())
     return [tables.quantize_pmf(pmf, -Z_REACH) for pmf in pmfs[:, 0].numpy()]
