@@ -1,14 +1,12 @@
 """Integer probability tables, and the way from a scale to its table.
 
-Tables are data. They come from erfc and the like, whose last digit differs between machines, so they are
-made once by an explicit command, shipped, and never rebuilt at load: those of z with each model, those of the
-Gaussian with the package.
+Tables are data: made once by an explicit command (`proven`), shipped, and never rebuilt at load. Those of z come
+with each model, those of the Gaussian with the package.
 
 One thing differs from CompressAI, on purpose: an index is the scale *nearest* in ratio, where CompressAI takes
 the next larger one and pays up to 1.7 % more rate.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,42 +17,16 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
-from mbtref.grid import ACTIVATION_BITS
 from mbtref.rans import PRECISION, Table
 
 SCALES = 64
-"""Scales of the Gaussian model, log-spaced from SCALE_MIN to SCALE_MAX as in CompressAI."""
-SCALE_MIN, SCALE_MAX = 0.11, 256.0
-
-TAIL_MASS = 1e-9
-"""Probability left to the escape, both tails together: as in CompressAI. Bins out there get one count, more than
-they deserve, but models err most about the symbols they hold impossible, and an escape costs 20 bits or more."""
+"""Scales of the Gaussian model, log-spaced as in CompressAI."""
 
 PARTS = ("_quantized_cdf", "_cdf_length", "_offset")
 """CompressAI's names of the arrays that hold T tables: (T, L), rows padded with zeros; how much of a row is used;
 (T,) the symbol of the first bin. All int32."""
 Arrays = Mapping[str, npt.NDArray[np.int32]]
 """Tables as a file holds them, under the names of PARTS."""
-
-
-def quantize_pmf(pmf: npt.NDArray[np.float64], first: int) -> Table:
-    """The integer CDF of a distribution.
-
-    pmf: (K,) float64, probabilities of the symbols first, first + 1, ...; what they leave of 1 is the escape's.
-    Both ends lose what sums to less than TAIL_MASS / 2; every bin that is left gets a count or more.
-    """
-    total = 1 << PRECISION
-    low = int(np.argmax(np.cumsum(pmf) > TAIL_MASS / 2))
-    high = len(pmf) - int(np.argmax(np.cumsum(pmf[::-1]) > TAIL_MASS / 2))
-    p = np.append(pmf[low:high], 0.0)
-    p[-1] = max(0.0, 1.0 - p.sum())
-    # every bin gets one count; the rest is shared by what each deserves beyond it, max(0, p_i · 2^16 - 1)
-    deserved = np.maximum(0.0, p * total - 1)
-    share = deserved * ((total - len(p)) / deserved.sum())
-    freq = 1 + np.floor(share).astype(np.int64)
-    left = total - int(freq.sum())
-    freq[np.argsort(np.floor(share) - share, kind="stable")[:left]] += 1
-    return Table((0, *np.cumsum(freq).tolist()), first + low)
 
 
 def to_arrays(tables: Sequence[Table]) -> dict[str, npt.NDArray[np.int32]]:
@@ -106,24 +78,3 @@ def load_gaussian() -> GaussianTables:
     file = resources.files("mbtref") / "data" / "gaussian.safetensors"
     arrays = safetensors.numpy.load(file.read_bytes())
     return GaussianTables(from_arrays(arrays), torch.from_numpy(arrays["thresholds"]).double())
-
-
-def gaussian_arrays() -> dict[str, npt.NDArray[np.int32]]:
-    """Makes the file of `load_gaussian`. Its last counts may depend on this machine's erfc."""
-    ratio = (SCALE_MAX / SCALE_MIN) ** (1 / (SCALES - 1))
-    scales = [SCALE_MIN * ratio**i for i in range(SCALES)]
-    # an index changes at the geometric mean of two neighbours
-    thresholds = [math.floor(scale * math.sqrt(ratio) * 2**ACTIVATION_BITS) for scale in scales[:-1]]
-    arrays = to_arrays([quantize_pmf(*gaussian_pmf(scale)) for scale in scales])
-    return {**arrays, "thresholds": np.array(thresholds, np.int32)}
-
-
-def gaussian_pmf(scale: float) -> tuple[npt.NDArray[np.float64], int]:
-    """P(k) of a rounded zero-mean Gaussian for |k| <= 7 scale + 1. Returns (pmf, the first k)."""
-    last = math.ceil(7 * scale) + 1
-
-    def above(v: float) -> float:
-        return 0.5 * math.erfc(v / (scale * math.sqrt(2)))
-
-    half = [above(k - 0.5) - above(k + 0.5) for k in range(last + 1)]
-    return np.array(half[:0:-1] + half), -last

@@ -2,10 +2,10 @@
 
 A model file is the state dict of CompressAI's `JointAutoregressiveHierarchicalPriors(N, M)` before its Gaussian
 tables are built, with our tables of z in the place of its own and medians on the grid of 2^-10. The entry
-"mbt2018" of its metadata says in JSON what it is. Its fingerprint is the start of the SHA-256 of the file.
+"mbt2018" of its metadata says in JSON what it is. Its fingerprint is the start of the SHA-256 of the file, whose
+bytes follow from the checkpoint alone: tables are `proven`, and `modelfile` has one form for a file.
 """
 
-import copy
 import functools
 import hashlib
 import json
@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mbtref import tables
+from mbtref import modelfile, proven, tables
 from mbtref.bitstream import FINGERPRINT_AT, FINGERPRINT_BYTES, Stream
 from mbtref.errors import BitstreamError, Kind
 from mbtref.exact import EntropyNetworks
@@ -34,8 +34,6 @@ EMBEDDED = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
 """Names of the models shipped in the package."""
 METADATA_KEY = "mbt2018"
 """Where safetensors' metadata says, in JSON, what the model is."""
-Z_REACH = 1024
-"""A table of z covers at most this many symbols on either side of its median."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ def constants(networks: MBT2018) -> dict[str, Tensor]:
     empty = torch.zeros(0, dtype=torch.int32, device="cpu")
     state = {
         "context_prediction.mask": networks.context_prediction.mask.expand(2 * networks.M, networks.M, 5, 5),
-        "entropy_bottleneck.target": number([-1, 0, 1]) * math.log(2 / tables.TAIL_MASS - 1),
+        "entropy_bottleneck.target": number([-1, 0, 1]) * math.log(2 * proven.TAILS - 1),
         "entropy_bottleneck.likelihood_lower_bound.bound": number([LIKELIHOOD_MIN]),
         "gaussian_conditional.likelihood_lower_bound.bound": number([LIKELIHOOD_MIN]),
         "gaussian_conditional.lower_bound_scale.bound": number([SIGMA_MIN]),
@@ -169,31 +167,32 @@ def constants(networks: MBT2018) -> dict[str, Tensor]:
 
 
 def export(networks: MBT2018, path: Path, metadata: Mapping[str, str]) -> Model:
-    """Makes the integer tables of z and writes a model file, whole or not at all.
+    """`complete` and `write`, whose arguments and errors these are."""
+    return write(complete(networks), path, metadata)
 
-    metadata: what the file shall say of itself, such as quality and lambda. Returns the model in the file.
-    Raises OSError, or ValueError if the file couldn't be loaded.
+
+def complete(networks: MBT2018) -> modelfile.Arrays:
+    """The tensors of a model file: weights and constants, medians on the grid, and the tables of z.
+
+    Raises ValueError if a count of a table can't be decided.
     """
     state = {**constants(networks), **networks.state_dict()}
     quantiles = state["entropy_bottleneck.quantiles"].clone()
     quantiles[:, 0, 1] = from_activation(to_activation(quantiles[:, 0, 1]))
     state["entropy_bottleneck.quantiles"] = quantiles
     state["context_prediction.weight"] = state["context_prediction.weight"] * networks.context_prediction.mask
-    z_tables = factorized_tables(networks, quantiles[:, :, 1:2])
-    for part, array in tables.to_arrays(z_tables).items():
-        state[f"entropy_bottleneck.{part}"] = torch.from_numpy(array)
-    contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
-    # one entry only: safetensors writes several in no fixed order, and the fingerprint is of the bytes
-    data = safetensors.torch.save(contiguous, {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
+    z_tables = proven.z_tables(networks.entropy_bottleneck, quantiles[:, :, 1:2])
+    made = {f"entropy_bottleneck.{part}": array for part, array in tables.to_arrays(z_tables).items()}
+    return {key: tensor.detach().cpu().numpy() for key, tensor in state.items()} | made
+
+
+def write(tensors: modelfile.Arrays, path: Path, metadata: Mapping[str, str]) -> Model:
+    """Writes a model file, whole or not at all, and returns the model in it.
+
+    metadata: what the file shall say of itself, such as quality and lambda. Raises OSError, or ValueError if the
+    file couldn't be loaded.
+    """
+    data = modelfile.pack(tensors, {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
     model = parse(path.stem, data)
     write_whole(path, data)
     return model
-
-
-@torch.no_grad()
-def factorized_tables(networks: MBT2018, medians: Tensor) -> list[Table]:
-    """The tables of z, from the learned densities. medians: (N, 1, 1) float, on the activation grid."""
-    prior = copy.deepcopy(networks.entropy_bottleneck).double()
-    symbols = torch.arange(-Z_REACH, Z_REACH + 1, device=medians.device)
-    pmfs = prior.probability(symbols + medians.double())
-    return [tables.quantize_pmf(pmf, -Z_REACH) for pmf in pmfs[:, 0].numpy()]

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import safetensors.numpy
 from tqdm import tqdm
 
-from mbtref import bitstream, codec, image, rans, tables, weights
+from mbtref import bitstream, codec, image, modelfile, proven, rans, tables, weights
 from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
 from mbtref.tools import checkpoint, compare, kodak, notebook, zoo
@@ -224,7 +223,7 @@ def import_checkpoint(args: argparse.Namespace) -> int:
 
 def make_tables(args: argparse.Namespace) -> int:
     """mbtref tables"""
-    write_whole(args.output, safetensors.numpy.save(dict(tables.gaussian_arrays())))
+    write_whole(args.output, modelfile.pack(proven.gaussian_arrays(), {}))
     print(f"{args.output}: {tables.SCALES} tables")
     return 0
 

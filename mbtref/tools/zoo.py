@@ -6,9 +6,8 @@
 The first use of a name downloads its checkpoint, makes its integer tables and keeps a model file beside it, in the
 folder `zoo` of MBTREF_HOME. From then on that file is the model. What surprises:
 
-- Tables come from float functions whose last digit may differ between machines, and then so does the fingerprint:
-  a stream made with the other machine's file is refused, never decoded to noise. To share streams, copy the
-  model file; it is found by its fingerprint.
+- A model file, and so its fingerprint, follows from the checkpoint alone: whoever imports the same one has the
+  same file, and decodes the streams of all others.
 - A local checkpoint under a published name must have that name's hash. Under any other name it is taken as it is;
   if it isn't the published one, its model is called zoo-q4-0123abcd, by its own hash, and never stands for zoo-q4.
 """
@@ -18,11 +17,12 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+from mbtref import modelfile
 from mbtref.tools import checkpoint
 from mbtref.tools.checkpoint import SAFETENSORS
 from mbtref.tools.download import download, home
 from mbtref.tools.facts import facts
-from mbtref.weights import Model, export, fingerprint_of, parse
+from mbtref.weights import Model, complete, fingerprint_of, parse, write
 
 METRICS = {"zoo-q": "mse", "zoo-msssim-q": "ms-ssim"}
 """What a name begins with, and what its models were trained for."""
@@ -128,10 +128,9 @@ def _imported(wanted: Entry, path: Path) -> Model:
     if model := _cached(target, found.sha256):
         return model
     target.parent.mkdir(parents=True, exist_ok=True)
-    metadata = metadata | {SOURCE: found.sha256}
-    model = export(found.networks, target, metadata)
-    # once more, since only now it is known what lies behind the header
-    return export(model.networks, target, metadata | {CONTENT: content_sha256(target.read_bytes())})
+    tensors = complete(found.networks)
+    content = hashlib.sha256(modelfile.body(tensors)).hexdigest()
+    return write(tensors, target, metadata | {SOURCE: found.sha256, CONTENT: content})
 
 
 def content_sha256(data: bytes) -> str:

@@ -1,0 +1,51 @@
+"""The bytes of a model file: safetensors in one canonical form, so that the same model is always the same file.
+
+    8 bytes    length of the header
+    header     JSON without spaces, in UTF-8: "__metadata__" if there is any, then the float32 tensors by name,
+               then the int32 ones; filled up with spaces to a multiple of 8 bytes
+    body       the tensors in that order, C order, without gaps
+
+All numbers are little-endian. The format leaves order and spacing free, and its libraries have changed theirs; a
+fingerprint is of the bytes, so they are written here. Any of the libraries reads them.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""Tensors by name, float32 or int32."""
+
+DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
+"""By their names in a header, in the order of their tensors."""
+ALIGNMENT = 8
+
+
+def pack(tensors: Arrays, metadata: Mapping[str, str]) -> bytes:
+    """The file of these tensors. Raises KeyError for a tensor of another dtype."""
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name, array in _ordered(tensors):
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": _dtype(array), "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text + body(tensors)
+
+
+def body(tensors: Arrays) -> bytes:
+    """What follows the header."""
+    return b"".join(array.astype(DTYPES[_dtype(array)]).tobytes() for _, array in _ordered(tensors))
+
+
+def _ordered(tensors: Arrays) -> list[tuple[str, npt.NDArray[Any]]]:
+    order = list(DTYPES)
+    return sorted(tensors.items(), key=lambda item: (order.index(_dtype(item[1])), item[0]))
+
+
+def _dtype(array: npt.NDArray[Any]) -> str:
+    """A dtype's name in a header, whatever its byte order."""
+    return {dtype.newbyteorder("="): name for name, dtype in DTYPES.items()}[array.dtype.newbyteorder("=")]
