@@ -1,6 +1,6 @@
 """The suite's command line, and how a case becomes a pytest result.
 
-    pytest conformance [--subject S] [--capabilities a,b] [--tier T] [--report F] [--known-failures F]
+    pytest conformance [--subject S] [--capabilities a,b] [--tier T] [--processor P] [--report F]
 
 A case ends in one of `cases.Outcome`. Not supported and not run are neither passes nor failures: pytest shows them
 with letters of their own. A run in which nothing was checked fails.
@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 import textwrap
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +20,7 @@ from hypothesis.errors import FlakyFailure
 
 from conformance.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer
 from conformance.operations import CAPABILITIES
+from conformance.processors import PROCESSORS
 from conformance.recorder import Recorder
 from conformance.report import Report
 from conformance.subjects.command import Command
@@ -60,6 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--capabilities", metavar="A,B", help=f"check only these of {', '.join(CAPABILITIES)}")
     add("--tier", choices=TIERS, default=TIERS[-1], help="how much; default: all")
     add("--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds an answer may take; default: 60")
+    add("--processor", choices=PROCESSORS,
+        help="run the subject as on another processor; not with --in-process")  # fmt: skip
     add("--in-process", action="store_true",
         help="run a Python subject inside pytest, for a debugger; if it crashes, so does the run")  # fmt: skip
     add("--report", type=Path, metavar="FILE.json", help="write what became of every case")
@@ -86,7 +89,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return  # a worker of pytest-xdist: the process above it sees the results
     path = config.getoption("report")
     report = Report(path.open("w", encoding="utf-8") if path else None)
-    report.open(subject, config.getoption("subject"))
+    report.open(subject, config.getoption("subject"), config.getoption("processor"))
     failures_to = config.getoption("write_known_failures")
     config.pluginmanager.register(Recorder(report, failures_to, config.stash[KNOWN]))
 
@@ -98,6 +101,10 @@ def check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--capabilities: no {', '.join(unknown)}; there are {', '.join(CAPABILITIES)}")
     if not config.getoption("timeout") > 0:
         raise pytest.UsageError("--timeout: seconds, more than 0")
+    if config.getoption("in_process") and config.getoption("processor"):
+        raise pytest.UsageError(
+            "--processor sets the environment of the subject's process: leave out --in-process"
+        )
     for option in ("report", "write_known_failures"):
         path = config.getoption(option)
         if path and (path.is_dir() or not path.parent.is_dir()):
@@ -115,18 +122,16 @@ def capabilities(config: pytest.Config) -> list[str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    subject = session.config.stash.get(SUBJECT, None)
-    if isinstance(subject, Command):
-        subject.close()
+    end(session.config.stash.get(SUBJECT, None))
 
 
 def load(config: pytest.Config) -> Subject:
     """The subject of --subject. A wrong one ends the run with a word why."""
-    given = config.getoption("subject")
+    given, processor = config.getoption("subject"), config.getoption("processor")
     try:
         if config.getoption("in_process"):
             return in_process(given)
-        return isolated(given, config.getoption("timeout"))
+        return isolated(given, config.getoption("timeout"), PROCESSORS[processor] if processor else None)
     except ValueError as error:
         raise pytest.UsageError(f"--subject {given}: {error}") from error
 
@@ -135,6 +140,34 @@ def load(config: pytest.Config) -> Subject:
 def subject(pytestconfig: pytest.Config) -> Subject:
     """The implementation under test."""
     return pytestconfig.stash[SUBJECT]
+
+
+@pytest.fixture(scope="session")
+def elsewhere(pytestconfig: pytest.Config) -> Iterator[Callable[[str], Subject]]:
+    """The same implementation in another process, as on another processor, by its name in `PROCESSORS`.
+
+    Started when it is first asked for. One that can't start ends the case.
+    """
+    given, timeout = pytestconfig.getoption("subject"), pytestconfig.getoption("timeout")
+    running: dict[str, Subject] = {}
+
+    def process(name: str) -> Subject:
+        if name not in running:
+            try:
+                running[name] = isolated(given, timeout, PROCESSORS[name])
+            except ValueError as error:
+                raise Verdict(Outcome.CRASHED, f"the second process, {name}, can't start: {error}") from error
+        return running[name]
+
+    yield process
+    for subject in running.values():
+        end(subject)
+
+
+def end(subject: Subject | None) -> None:
+    """Ends the process of a subject that has one."""
+    if isinstance(subject, Command):
+        subject.close()
 
 
 def case_of(item: pytest.Item) -> Case:
@@ -224,6 +257,8 @@ def explain(item: pytest.Item, verdict: Verdict) -> str:
         command.append("--in-process")
     elif config.getoption("timeout") != TIMEOUT:
         command += ["--timeout", f"{config.getoption('timeout'):g}"]
+    if config.getoption("processor"):
+        command += ["--processor", config.getoption("processor")]
     lines = [
         str(verdict), *getattr(verdict, "__notes__", []),
         f"required: {text_of(item)}", f"repeat: {shlex.join(command)}",
@@ -232,7 +267,8 @@ def explain(item: pytest.Item, verdict: Verdict) -> str:
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    outcome = dict(report.user_properties).get("outcome")
+    # a file that can't be collected is reported here too, and has no outcome
+    outcome = dict(getattr(report, "user_properties", ())).get("outcome")
     if report.when == "call" and outcome in LETTERS:
         text = str(outcome).replace("-", " ")
         return text, LETTERS[Outcome(str(outcome))], (text.upper(), {"yellow": True})

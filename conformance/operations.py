@@ -93,6 +93,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "unpack_zlib": Operation("buffers", False, {"buffer": BYTES}, {"y_hat": Y, "z": Z}),
     "decode": Operation("decode", True, {"stream": BYTES}, {"y_hat": Y, "image": IMAGE}),
     "encode": Operation("encode", True, {"image": IMAGE}, {"stream": BYTES}),
+    "encode_reproducible": Operation("reproducible", True, {"image": IMAGE}, {"stream": BYTES}),
+    "decode_reproducible": Operation("reproducible", True, {"stream": BYTES}, {"image": IMAGE}),
     "compress": Operation("roundtrip", True, {"image": IMAGE}, {"blob": BYTES}),
     "reconstruct": Operation("roundtrip", True, {"image": IMAGE}, {"y_hat": Y, "image": IMAGE}),
     "decompress": Operation("roundtrip", True, {"blob": BYTES}, {"y_hat": Y, "image": IMAGE}),
@@ -100,13 +102,24 @@ OPERATIONS: Mapping[str, Operation] = {
 """By name, grouped by capability.
 
 `compress` and `decompress` may use a format of the subject's own. `reconstruct` gives what its encoder holds: the
-latents that its decoder must find, and their picture. Kodak asks `forward`, `compress` and `decompress`: it is a
-capability without operations of its own.
+latents that its decoder must find, and their picture. `encode_reproducible` and `decode_reproducible` are `encode`
+and `decode` of an implementation whose bytes and pixels don't depend on the machine; it may have no others.
 """
 
-CAPABILITIES = (*dict.fromkeys(operation.capability for operation in OPERATIONS.values()), "rejection", "kodak")
-"""`rejection`: refusing malformed input of `rans` and `buffers`, which many an implementation reads on past.
-Malformed streams are a part of `decode`."""
+CAPABILITIES = (
+    *dict.fromkeys(operation.capability for operation in OPERATIONS.values()),
+    "portable",
+    "rejection",
+    "kodak",
+)
+"""The last three have no operations of their own. `portable`: what was compressed is decompressed by a process of
+other threads and processor features. `rejection`: malformed input of `rans` and `buffers` is refused, which many
+read on past; malformed streams are a part of `decode`. `kodak`: the figures of the Kodak pictures."""
+
+
+def native(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """The same in this machine's byte order. A .npy file may have either, and says which."""
+    return dtype.newbyteorder("=")
 
 
 def fault(operation: str, inputs: Values, answer: object) -> str | None:
@@ -138,7 +151,7 @@ def _match(value: object, form: Form, sizes: dict[str, int]) -> str | None:
         return None if isinstance(value, bytes) else f"is {type(value).__name__}, not bytes"
     if not isinstance(value, np.ndarray):
         return f"is {type(value).__name__}, not an array"
-    if value.dtype != form.dtype:
+    if native(value.dtype) != form.dtype:
         return f"has dtype {value.dtype}, not {form.dtype}"
     expected = tuple(int(axis) if axis.isdigit() else sizes.get(axis) for axis in form.axes)
     if len(expected) != value.ndim or any(e not in (None, n) for e, n in zip(expected, value.shape, strict=True)):

@@ -28,8 +28,9 @@ class Report:
         self.file = file
         self.counts: Counter[str] = Counter()
 
-    def open(self, subject: Subject, given: str) -> None:
-        """The first record. given: the subject as it was named on the command line."""
+    def open(self, subject: Subject, given: str, simulated: str | None) -> None:
+        """The first record. given: the subject as it was named on the command line. simulated: as
+        which processor it runs, see `processors`, None for this one."""
         self._write({
             "record": "opening",
             "format": FORMAT,
@@ -39,7 +40,11 @@ class Report:
                 "version": subject.version,
                 "capabilities": sorted(subject.capabilities),
             },
-            "machine": {"system": platform.system(), "processor": platform.machine()},
+            "machine": {
+                "system": platform.system(),
+                "processor": platform.machine(),
+                **({"simulated": simulated} if simulated else {}),
+            },
             "versions": {"python": platform.python_version(), **versions()},
         })  # fmt: skip
 

@@ -1,30 +1,15 @@
-"""KODAK: the figures of the 24 Kodak pictures at every model.
+"""KODAK: the figures of the 24 Kodak pictures at every model. Without the pictures these cases are not run."""
 
-The pictures aren't part of the project: MBTREF_KODAK names their folder. Without them these cases are not run.
-"""
-
-import hashlib
-import json
-import os
 from collections.abc import Mapping
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import PIL.Image
 import pytest
 
-from conformance import vectors
-from conformance.cases import Outcome, Verdict, ask, failed
+from conformance.cases import ask, failed
+from conformance.kodak import cases, picture
 from conformance.pictures import psnr, psnr_8bit, tensor
 from conformance.subjects.protocol import Subject
-
-PIXELS: Mapping[str, str] = json.loads((resources.files("mbtref") / "data" / "kodak.json").read_text())[
-    "pixels_sha256"
-]
-"""SHA-256 of the pixels of each picture, (H, W, 3) uint8 in C order."""
 
 PSNR_TOLERANCE = 0.01
 """dB. Float implementations flip a rounding here and there: a few symbols of 10^5."""
@@ -38,31 +23,6 @@ OWN_RATE_TOLERANCE = 0.02
 nearest one (specification, §4)."""
 
 
-def picture(name: str) -> npt.NDArray[np.uint8]:
-    """The pixels of a Kodak picture, checked. Ends the case as not run if it isn't there."""
-    folder = os.environ.get("MBTREF_KODAK")
-    path = Path(folder or ".") / name
-    if not folder or not path.is_file():
-        raise Verdict(Outcome.NOT_RUN, f"no {name}: set MBTREF_KODAK to its folder, see 'mbtref kodak fetch'")
-    with PIL.Image.open(path) as file:
-        pixels: npt.NDArray[np.uint8] = np.array(file.convert("RGB"))
-    if hashlib.sha256(pixels.tobytes()).hexdigest() != PIXELS[name]:
-        raise Verdict(Outcome.NOT_RUN, f"{path} hasn't the pixels of {name}")
-    return pixels
-
-
-def cases(requirement: str) -> list[object]:
-    """Every picture at every model, as pytest's parameters."""
-    return [
-        pytest.param(
-            record,
-            id=f"{record['model']}-{record['image']}",
-            marks=pytest.mark.case(requirement, f"{record['model']}/{record['image']}", "kodak", "kodak"),
-        )
-        for record in vectors.frozen().kodak
-    ]
-
-
 def compare(name: str, value: float, golden: float, tolerance: float) -> None:
     """Fails the case if a figure is off."""
     if not abs(value - golden) <= tolerance:
@@ -70,7 +30,7 @@ def compare(name: str, value: float, golden: float, tolerance: float) -> None:
         failed(f"{name} is {value:.5f}, expected {golden:.5f}: off by {times:.3g} times the tolerance")
 
 
-@pytest.mark.parametrize("record", cases("KODAK-1"))
+@pytest.mark.parametrize("record", cases("KODAK-1", "kodak"))
 def test_open_loop(subject: Subject, record: Mapping[str, Any]) -> None:
     """PSNR and theoretical rate of the forward pass."""
     pixels = picture(str(record["image"]))
@@ -84,7 +44,7 @@ def test_open_loop(subject: Subject, record: Mapping[str, Any]) -> None:
     compare("theoretical bpp", bits / x[0].size, golden, RATE_TOLERANCE * golden)
 
 
-@pytest.mark.parametrize("record", cases("KODAK-2"))
+@pytest.mark.parametrize("record", cases("KODAK-2", "kodak"))
 def test_closed_loop(subject: Subject, record: Mapping[str, Any]) -> None:
     """PSNR and rate of real streams, in the subject's own format if it has one."""
     pixels = picture(str(record["image"]))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from conformance.operations import OPERATIONS, Value, Values
+from conformance.operations import OPERATIONS, Array, Value, Values, native
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 """Beside the suite, in a clone as in an installation."""
@@ -104,10 +104,10 @@ class Manifest:
 
 
 def read(path: Path) -> Value:
-    """A file as an operation takes or gives it: .npy and .png are arrays, all else bytes."""
+    """A file as an operation takes or gives it: .npy and .png are arrays, in native byte order, all else bytes."""
     if path.suffix == ".npy":
-        array: Value = np.load(path, allow_pickle=False)
-        return array
+        array: Array = np.load(path, allow_pickle=False)
+        return array.astype(native(array.dtype), copy=False)
     if path.suffix == ".png":
         with PIL.Image.open(path) as file:
             return np.array(file.convert("RGB"))

@@ -7,7 +7,8 @@
 
 This is the *closed loop*: what is rounded is y - mu, so that y_hat is known to the decoder bit for bit while y
 never is. g_a, h_a and g_s are float32. The first two are the encoder's choice; the last one's result is a
-picture, where an ulp stays an ulp. All between runs in exact arithmetic.
+picture, where an ulp stays an ulp. (Who wants even these the same on every machine loads a model with transforms
+that are `reproducible`.) All between runs in exact arithmetic.
 """
 
 from collections.abc import Sequence
@@ -61,8 +62,8 @@ def encode_latents(model: Model, picture: Image) -> Encoded:
     image.check(picture)
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
-    y = model.networks.g_a(image.pad(image.to_tensor(picture)))
-    z = model.networks.h_a(y)
+    y = model.transforms.g_a(image.pad(image.to_tensor(picture)))
+    z = model.transforms.h_a(y)
     if not (torch.isfinite(y).all() and torch.isfinite(z).all()):
         raise ValueError(f"{model.name} gives latents that aren't finite for this picture; use another model")
     y_units = grid_units(y)
@@ -120,7 +121,7 @@ def _latents(model: Model, streams: Sequence[bitstream.Stream]) -> Tensor:
 def decode_batch(model: Model, streams: Sequence[bytes]) -> list[Image]:
     """The pictures of streams whose padded pictures have one size. Errors as for `decode_latents`."""
     parsed = [open_stream(model, data) for data in streams]
-    x_hat = model.networks.g_s(_latents(model, parsed))
+    x_hat = model.transforms.g_s(_latents(model, parsed))
     return [image.to_image(x[:, : s.height, : s.width]) for x, s in zip(x_hat, parsed, strict=True)]
 
 
@@ -150,7 +151,7 @@ def _y_indexes(model: Model, step: Step) -> Tensor:
 
 
 def grid_units(latent: Tensor) -> Tensor:
-    """(B, C, H, W) float32 -> (B, H, W, C) float64, in units of the activation grid but not rounded to it."""
+    """(B, C, H, W) float -> (B, H, W, C) float64, in units of the activation grid but not rounded to it."""
     return saturate(latent.permute(0, 2, 3, 1).double() * 2.0**ACTIVATION_BITS)
 
 

@@ -67,17 +67,21 @@ class Linear:
         return inputs @ self.weight + self.bias
 
 
-def windows(a: Tensor) -> Tensor:
-    """The 3×3 neighbourhood of every position, zero outside. (B, H, W, C) -> (B, H, W, 9·C)."""
+def windows(a: Tensor, size: int = 3, stride: int = 1) -> Tensor:
+    """The neighbourhood of every stride-th position, zero outside, as a view.
+
+    (B, H, W, C) -> (B, H/stride, W/stride, size, size, C).
+    """
     b, h, w, c = a.shape
-    padded = a.new_zeros(b, h + 2, w + 2, c)
-    padded[:, 1:-1, 1:-1] = a
+    margin = size // 2
+    padded = a.new_zeros(b, h + 2 * margin, w + 2 * margin, c)
+    padded[:, margin : margin + h, margin : margin + w] = a
     # unfold appends the window's axes: (B, H, W, C, row, column) -> (B, H, W, row, column, C)
-    return padded.unfold(1, 3, 1).unfold(2, 3, 1).permute(0, 1, 2, 4, 5, 3).reshape(b, h, w, 9 * c)
+    return padded.unfold(1, size, stride).unfold(2, size, stride).permute(0, 1, 2, 4, 5, 3)
 
 
-def conv3x3_matrix(weight: Tensor) -> Tensor:
-    """A convolution's kernel (C_out, C_in, 3, 3) as the matrix (9·C_in, C_out) that `windows` multiplies."""
+def conv_matrix(weight: Tensor) -> Tensor:
+    """A convolution's kernel (C_out, C_in, K, K) as the matrix (K·K·C_in, C_out) that `windows` multiplies."""
     return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
 
 
@@ -121,7 +125,7 @@ class EntropyNetworks:
         self.medians = to_activation(state["entropy_bottleneck.quantiles"][:, 0, 1])
         self.h_s_0 = linear("h_s.0", deconv5x5_matrix(state["h_s.0.weight"]))
         self.h_s_2 = linear("h_s.2", deconv5x5_matrix(state["h_s.2.weight"]))
-        self.h_s_4 = linear("h_s.4", conv3x3_matrix(state["h_s.4.weight"]))
+        self.h_s_4 = linear("h_s.4", conv_matrix(state["h_s.4.weight"]))
 
         kernel = state["context_prediction.weight"]
         taps = torch.cat([kernel[:, :, row, column].T for row, column in CONTEXT_TAPS])
@@ -138,9 +142,9 @@ class EntropyNetworks:
 
     def psi(self, z_hat: Tensor) -> Tensor:
         """Hyper-synthesis h_s. z_hat: (B, h, w, N) grid units. Returns (B, 4h, 4w, 2M) grid units."""
-        a = leaky_relu(requantize(interleave(self.h_s_0(windows(z_hat)))))
-        a = leaky_relu(requantize(interleave(self.h_s_2(windows(a)))))
-        return requantize(self.h_s_4(windows(a)))
+        a = leaky_relu(requantize(interleave(self.h_s_0(windows(z_hat).flatten(3)))))
+        a = leaky_relu(requantize(interleave(self.h_s_2(windows(a).flatten(3)))))
+        return requantize(self.h_s_4(windows(a).flatten(3)))
 
     def phi(self, context: Tensor) -> Tensor:
         """The masked convolution at P positions.

@@ -5,6 +5,7 @@ Laparra and Simoncelli 2016, arXiv:1511.06281), `MaskedConv2d` is the causal con
 model (van den Oord et al. 2016, arXiv:1606.05328). Parameter names are those of CompressAI's state dict.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ def non_negative(stored: Tensor, minimum: float) -> Tensor:
 
     stored: float, any shape, sqrt(v + PEDESTAL). Returns v, the same shape and dtype.
     """
-    return lower_bound(stored, (minimum + PEDESTAL) ** 0.5) ** 2 - PEDESTAL
+    return lower_bound(stored, math.sqrt(minimum + PEDESTAL)) ** 2 - PEDESTAL
 
 
 class GDN(nn.Module):

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from mbtref.grid import from_activation, to_activation
 from mbtref.layers import BETA_MIN, PEDESTAL
 from mbtref.model import LIKELIHOOD_MIN, MBT2018, SIGMA_MIN
 from mbtref.rans import Table
+from mbtref.reproducible import Reproducible
 
 EMBEDDED = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
 """Names of the models shipped in the package."""
@@ -52,19 +53,34 @@ class Model:
     gaussian: tables.GaussianTables
     tables: tuple[Table, ...]
     """(N + SCALES,) all tables of a stream: one for each channel of z, then those of y."""
+    reproducible: Reproducible | None = None
+    """The transforms that have the same bits on every machine, where they are wanted."""
+
+    @property
+    def transforms(self) -> MBT2018 | Reproducible:
+        """What g_a, h_a and g_s a picture is coded with."""
+        return self.reproducible or self.networks
+
+    def made_reproducible(self) -> "Model":
+        """The same model, which encodes to the same bytes and decodes to the same pixels on every machine."""
+        return replace(self, reproducible=Reproducible(self.networks))
 
 
-def load(name: str | Path) -> Model:
+def load(name: str | Path, reproducible: bool = False) -> Model:
     """An embedded model by its name, or a model file by its path.
 
+    reproducible: whether it shall encode to the same bytes and decode to the same pixels on every machine, which
+    takes a multiple of the time (README). The latents of a stream are the same on every machine either way.
     Raises ValueError if there is no such model, the file isn't a model file or its weights can't be made exact.
     """
-    if str(name) in EMBEDDED:
-        return parse(str(name), _embedded(str(name)))
     path = Path(name)
-    if not path.is_file():
+    if str(name) in EMBEDDED:
+        model = parse(str(name), _embedded(str(name)))
+    elif path.is_file():
+        model = parse(path.stem, path.read_bytes())
+    else:
         raise ValueError(f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}")
-    return parse(path.stem, path.read_bytes())
+    return model.made_reproducible() if reproducible else model
 
 
 def name_of(fingerprint: bytes) -> str | None:
@@ -162,7 +178,7 @@ def constants(networks: MBT2018) -> dict[str, Tensor]:
     for layer in (f"{transform}.{i}" for transform in ("g_a", "g_s") for i in (1, 3, 5)):
         for parameter, minimum in (("beta", BETA_MIN), ("gamma", 0.0)):
             state[f"{layer}.{parameter}_reparam.pedestal"] = number([PEDESTAL])
-            state[f"{layer}.{parameter}_reparam.lower_bound.bound"] = number([(minimum + PEDESTAL) ** 0.5])
+            state[f"{layer}.{parameter}_reparam.lower_bound.bound"] = number([math.sqrt(minimum + PEDESTAL)])
     return state
 
 

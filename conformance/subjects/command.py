@@ -36,7 +36,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from conformance.operations import CAPABILITIES, Array, Value, Values
+from conformance.operations import CAPABILITIES, Array, Value, Values, native
 from conformance.subjects.data import gaussian_file, model_file
 from conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
 
@@ -255,12 +255,13 @@ def value_in(path: Path) -> Value:
 
 
 def array(path: Path) -> Array:
-    """The array of a .npy file. Raises ValueError if it isn't one."""
+    """The array of a .npy file, in this machine's byte order. Raises ValueError if it isn't one."""
     with path.open("rb") as file:
         try:
-            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))  # type: ignore[no-untyped-call]
+            values = np.asarray(np.lib.format.read_array(file, allow_pickle=False))  # type: ignore[no-untyped-call]
         except Exception as error:  # a damaged header makes NumPy raise a dozen kinds
             raise ValueError(f"not a .npy file: {error}") from error
+    return values.astype(native(values.dtype), copy=False)
 
 
 def shown(text: object) -> str:

@@ -173,6 +173,13 @@ class Reference(Methods):
     def encode(self, model: str, image: U8) -> Values:
         return {"stream": mbtref.encode(self.model(model), image)}
 
+    def encode_reproducible(self, model: str, image: U8) -> Values:
+        return {"stream": mbtref.encode(self.model(model).made_reproducible(), image)}
+
+    def decode_reproducible(self, model: str, stream: bytes) -> Values:
+        with rejections():
+            return {"image": mbtref.decode(self.model(model).made_reproducible(), stream)}
+
     def compress(self, model: str, image: U8) -> Values:
         return {"blob": mbtref.encode(self.model(model), image)}
 

@@ -84,6 +84,10 @@ def weights_option(to: Parser) -> None:
                     help="the checkpoint of the zoo model, in place of a download")  # fmt: skip
 
 
+def reproducible_option(to: Parser, what: str) -> None:
+    to.add_argument("--reproducible", action="store_true", help=f"the same {what} on every machine; takes longer")
+
+
 def coding(to: Group) -> None:
     """Commands on one picture or stream."""
     add = command(to, "encode", commands.encode, "encode a picture")
@@ -91,12 +95,14 @@ def coding(to: Group) -> None:
     output(add, "OUT.mbt")
     add.add_argument("--model", type=checked(wanted_model), default="lite-q4", help=f"{NAMES}; default: lite-q4")
     weights_option(add)
+    reproducible_option(add, "bytes")
 
     add = command(to, "decode", commands.decode, "decode a stream to a PNG picture")
     add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
     output(add, "OUT.png", file_named(".png"))
     add.add_argument("--model", type=checked(wanted_model), help=FOUND)
     weights_option(add)
+    reproducible_option(add, "pixels")
 
     add = command(to, "inspect", commands.inspect, "show what a stream says of itself and the sizes of its parts")
     add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")

@@ -27,7 +27,7 @@ def find_model(fingerprint: bytes) -> Model | None:
 def encode(args: argparse.Namespace) -> int:
     """mbtref encode"""
     picture = image.read(args.image)
-    data = codec.encode(args.model, picture)
+    data = codec.encode(args.model.made_reproducible() if args.reproducible else args.model, picture)
     write_whole(args.output, data)
     height, width, _ = picture.shape
     print(f"{args.output}: {width}×{height}, {len(data)} bytes, {8 * len(data) / (height * width):.4f} bpp")
@@ -39,7 +39,7 @@ def decode(args: argparse.Namespace) -> int:
     data = args.stream.read_bytes()
     stream = bitstream.unpack(data)
     model = args.model or find_model(stream.fingerprint) or weights.load_for(stream)
-    picture = codec.decode(model, data)
+    picture = codec.decode(model.made_reproducible() if args.reproducible else model, data)
     image.write_png(args.output, picture)
     height, width, _ = picture.shape
     print(f"{args.output}: {width}×{height}, decoded with {model.name}")

@@ -18,7 +18,7 @@ from conformance.subjects.data import model_file
 from conformance.vectors import FOLDER, MANIFEST
 from mbtref import load
 from mbtref.weights import EMBEDDED
-from vectors.generate import buffers, entropy_coder, exact, kodak, stages, streams
+from vectors.generate import buffers, entropy_coder, exact, kodak, reproducible, stages, streams
 from vectors.generate.frozen import Entry, Files, parsed, paths
 from vectors.generate.implementations import DERIVATION, Bench
 from vectors.generate.pictures import SIZES
@@ -82,8 +82,11 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
             for vector in vectors:
                 yield Part(f"{name} {vector.__name__}", requirements, partial(vector, out, name, model))
     yield Part("malformed streams", streams.MALFORMED, lambda: streams.malformed(out, SOUND[0], sound(out)))
+    yield Part("reproducible streams", reproducible.REQUIREMENTS[:1], partial(reproducible.encoded, out))
+    yield Part("reproducible pictures", reproducible.REQUIREMENTS[1:], partial(reproducible.decoded, out))
     if kodak_pictures:
         yield Part("Kodak", kodak.REQUIREMENTS, partial(kodak.all_vectors, out, kodak_pictures))
+    yield Part("reproducible Kodak pictures", reproducible.KODAK, partial(reproducible.kodak, out))
 
 
 def sound(out: VectorSet) -> streams.Sound:

@@ -77,4 +77,16 @@ REQUIREMENTS = {
         "The stream of a Kodak picture decodes to latents with this SHA-256: of (M, h, w) int32 in units of "
         "2^-10, little-endian, in C order (§§1 to 6).",
     ),
+    "REPRODUCIBLE-1": Requirement(
+        "reproducible", "full", "A picture is encoded to exactly this stream, on every machine (§10)."
+    ),
+    "REPRODUCIBLE-2": Requirement(
+        "reproducible", "full", "A stream is decoded to exactly these pixels, on every machine (§10)."
+    ),
+    "REPRODUCIBLE-4": Requirement(
+        "reproducible",
+        "kodak",
+        "The stream of a Kodak picture is decoded to pixels with this SHA-256: of (H, W, 3) uint8 in C order "
+        "(§10).",
+    ),
 }

@@ -1,0 +1,79 @@
+"""PORTABLE: what one process writes, another reads, though its machine sums in another order.
+
+That a file written on one machine decodes to noise on another is the oldest complaint about float codecs. It takes
+no second machine to see it: each stream is read again by processes with other threads, under simulated processors
+(`processors`). A float codec breaks on some pictures only, so there are many.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from conformance.cases import ask, attempt, failed
+from conformance.compare import first_difference
+from conformance.kodak import PIXELS, picture
+from conformance.localise import place
+from conformance.operations import Values
+from conformance.pictures import CONTENTS, draw, psnr_8bit
+from conformance.processors import PROCESSORS
+from conformance.subjects.protocol import Rejected, Subject
+from conformance.vectors import frozen
+
+LATENTS = 0.01
+"""Largest change of a latent. Means of float networks move by 10^-5, those of a decoder gone astray by steps."""
+LEVELS = 1.0
+"""Largest change of a sample of the picture: that of one which is rounded otherwise."""
+SIZE = (256, 384)
+"""Height and width: 24,576 latents at M = 64, with which a float codec goes astray once in a hundred times."""
+Elsewhere = Callable[[str], Subject]
+
+
+def cases(requirement: str, tier: str, names: Iterable[str]) -> list[object]:
+    """Every picture at every model, as pytest's parameters."""
+
+    def case(model: str, name: str) -> object:
+        title = f"{model}/{name.partition('.')[0]}"
+        return pytest.param(model, name, id=title, marks=pytest.mark.case(requirement, title, "portable", tier))
+
+    return [case(model, name) for model, name in itertools.product(frozen().models, sorted(names))]
+
+
+@pytest.mark.parametrize(("model", "content"), cases("PORTABLE-1", "full", CONTENTS))
+def test_made(subject: Subject, elsewhere: Elsewhere, model: str, content: str) -> None:
+    """A made picture, compressed in one process, is the same when others decompress it, as on other processors."""
+    check(subject, elsewhere, model, draw(content, *SIZE))
+
+
+@pytest.mark.parametrize(("model", "name"), cases("PORTABLE-2", "kodak", PIXELS))
+def test_kodak(subject: Subject, elsewhere: Elsewhere, model: str, name: str) -> None:
+    """The top left of a Kodak picture, compressed in one process, is the same when others decompress it."""
+    height, width = SIZE
+    check(subject, elsewhere, model, picture(name)[:height, :width])
+
+
+def check(subject: Subject, elsewhere: Elsewhere, model: str, image: npt.NDArray[np.uint8]) -> None:
+    """Compresses here, decompresses here and under every simulated processor, and compares."""
+    compressed = ask(subject, "compress", model, {"image": image})
+    here = ask(subject, "decompress", model, compressed)
+    for processor in PROCESSORS:
+        try:
+            there = attempt(elsewhere(processor), "decompress", model, compressed)
+        except Rejected as rejected:
+            failed(f"in another process, {processor}: refused as {rejected.kind}, here it is taken")
+        if wrong := changed(image, here, there):
+            failed(f"in another process, {processor}: {wrong}\ncatches: {CATCHES}")
+
+
+CATCHES = "entropy parameters that depend on the order of sums: an ulp moves an index, and the decoder goes astray"
+
+
+def changed(image: npt.NDArray[np.uint8], here: Values, there: Values) -> str | None:
+    """What is other there, None if nothing is."""
+    difference = first_difference(there, here, {"y_hat": LATENTS, "image": LEVELS})
+    if difference is None:
+        return None
+    quality = [psnr_8bit(image, values["image"]) for values in (there, here)]
+    return f"{place(difference)}: {difference}; the picture has {quality[0]:.1f} dB in place of {quality[1]:.1f}"

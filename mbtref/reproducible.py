@@ -1,0 +1,148 @@
+"""g_a, h_a and g_s with the same bits on every machine, for whoever asks for them.
+
+Any stream decodes to the same latents anywhere. Which stream an encoder writes, and which pixels a decoder shows,
+follow from float networks, whose rounded sums depend on their order. Here no sum is rounded:
+
+- A tensor is split into two parts on grids so coarse that all sums of products of parts are integers below 2^53
+  in their unit, which float64 adds exactly in any order (Ozaki, Ogita, Oishi and Rump 2012, Numer. Algor. 59).
+- The three sums of a product are added one after the other, and all else (+, ·, /, √) is one operation of
+  IEEE 754 an element, which has one result.
+
+What surprises:
+
+- A layer's result is that of real arithmetic but for about 2^-40 of its largest value, so plain float64 gives the
+  same bytes and pixels wherever no value lies as near to a tie. That no machine differs doesn't depend on it.
+- Nothing here may be fused: `torch.addmm` would round a sum and a product in an order of its own.
+- y and z are rounded to float32 at the end, as stage tensors are; x_hat isn't.
+- Tensors are channels-last inside, as in `exact`, and for its reason: every layer is a matrix product.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from mbtref.exact import conv_matrix, deconv5x5_matrix, interleave, windows
+from mbtref.grid import EXACT, round_half_up
+from mbtref.layers import BETA_MIN, GDN, non_negative
+from mbtref.model import MBT2018
+
+Layer = Callable[[Tensor], Tensor]
+"""(1, H, W, C) float64 -> (1, H', W', C') float64."""
+
+STRIP_VALUES = 1 << 18
+"""Values that a strip of gathered windows may have: 2 MiB, so that it stays in a cache."""
+
+EXPONENT_MIN = -900
+"""Of a scale, so that its inverse is a float64 too: all values below 2^-900 count as nearly 0."""
+
+
+def split(v: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """v as high + low, but for 2^-2·bits of its largest value.
+
+    v: float64, any shape. Returns integers of at most 2^bits in magnitude, each times the power of two that is its
+    part's.
+    """
+    # the largest value is below 2^exponent
+    exponent = max(math.frexp(v.abs().max().item())[1], EXPONENT_MIN)
+    high = round_half_up(v * 2.0 ** (bits - exponent)) * 2.0 ** (exponent - bits)
+    low = round_half_up((v - high) * 2.0 ** (2 * bits - exponent)) * 2.0 ** (exponent - 2 * bits)
+    return high, low
+
+
+class Sums:
+    """A linear layer: outputs = Σ weight · input + bias, at every position.
+
+    matrix: (inputs, outputs) float. bias: (channels,) float, where outputs are one or more sets of these. size,
+    stride: of the windows that are the inputs of a position, (size · size · C) values.
+    """
+
+    def __init__(self, matrix: Tensor, bias: Tensor, size: int = 1, stride: int = 1) -> None:
+        # inputs · 2^bits · 2^bits <= 2^53
+        self.bits = int(math.log2(EXACT) - math.ceil(math.log2(len(matrix)))) // 2
+        self.high, self.low = split(matrix.double(), self.bits)
+        self.bias = bias.double().repeat(matrix.shape[1] // len(bias))
+        self.windows = functools.partial(windows, size=size, stride=stride)
+
+    def __call__(self, a: Tensor) -> Tensor:
+        """a: (1, H, W, C) float64. Returns (1, H', W', outputs) float64."""
+        high, low = (self.windows(part) for part in split(a, self.bits))
+        rows = max(1, STRIP_VALUES // high[:, 0].numel())
+        strips = zip(high.split(rows, 1), low.split(rows, 1), strict=True)
+        return torch.cat([self._multiply(*strip) for strip in strips], 1)
+
+    def _multiply(self, high: Tensor, low: Tensor) -> Tensor:
+        """high · high + (low · high + high · low) + bias, added in this order. high, low: windows of the parts."""
+        high, low = high.flatten(3), low.flatten(3)
+        sums = low @ self.high
+        sums += high @ self.low
+        sums += high @ self.high
+        return sums.add_(self.bias)
+
+
+def convolution(layer: nn.Conv2d) -> Layer:
+    """A convolution whose padding is half its kernel."""
+    assert layer.bias is not None
+    return Sums(conv_matrix(layer.weight), layer.bias, layer.kernel_size[0], layer.stride[0])
+
+
+def transposed_convolution(layer: nn.ConvTranspose2d) -> Layer:
+    """A transposed 5×5 convolution of stride 2."""
+    assert layer.bias is not None
+    phases = Sums(deconv5x5_matrix(layer.weight), layer.bias, size=3)
+    return lambda a: interleave(phases(a))
+
+
+def gdn(layer: GDN) -> Layer:
+    """x_i / √(beta_i + Σ_j gamma_ij x_j²), or the product."""
+    gamma = non_negative(layer.gamma.double(), 0.0)
+    norm = Sums(gamma.T, non_negative(layer.beta.double(), BETA_MIN))
+    if layer.inverse:
+        return lambda x: x * torch.sqrt(norm(x * x))
+    return lambda x: x / torch.sqrt(norm(x * x))
+
+
+def leaky_relu(layer: nn.LeakyReLU) -> Layer:
+    return lambda a: torch.where(a < 0, a * layer.negative_slope, a)
+
+
+LAYERS: dict[type[nn.Module], Callable[..., Layer]] = {
+    nn.Conv2d: convolution,
+    nn.ConvTranspose2d: transposed_convolution,
+    GDN: gdn,
+    nn.LeakyReLU: leaky_relu,
+}
+"""How each kind of layer is made reproducible."""
+
+
+def network(layers: nn.Sequential) -> Layer:
+    """A whole transform."""
+    made = [LAYERS[type(layer)](layer) for layer in layers]
+    return lambda a: functools.reduce(lambda v, layer: layer(v), made, a)
+
+
+def of_each(transform: Layer, v: Tensor) -> Tensor:
+    """(B, C, H, W) float -> (B, C', H', W') float64, where no picture depends on the others."""
+    pictures = v.double().permute(0, 2, 3, 1).split(1)
+    return torch.cat([transform(picture) for picture in pictures]).permute(0, 3, 1, 2)
+
+
+class Reproducible:
+    """The transforms of a model. networks: the float ones, float32."""
+
+    def __init__(self, networks: MBT2018) -> None:
+        self._g_a, self._h_a, self._g_s = map(network, (networks.g_a, networks.h_a, networks.g_s))
+
+    def g_a(self, x: Tensor) -> Tensor:
+        """(B, 3, 64h, 64w) float -> y, (B, M, 4h, 4w) float32."""
+        return of_each(self._g_a, x).float()
+
+    def h_a(self, y: Tensor) -> Tensor:
+        """(B, M, 4h, 4w) float -> z, (B, N, h, w) float32."""
+        return of_each(self._h_a, y).float()
+
+    def g_s(self, y_hat: Tensor) -> Tensor:
+        """(B, M, 4h, 4w) float -> x_hat, (B, 3, 64h, 64w) float64: all its digits decide a pixel."""
+        return of_each(self._g_s, y_hat)
