@@ -1,6 +1,8 @@
 # Each command sets everything up by itself: a virtual environment, then the project with its extras.
 PYTHON ?= python3
 BIN := .venv/bin
+# the suite in short, for simulated processors: all that the order of float sums could change
+SHORT := transforms,entropy-float,entropy-exact,encode,decode --tier full
 
 conformance: .venv/ready  ## the main job: check the reference, stage by stage
 	$(BIN)/pytest conformance
@@ -11,13 +13,18 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, then the
 	$(BIN)/mypy
 	$(BIN)/pytest tests
 	$(BIN)/pytest conformance
+	$(BIN)/pytest conformance --processor sse4 --capabilities $(SHORT)
+	$(BIN)/pytest conformance --processor avx2 --capabilities $(SHORT)
 
 kodak: .venv/ready  ## the figures of the README
 	$(BIN)/mbtref eval --model lite-q3,lite-q4,lite-q5,lite-q6 --json kodak.json
+
+machines: .venv/ready  ## docs/machines.md: one result on real, simulated and emulated machines
+	$(BIN)/mbtref machines -o docs/machines.md
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
 	touch $@
 
-.PHONY: conformance test kodak
+.PHONY: conformance test kodak machines

@@ -247,6 +247,52 @@ class Erratic(Reference):
         return super().g_s(model, y_hat)
 
 
+class BigEndian(Reference):
+    """Its arrays are in the byte order of other machines."""
+
+    name = "big-endian"
+
+    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+        answer = super().call(operation, model, inputs)
+        return {
+            name: value if isinstance(value, bytes) else value.astype(value.dtype.newbyteorder(">"))
+            for name, value in answer.items()
+        }
+
+
+class GoesAstrayElsewhere(Reference):
+    """Its decoder finds other latents on one thread, where a float codec sums in another order."""
+
+    name = "astray-elsewhere"
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        right = super().decompress(model, blob)
+        if os.environ.get("OMP_NUM_THREADS") != "1":
+            return right
+        y_hat = np.array(right["y_hat"])
+        y_hat[3, 1, 2] += 1
+        return {**right, "y_hat": y_hat}
+
+
+class DiesElsewhere(Reference):
+    """It can't start on one thread."""
+
+    name = "dies-elsewhere"
+
+    def __init__(self) -> None:
+        if os.environ.get("OMP_NUM_THREADS") == "1":
+            os.abort()
+
+
+class NotReproducible(Reference):
+    """It promises pixels that don't depend on the machine, and computes them in float32."""
+
+    name = "not-reproducible"
+
+    def decode_reproducible(self, model: str, stream: bytes) -> Values:
+        return {"image": super().decode(model, stream)["image"]}
+
+
 class Nothing(Methods):
     """It declares everything and does nothing."""
 

@@ -101,6 +101,7 @@ def test_what_once_slipped_through(
         ("--write-known-failures", "nowhere/known.json", "its folder doesn't exist"),
         ("--known-failures", "nowhere/known.json", "No such file"),
         ("--timeout", "0", "more than 0"),
+        ("--processor", "vax", "invalid choice: 'vax'"),
         ("--subject", "./codec.py:Subject", "give module:attribute"),
     ],
 )
@@ -146,6 +147,65 @@ def test_an_encoder_is_free_within_limits(miniature: str, outcome: str, tmp_path
     assert {c["outcome"] for c in cases} == {outcome}, (
         f"{[(c['case'], c['outcome'], c['message']) for c in cases]}"
     )
+
+
+@pytest.mark.parametrize("isolation", [(), ("--in-process",)], ids=["isolated", "in process"])
+def test_arrays_of_either_byte_order_are_taken(isolation: tuple[str, ...], tmp_path: Path) -> None:
+    """A .npy file states its byte order, so an answer in another machine's is right."""
+    only = (
+        "--capabilities",
+        "rans,buffers,entropy-exact,decode",
+        "--tier",
+        "smoke",
+        "-k",
+        "lite-q3/square or rare",
+    )
+    status, cases = run(tmp_path, "tests.miniatures:BigEndian", *only, *isolation)
+    assert {c["outcome"] for c in cases} == {"passed"}, f"{[c['message'] for c in cases if c['message']]}"
+    assert status == 0, f"the run ended with {status}"
+
+
+@pytest.mark.parametrize(
+    ("miniature", "outcome", "words"),
+    [
+        ("GoesAstrayElsewhere", "failed", ["sse4: y_hat at channel 3, row 1, column 2", "dB in place of"]),
+        ("DiesElsewhere", "crashed", ["the second process, sse4, can't start"]),
+    ],
+)
+def test_another_process_is_asked(miniature: str, outcome: str, words: list[str], tmp_path: Path) -> None:
+    """A decoder that is right where it encoded and wrong elsewhere fails, and so does one that dies there."""
+    only = ("-k", "lite-q3/checker or lite-q3/flat")
+    status, cases = run(tmp_path, f"tests.miniatures:{miniature}", *only, file="test_portable.py")
+    assert {c["outcome"] for c in cases} == {outcome}, f"{cases}"
+    assert (status, len(cases)) == (pytest.ExitCode.TESTS_FAILED, 2), f"{len(cases)} cases ended with {status}"
+    for part in words:
+        assert part in str(cases[0]["message"]), f"{part!r} isn't in the message:\n{cases[0]['message']}"
+
+
+def test_float32_is_not_reproducible(tmp_path: Path) -> None:
+    """Pixels that are only near the golden ones fail a subject that promises to give just those."""
+    only = ("--in-process", "--capabilities", "reproducible", "-k", "REPRODUCIBLE-2/lite-q3")
+    status, cases = run(tmp_path, "tests.miniatures:NotReproducible", *only)
+    assert status == pytest.ExitCode.TESTS_FAILED, f"the run ended with {status}"
+    assert "failed" in {c["outcome"] for c in cases}, f"{cases}"
+
+
+def test_a_run_on_a_simulated_processor(tmp_path: Path) -> None:
+    """--processor sets the subject's environment, stands in the report and in the command that repeats a case."""
+    only = (
+        "--processor",
+        "sse4",
+        "--tier",
+        "smoke",
+        "-k",
+        "DECODE-1/lite-q3/square or TRANSFORM-3/lite-q3/square",
+    )
+    status, cases = run(tmp_path, REFERENCE, *only)
+    opening, *_ = json.loads((tmp_path / "report.json").read_text())
+    assert status == 0, f"{cases}"
+    assert opening["machine"]["simulated"] == "sse4", f"{opening}"
+    status, cases = run(tmp_path, "tests.miniatures:WrongDtype", *only)
+    assert any("--processor sse4" in str(c["message"]) for c in cases), "a case can't be repeated as it was run"
 
 
 ERRATIC = """

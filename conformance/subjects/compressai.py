@@ -90,7 +90,7 @@ class CompressAI(Methods):
     name = "CompressAI"
     order = torch.contiguous_format
     """Of a picture's values in memory: plane by plane."""
-    capabilities = ("transforms", "entropy-float", "rans", "buffers", "roundtrip", "kodak")
+    capabilities = ("transforms", "entropy-float", "rans", "buffers", "roundtrip", "portable", "kodak")
 
     @property
     def version(self) -> str:

@@ -191,6 +191,11 @@ def checking(to: Group) -> None:
         "--html", dest="output", type=checked(file_named(".html")), metavar="OUT.html", help="also as a page"
     )
 
+    add = command(
+        to, "machines", commands.try_machines, "decode on this machine, simulated and emulated ones, and compare"
+    )
+    output(add, "OUT.md", file_named(".md"))
+
     group = subcommands(to, "vectors", "make or check the golden vectors")
     add = command(group, "generate", commands.vectors_generate, "make all vectors anew and print what moved")
     add.add_argument("--to", type=Path, help="folder; default: the project's own vectors")

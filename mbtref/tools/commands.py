@@ -260,6 +260,17 @@ def run_conformance(args: argparse.Namespace) -> int:
     return int(pytest.main([*map(str, conformance.__path__), *args.options]))
 
 
+def try_machines(args: argparse.Namespace) -> int:
+    """mbtref machines"""
+    from mbtref.tools import download, machines
+
+    found = list(machines.rows(download.home() / "machines"))
+    write_whole(args.output, machines.page(found).encode())
+    for row in found:
+        print(" | ".join(row))
+    return 0 if machines.agree(found) else 1
+
+
 def make_matrix(args: argparse.Namespace) -> int:
     """mbtref matrix"""
     from conformance import matrix

@@ -280,7 +280,9 @@ def decode(model: Model, stream: bytes) -> Values:
     k_z = np.array([reader.symbol(table) for table in model.z_tables for _ in range(h * w)])
 
     def choose(row: int, column: int, index: Array, mu: Array) -> Array:
-        return saturate(np.array([reader.symbol(model.y_tables[i]) for i in index]) * 1024 + mu)
+        # np.int64 by name: NumPy's own integers have 32 bits on some machines
+        k = np.array([reader.symbol(model.y_tables[i]) for i in index], np.int64)
+        return saturate(k * 1024 + mu)
 
     wavefronts = sorted(np.ndindex(4 * h, 4 * w), key=lambda place: (place[1] + 3 * place[0], place[0]))
     units = visit(model, k_z.reshape(model.N, h, w), wavefronts, choose)["y_hat"]

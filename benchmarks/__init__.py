@@ -1,0 +1,1 @@
+"""Speeds, as ratios of one run."""

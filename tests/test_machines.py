@@ -1,0 +1,79 @@
+"""The table of machines: what can't be emulated is not run, and one digest that differs is a failure."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conformance.operations import Values
+from conformance.subjects.reference import Reference
+from conformance.vectors import frozen
+from mbtref.tools import emulate, machines
+
+GOOD = ("real", "mbtref", "3 passed", "`aa`", "`bb`", "`cc`")
+
+
+def absent(name: str) -> Callable[[str], str | None]:
+    """`shutil.which` where one program isn't installed."""
+    return lambda program: None if program == name else program
+
+
+@pytest.mark.parametrize("program", ["qemu-s390x-static", "debootstrap"])
+def test_a_missing_program_is_named(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the emulator, or what sets it up, the machine is not run, and the text says what to install."""
+    monkeypatch.setattr("shutil.which", absent(program))
+    with pytest.raises(emulate.NotHere, match=rf"{program} isn't installed \(apt-get install"):
+        emulate.python("s390x", tmp_path)
+
+
+def test_packages_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What debootstrap says last is the reason, and a folder that isn't whole isn't used."""
+    monkeypatch.setattr("shutil.which", lambda program: program)
+    (tmp_path / "debootstrap").write_text("#!/bin/sh\nmkdir -p s390x; echo 'E: no mirror' >&2; exit 1\n")
+    (tmp_path / "debootstrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(emulate.NotHere, match="debootstrap failed: E: no mirror"):
+        emulate.python("s390x", tmp_path)
+    assert not (tmp_path / "s390x" / emulate.READY).exists(), "half a folder counts as whole"
+
+
+def test_machines_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that can't be emulated has a row that says why, and the others are tried."""
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    found = [machine for machine in machines.machines(tmp_path) if not isinstance(machine, machines.Machine)]
+    assert [name for name, _ in found] == [f"emulated: {name}" for name in emulate.EMULATORS], f"{found}"
+    assert all("isn't installed" in why for _, why in found), f"{found}"
+
+
+def test_a_digest_stands_for_all_latents() -> None:
+    """The digest of a subject changes with any latent of any stream."""
+    whole = machines.digest(Reference(), "DECODE-1", "y_hat")
+    assert whole == machines.digest(Reference(), "DECODE-1", "y_hat"), "a digest isn't the same twice"
+
+    last = max((v for v in frozen().vectors if v.requirement == "DECODE-1"), key=lambda v: v.id)
+
+    class Wrong(Reference):
+        def decode(self, model: str, stream: bytes) -> Values:
+            right = super().decode(model, stream)
+            y_hat = np.array(right["y_hat"])
+            y_hat[-1, -1, -1] += stream == last.inputs["stream"]
+            return {**right, "y_hat": y_hat}
+
+    assert machines.digest(Wrong(), "DECODE-1", "y_hat") != whole, "the last latent isn't in the digest"
+
+
+@pytest.mark.parametrize(
+    ("rows", "agreed"),
+    [
+        ([GOOD, ("emulated", "mbt_numpy", "3 passed", "`aa`", "", "")], True),
+        ([GOOD, ("emulated", "", "not run: debootstrap failed: E: no mirror", "", "", "")], True),
+        ([GOOD, ("emulated", "mbt_numpy", "3 passed", "`ab`", "", "")], False),
+        ([GOOD, ("emulated", "mbt_numpy", "2 passed, 1 failed", "`aa`", "", "")], False),
+        ([GOOD, ("emulated", "mbt_numpy", "2 passed, 1 crashed", "`aa`", "", "")], False),
+    ],
+)
+def test_agreement(rows: list[tuple[str, ...]], agreed: bool) -> None:
+    """All digests of a column and all cases must be right; what isn't run says nothing."""
+    assert machines.agree(rows) is agreed, f"{rows}"
+    assert all(row[0] in machines.page(rows) for row in rows), "a row isn't on the page"
