@@ -176,7 +176,7 @@ def page(found: Iterable[Sequence[str]]) -> str:
         "|---" * len(HEAD) + "|",
         *(f"| {' | '.join(row)} |" for row in found),
         "",
-        f"{date.today().isoformat()}, mbtref {metadata.version('mbtref')}, {platform.platform()}.",
+        f"{date.today().isoformat()}, mbtref {metadata.version('mbtref')}, {platform.system()}.",
         "",
     ]
     return "\n".join(lines)
