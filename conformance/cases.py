@@ -3,8 +3,8 @@
 from enum import StrEnum
 from typing import NamedTuple, NoReturn
 
-from conformance.operations import OPERATIONS, Values, fault
-from conformance.subjects.protocol import (
+from mbtref.conformance.operations import OPERATIONS, Values, fault
+from mbtref.conformance.subjects.protocol import (
     Crashed,
     Errored,
     ProtocolFault,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from conformance.operations import Array, Values
+from mbtref.conformance.operations import Array, Values
 
 ROW_LAG = 3
 """Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3)."""

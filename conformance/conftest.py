@@ -18,15 +18,15 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.errors import FlakyFailure
 
-from conformance.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer
-from conformance.operations import CAPABILITIES
-from conformance.processors import PROCESSORS
-from conformance.recorder import Recorder
-from conformance.report import Report
-from conformance.subjects.command import Command
-from conformance.subjects.loading import in_process, isolated
-from conformance.subjects.protocol import Subject
-from conformance.vectors import frozen
+from mbtref.conformance.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer
+from mbtref.conformance.operations import CAPABILITIES
+from mbtref.conformance.processors import PROCESSORS
+from mbtref.conformance.recorder import Recorder
+from mbtref.conformance.report import Report
+from mbtref.conformance.subjects.command import Command
+from mbtref.conformance.subjects.loading import NAMES, in_process, isolated
+from mbtref.conformance.subjects.protocol import Subject
+from mbtref.conformance.vectors import frozen
 
 TIERS = ("smoke", "full", "kodak")
 """Each holds the ones before it."""
@@ -56,8 +56,8 @@ for name, examples, phases in (("default", 25, SEARCH), ("thorough", 500, (*SEAR
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add = parser.getgroup("conformance").addoption
-    add("--subject", default="conformance.subjects.reference:Reference", metavar="MODULE:NAME|cmd:PROGRAM",
-        help="the implementation to check; default: the reference")  # fmt: skip
+    add("--subject", default="reference", metavar="MODULE:NAME|cmd:PROGRAM",
+        help=f"the implementation to check, or one of {', '.join(NAMES)}; default: reference")  # fmt: skip
     add("--capabilities", metavar="A,B", help=f"check only these of {', '.join(CAPABILITIES)}")
     add("--tier", choices=TIERS, default=TIERS[-1], help="how much; default: all")
     add("--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds an answer may take; default: 60")

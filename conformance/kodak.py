@@ -1,10 +1,12 @@
-"""The 24 Kodak pictures. They aren't part of the project: MBTREF_KODAK names their folder, where there is one."""
+"""The 24 Kodak pictures: where they are, whether they are the right ones, and cases made of them.
+
+They aren't part of the project. Their pixels are known by SHA-256 (`data/kodak.json`), whatever file holds them.
+"""
 
 import hashlib
 import json
 import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +14,56 @@ import numpy.typing as npt
 import PIL.Image
 import pytest
 
-from conformance import vectors
-from conformance.cases import Outcome, Verdict
+from mbtref.conformance import vectors
+from mbtref.conformance.cases import Outcome, Verdict
+from mbtref.files import home
 
-PIXELS: Mapping[str, str] = json.loads((resources.files("mbtref") / "data" / "kodak.json").read_text())[
+FOLDER_VARIABLE = "MBTREF_KODAK"
+PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.json").read_text())[
     "pixels_sha256"
 ]
-"""SHA-256 of the pixels of each picture, (H, W, 3) uint8 in C order, by the name of its file."""
+"""SHA-256 of the pixels, (H, W, 3) uint8 in C order, of each file name kodim01.png ... kodim24.png."""
+
+
+def folder() -> Path:
+    """The folder of the pictures: MBTREF_KODAK, or where 'mbtref kodak fetch' puts them. It may not exist.
+
+    Raises ValueError as `home` does.
+    """
+    return Path(os.environ.get(FOLDER_VARIABLE) or home() / "kodak")
+
+
+def pixels(path: Path, name: str) -> npt.NDArray[np.uint8]:
+    """The pixels of a file. Raises OSError, or ValueError if they aren't those of picture `name`."""
+    with PIL.Image.open(path) as file:
+        values: npt.NDArray[np.uint8] = np.array(file.convert("RGB"))
+    digest = hashlib.sha256(values.tobytes()).hexdigest()
+    if digest != PIXELS[name]:
+        raise ValueError(f"{path.name}: the pixels aren't those of {name}, their SHA-256 is {digest}")
+    return values
+
+
+def pictures() -> list[Path]:
+    """The 24 files, in order, checked. Raises ValueError, saying how to get them, if one is missing or wrong."""
+    here = folder()
+    missing = [name for name in PIXELS if not (here / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of the 24 Kodak pictures aren't in {here}: run 'mbtref kodak fetch', or set "
+            f"{FOLDER_VARIABLE} to a folder that holds kodim01.png to kodim24.png"
+        )
+    for name in PIXELS:
+        pixels(here / name, name)
+    return [here / name for name in PIXELS]
 
 
 def picture(name: str) -> npt.NDArray[np.uint8]:
-    """The pixels of a Kodak picture, checked. Ends the case as not run if it isn't there."""
-    folder = os.environ.get("MBTREF_KODAK")
-    path = Path(folder or ".") / name
-    if not folder or not path.is_file():
-        raise Verdict(Outcome.NOT_RUN, f"no {name}: set MBTREF_KODAK to its folder, see 'mbtref kodak fetch'")
-    with PIL.Image.open(path) as file:
-        pixels: npt.NDArray[np.uint8] = np.array(file.convert("RGB"))
-    if hashlib.sha256(pixels.tobytes()).hexdigest() != PIXELS[name]:
-        raise Verdict(Outcome.NOT_RUN, f"{path} hasn't the pixels of {name}")
-    return pixels
+    """The pixels of a picture for a case, which ends as not run if it isn't there or is another one."""
+    try:
+        return pixels(folder() / name, name)
+    except (OSError, ValueError) as error:
+        why = f"{error}; set {FOLDER_VARIABLE} to the folder of the Kodak pictures, or run 'mbtref kodak fetch'"
+        raise Verdict(Outcome.NOT_RUN, why) from error
 
 
 def cases(requirement: str, capability: str) -> list[object]:

@@ -9,11 +9,11 @@ end of a stream shows nothing. So the subject is asked twice more about the same
 If both are right, the coder or the order of the symbols is wrong.
 """
 
-from conformance.cases import Verdict, ask
-from conformance.compare import Difference, first_difference
-from conformance.operations import OPERATIONS
-from conformance.subjects.protocol import Subject
-from conformance.vectors import Vector, frozen
+from mbtref.conformance.cases import Verdict, ask
+from mbtref.conformance.compare import Difference, first_difference
+from mbtref.conformance.operations import OPERATIONS
+from mbtref.conformance.subjects.protocol import Subject
+from mbtref.conformance.vectors import Vector, frozen
 
 TEACHER_FORCED, FREE_RUNNING = "EXACT-1", "EXACT-2"
 """Requirements whose vectors bear the name of the picture, as those of streams do."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conformance import report
-from conformance.cases import Outcome
-from conformance.operations import CAPABILITIES
+from mbtref.conformance import report
+from mbtref.conformance.cases import Outcome
+from mbtref.conformance.operations import CAPABILITIES
 
 MARKS: Mapping[str, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNSUPPORTED: "–"}
 """How a cell shows an outcome; the others are shown by their names."""

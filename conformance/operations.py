@@ -28,6 +28,8 @@ class Form(NamedTuple):
     """One letter an axis."""
 
 
+GRID = 2**10
+"""Grid units in 1 (specification, §1)."""
 X = Form("float32", "3HW")
 Y, Z = Form("float32", "Mhw"), Form("float32", "Nij")
 PARAMETERS = Form("float32", "Phw")  # P = 2M

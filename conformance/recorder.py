@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.cases import KnownFailure, Outcome
-from conformance.report import Report
+from mbtref.conformance.cases import KnownFailure, Outcome
+from mbtref.conformance.report import Report
 from mbtref.files import write_whole
 
 NEUTRAL = (Outcome.UNSUPPORTED, Outcome.NOT_RUN)

@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TextIO
 
-from conformance.cases import Outcome
-from conformance.subjects.protocol import Subject
-from conformance.vectors import FOLDER, MANIFEST
+from mbtref.conformance.cases import Outcome
+from mbtref.conformance.subjects.protocol import Subject
+from mbtref.conformance.vectors import FOLDER, MANIFEST
 
 FORMAT = 1
 VERSIONS_OF = ("mbtref", "numpy", "torch", "compressai")

@@ -1,17 +1,16 @@
 """ENCODE: a subject's `.mbt` streams are streams of the format, and as good as the reference's.
 
 An encoder is free: g_a and h_a are float, and a value near a rounding tie may go either way. So its stream is held
-to what it must be, decodable by the reference, and to what it costs.
+to what it must be, decodable, and to what it costs.
 """
 
 import numpy as np
 import pytest
 
-from conformance import vectors
-from conformance.cases import ask, failed
-from conformance.pictures import psnr_8bit
-from conformance.subjects.protocol import Rejected, Subject
-from conformance.subjects.reference import Reference
+from mbtref.conformance import judge, vectors
+from mbtref.conformance.cases import ask, failed
+from mbtref.conformance.pictures import psnr_8bit
+from mbtref.conformance.subjects.protocol import Rejected, Subject
 
 # Measured: float64 transforms give the golden streams byte for byte, since the pictures keep away from rounding
 # ties; bfloat16 ones move 3 to 8 % of the latents, up to 1.3 % of the bytes and 0.07 dB. Both are right
@@ -35,16 +34,16 @@ def case(picture: vectors.Picture) -> object:
 
 @pytest.mark.parametrize("picture", [case(picture) for picture in vectors.frozen().pictures])
 def test_encode(subject: Subject, picture: vectors.Picture) -> None:
-    """A stream decodes with the reference to nearly the golden latents, and costs no more than it should."""
+    """A stream decodes to nearly the golden latents, and costs no more than it should."""
     pixels = vectors.read(picture.file)
     stream = ask(subject, "encode", picture.model, {"image": pixels})["stream"]
     golden = next(v for v in vectors.frozen().vectors if v.id == f"DECODE-1/{picture.model}/{picture.name}")
     size, right = len(golden.inputs["stream"]), golden.expected
     assert isinstance(stream, bytes)
     try:
-        found = Reference().decode(picture.model, stream)
+        found = judge.decode(picture.model, stream)
     except Rejected as rejected:
-        failed(f"the reference refuses the stream as {rejected.kind}")
+        failed(f"the one-file decoder refuses the stream as {rejected.kind}")
     if np.shape(found["image"]) != np.shape(pixels):
         failed(f"the stream is of a picture {np.shape(found['image'])}, it was given {np.shape(pixels)}")
     share = float(np.mean(np.abs(np.asarray(found["y_hat"]) - np.asarray(right["y_hat"])) > 0.5))

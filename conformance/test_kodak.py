@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.cases import ask, failed
-from conformance.kodak import cases, picture
-from conformance.pictures import psnr, psnr_8bit, tensor
-from conformance.subjects.protocol import Subject
+from mbtref.conformance.cases import ask, failed
+from mbtref.conformance.kodak import cases, picture
+from mbtref.conformance.pictures import psnr, psnr_8bit, tensor
+from mbtref.conformance.subjects.protocol import Subject
 
 PSNR_TOLERANCE = 0.01
 """dB. Float implementations flip a rounding here and there: a few symbols of 10^5."""

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from conformance.cases import ask, attempt, failed
-from conformance.compare import first_difference
-from conformance.kodak import PIXELS, picture
-from conformance.localise import place
-from conformance.operations import Values
-from conformance.pictures import CONTENTS, draw, psnr_8bit
-from conformance.processors import PROCESSORS
-from conformance.subjects.protocol import Rejected, Subject
-from conformance.vectors import frozen
+from mbtref.conformance.cases import ask, attempt, failed
+from mbtref.conformance.compare import first_difference
+from mbtref.conformance.kodak import PIXELS, picture
+from mbtref.conformance.localise import place
+from mbtref.conformance.operations import Values
+from mbtref.conformance.pictures import CONTENTS, draw, psnr_8bit
+from mbtref.conformance.processors import PROCESSORS
+from mbtref.conformance.subjects.protocol import Rejected, Subject
+from mbtref.conformance.vectors import frozen
 
 LATENTS = 0.01
 """Largest change of a latent. Means of float networks move by 10^-5, those of a decoder gone astray by steps."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from conformance.cases import ask, failed
-from conformance.kodak import cases, picture
-from conformance.subjects.protocol import Subject
+from mbtref.conformance.cases import ask, failed
+from mbtref.conformance.kodak import cases, picture
+from mbtref.conformance.subjects.protocol import Subject
 
 
 @pytest.mark.parametrize("record", cases("REPRODUCIBLE-3", "reproducible"))

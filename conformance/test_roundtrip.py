@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.cases import ask, failed
-from conformance.pictures import CONTENTS, draw, pad, tensor
-from conformance.subjects.protocol import Subject
-from conformance.vectors import frozen
+from mbtref.conformance.cases import ask, failed
+from mbtref.conformance.pictures import CONTENTS, draw, pad, tensor
+from mbtref.conformance.subjects.protocol import Subject
+from mbtref.conformance.vectors import frozen
 
 MODELS = tuple(frozen().models)
 

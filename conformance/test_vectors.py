@@ -6,15 +6,13 @@ import zlib
 import numpy as np
 import pytest
 
-from conformance import localise
-from conformance.cases import attempt, failed
-from conformance.compare import Difference, first_difference
-from conformance.operations import Values
-from conformance.subjects.protocol import Rejected, Subject
-from conformance.vectors import Vector, frozen
+from mbtref.conformance import localise
+from mbtref.conformance.cases import attempt, failed
+from mbtref.conformance.compare import Difference, first_difference
+from mbtref.conformance.operations import GRID, Values
+from mbtref.conformance.subjects.protocol import Rejected, Subject
+from mbtref.conformance.vectors import Vector, frozen
 
-GRID = 2**10
-"""Grid units in 1 (specification, §1)."""
 ROUNDED_OTHERWISE = 1e-3
 """Share of a picture's samples that may be one level off. g_s in float32 and in float64 differ by 10^-6, so fewer
 than one sample in 1,000 lies near enough to a rounding tie; a GDN without its lower bound moves 2 % and more."""

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from conformance.operations import OPERATIONS, Array, Value, Values, native
+from mbtref.conformance.operations import OPERATIONS, Array, Value, Values, native
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 """Beside the suite, in a clone as in an installation."""
-MANIFEST, SCHEMA = "manifest.json", "manifest.schema.json"
+MANIFEST, SCHEMA, ABOUT = "manifest.json", "manifest.schema.json", "README.md"
 VERSION = 1
 HOW_TO_REPAIR = "restore the set, or make it anew with 'mbtref vectors generate'"
 
@@ -154,13 +154,9 @@ def verify(folder: Path, hashes: Mapping[str, str]) -> None:
 
 
 def data_files(folder: Path) -> list[str]:
-    """The paths of all files in a folder but the manifest, its schema and Python code."""
+    """The paths of all files in a folder but the manifest, its schema and the page about them."""
     paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return [
-        path.as_posix()
-        for path in paths
-        if path.as_posix() not in (MANIFEST, SCHEMA) and path.suffix != ".py" and "__pycache__" not in path.parts
-    ]
+    return [path.as_posix() for path in paths if path.as_posix() not in (MANIFEST, SCHEMA, ABOUT)]
 
 
 def _manifest(folder: Path, content: Mapping[str, Any]) -> Manifest:

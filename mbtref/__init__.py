@@ -1,7 +1,24 @@
-"""mbtref: the reference codec of mbt2018 (Minnen, Ballé and Toderici 2018)."""
+"""mbtref: the reference codec of mbt2018 (Minnen, Ballé and Toderici 2018).
 
-from mbtref.codec import decode, encode
+The codec is imported when it is first used: PyTorch takes seconds to start, and much needs none of it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
 from mbtref.errors import BitstreamError, Kind
-from mbtref.weights import Model, load
+
+if TYPE_CHECKING:
+    from mbtref.codec import decode, encode
+    from mbtref.weights import Model, load
 
 __all__ = ["BitstreamError", "Kind", "Model", "decode", "encode", "load"]
+
+_HOME = {"decode": "codec", "encode": "codec", "Model": "weights", "load": "weights"}
+"""The module of each name that needs PyTorch."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mbtref' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mbtref.{_HOME[name]}"), name)

@@ -1,9 +1,11 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and the folder of what is kept between runs."""
 
 import errno
 import os
 import secrets
 from pathlib import Path
+
+HOME_VARIABLE = "MBTREF_HOME"
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -26,3 +28,14 @@ def write_whole(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def home() -> Path:
+    """Where downloads are kept: MBTREF_HOME, or mbtref in the user's cache folder.
+
+    Raises ValueError if there is neither.
+    """
+    try:
+        return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "mbtref")
+    except RuntimeError as error:
+        raise ValueError(f"there is no home folder: set {HOME_VARIABLE}") from error

@@ -9,6 +9,7 @@ All numbers are little-endian. The format leaves order and spacing free, and its
 fingerprint is of the bytes, so they are written here. Any of the libraries reads them.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +17,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mbtref.bitstream import FINGERPRINT_BYTES
+
 Arrays = Mapping[str, npt.NDArray[Any]]
 """Tensors by name, float32 or int32."""
 
 DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
 """By their names in a header, in the order of their tensors."""
 ALIGNMENT = 8
+METADATA_KEY = "mbt2018"
+"""Where safetensors' metadata says, in JSON, what the model is."""
+
+
+def fingerprint_of(data: bytes) -> bytes:
+    """FINGERPRINT_BYTES bytes that stand for a model file in a stream's header. data: the file's bytes."""
+    return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
 
 
 def pack(tensors: Arrays, metadata: Mapping[str, str]) -> bytes:

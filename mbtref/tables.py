@@ -9,7 +9,6 @@ the next larger one and pays up to 1.7 % more rate.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
+from mbtref.embedded import embedded
 from mbtref.rans import PRECISION, Table
 
 SCALES = 64
@@ -75,6 +75,5 @@ class GaussianTables:
 
 def load_gaussian() -> GaussianTables:
     """The Gaussian tables shipped with the package."""
-    file = resources.files("mbtref") / "data" / "gaussian.safetensors"
-    arrays = safetensors.numpy.load(file.read_bytes())
+    arrays = safetensors.numpy.load(embedded("gaussian"))
     return GaussianTables(from_arrays(arrays), torch.from_numpy(arrays["thresholds"]).double())

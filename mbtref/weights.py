@@ -1,18 +1,8 @@
-"""Model files: safetensors that CompressAI loads as they are, and that carry the integer tables of z.
+"""From a model file to a model that can encode and decode. `making` goes the other way."""
 
-A model file is the state dict of CompressAI's `JointAutoregressiveHierarchicalPriors(N, M)` before its Gaussian
-tables are built, with our tables of z in the place of its own and medians on the grid of 2^-10. The entry
-"mbt2018" of its metadata says in JSON what it is. Its fingerprint is the start of the SHA-256 of the file, whose
-bytes follow from the checkpoint alone: tables are `proven`, and `modelfile` has one form for a file.
-"""
-
-import functools
-import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 import safetensors
@@ -20,21 +10,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mbtref import modelfile, proven, tables
-from mbtref.bitstream import FINGERPRINT_AT, FINGERPRINT_BYTES, Stream
+from mbtref import tables
+from mbtref.bitstream import FINGERPRINT_AT, Stream
+from mbtref.embedded import EMBEDDED, embedded, name_of
 from mbtref.errors import BitstreamError, Kind
 from mbtref.exact import EntropyNetworks
 from mbtref.files import write_whole
-from mbtref.grid import from_activation, to_activation
-from mbtref.layers import BETA_MIN, PEDESTAL
-from mbtref.model import LIKELIHOOD_MIN, MBT2018, SIGMA_MIN
+from mbtref.making import complete, constants
+from mbtref.model import MBT2018
+from mbtref.modelfile import METADATA_KEY, Arrays, fingerprint_of, pack
 from mbtref.rans import Table
 from mbtref.reproducible import Reproducible
-
-EMBEDDED = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
-"""Names of the models shipped in the package."""
-METADATA_KEY = "mbt2018"
-"""Where safetensors' metadata says, in JSON, what the model is."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +61,12 @@ def load(name: str | Path, reproducible: bool = False) -> Model:
     """
     path = Path(name)
     if str(name) in EMBEDDED:
-        model = parse(str(name), _embedded(str(name)))
+        model = parse(str(name), embedded(str(name)))
     elif path.is_file():
         model = parse(path.stem, path.read_bytes())
     else:
         raise ValueError(f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}")
     return model.made_reproducible() if reproducible else model
-
-
-def name_of(fingerprint: bytes) -> str | None:
-    """Which embedded model has this fingerprint, if any."""
-    return next((name for name in EMBEDDED if fingerprint_of(_embedded(name)) == fingerprint), None)
 
 
 def load_for(stream: Stream) -> Model:
@@ -95,15 +76,6 @@ def load_for(stream: Stream) -> Model:
         reason = f"made with model {stream.fingerprint.hex()}, which isn't an embedded one; name its file"
         raise BitstreamError(Kind.UNKNOWN_MODEL, FINGERPRINT_AT, reason)
     return load(name)
-
-
-def fingerprint_of(data: bytes) -> bytes:
-    """FINGERPRINT_BYTES bytes that stand for a model file in a stream's header. data: the file's bytes."""
-    return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
-
-
-def _embedded(name: str) -> bytes:
-    return (resources.files("mbtref") / "data" / f"{name}.safetensors").read_bytes()
 
 
 def parse(name: str, data: bytes) -> Model:
@@ -160,55 +132,18 @@ def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
     return blank.eval().requires_grad_(False)
 
 
-def constants(networks: MBT2018) -> dict[str, Tensor]:
-    """What CompressAI's state dict holds beside the weights: bounds, the mask, and empty tables."""
-    number = functools.partial(torch.tensor, dtype=torch.float32, device="cpu")
-    empty = torch.zeros(0, dtype=torch.int32, device="cpu")
-    state = {
-        "context_prediction.mask": networks.context_prediction.mask.expand(2 * networks.M, networks.M, 5, 5),
-        "entropy_bottleneck.target": number([-1, 0, 1]) * math.log(2 * proven.TAILS - 1),
-        "entropy_bottleneck.likelihood_lower_bound.bound": number([LIKELIHOOD_MIN]),
-        "gaussian_conditional.likelihood_lower_bound.bound": number([LIKELIHOOD_MIN]),
-        "gaussian_conditional.lower_bound_scale.bound": number([SIGMA_MIN]),
-        "gaussian_conditional.scale_bound": number([SIGMA_MIN]),
-        "gaussian_conditional.scale_table": number([]),
-    }
-    for part in tables.PARTS:
-        state[f"gaussian_conditional.{part}"] = state[f"entropy_bottleneck.{part}"] = empty
-    for layer in (f"{transform}.{i}" for transform in ("g_a", "g_s") for i in (1, 3, 5)):
-        for parameter, minimum in (("beta", BETA_MIN), ("gamma", 0.0)):
-            state[f"{layer}.{parameter}_reparam.pedestal"] = number([PEDESTAL])
-            state[f"{layer}.{parameter}_reparam.lower_bound.bound"] = number([math.sqrt(minimum + PEDESTAL)])
-    return state
-
-
 def export(networks: MBT2018, path: Path, metadata: Mapping[str, str]) -> Model:
-    """`complete` and `write`, whose arguments and errors these are."""
+    """Makes a model file of networks, and returns the model in it. See `complete` and `write`."""
     return write(complete(networks), path, metadata)
 
 
-def complete(networks: MBT2018) -> modelfile.Arrays:
-    """The tensors of a model file: weights and constants, medians on the grid, and the tables of z.
-
-    Raises ValueError if a count of a table can't be decided.
-    """
-    state = {**constants(networks), **networks.state_dict()}
-    quantiles = state["entropy_bottleneck.quantiles"].clone()
-    quantiles[:, 0, 1] = from_activation(to_activation(quantiles[:, 0, 1]))
-    state["entropy_bottleneck.quantiles"] = quantiles
-    state["context_prediction.weight"] = state["context_prediction.weight"] * networks.context_prediction.mask
-    z_tables = proven.z_tables(networks.entropy_bottleneck, quantiles[:, :, 1:2])
-    made = {f"entropy_bottleneck.{part}": array for part, array in tables.to_arrays(z_tables).items()}
-    return {key: tensor.detach().cpu().numpy() for key, tensor in state.items()} | made
-
-
-def write(tensors: modelfile.Arrays, path: Path, metadata: Mapping[str, str]) -> Model:
+def write(tensors: Arrays, path: Path, metadata: Mapping[str, str]) -> Model:
     """Writes a model file, whole or not at all, and returns the model in it.
 
     metadata: what the file shall say of itself, such as quality and lambda. Raises OSError, or ValueError if the
     file couldn't be loaded.
     """
-    data = modelfile.pack(tensors, {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
+    data = pack(tensors, {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
     model = parse(path.stem, data)
     write_whole(path, data)
     return model

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 import mbtref
-from conformance.operations import CAPABILITIES, Values
-from conformance.subjects.protocol import Methods, Rejected, Unsupported
-from conformance.subjects.reference import Reference
+from mbtref.conformance.operations import CAPABILITIES, Values
+from mbtref.conformance.subjects.protocol import Methods, Rejected, Unsupported
+from mbtref.conformance.subjects.reference import Reference
 from mbtref.exact import CONTEXT_TAPS
 from mbtref.grid import ACTIVATION_BITS, WEIGHT_BITS
 

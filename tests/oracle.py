@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from conformance.subjects.compressai import compressai as compressai
+from mbtref.conformance.subjects.compressai import compressai as compressai
 from mbtref.rans import Table
 
 Integers = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from mbtref.exact import EntropyNetworks
 from mbtref.image import Image
 from mbtref.model import MBT2018
 from mbtref.scan import Step, scan
-from mbtref.tools import cli
+from mbtref.workbench import cli
 
 
 def picture(height: int, width: int) -> Image:

@@ -15,10 +15,10 @@ import pytest
 
 import mbtref
 from mbtref import image
+from mbtref.conformance import kodak
 from mbtref.image import Image
-from mbtref.tools import kodak
-from mbtref.tools.evaluate import Record
-from mbtref.tools.evaluate import evaluate as real_evaluate
+from mbtref.workbench.evaluate import Record
+from mbtref.workbench.evaluate import evaluate as real_evaluate
 from tests.support import QuietHandler, one_line, run, serving
 
 
@@ -180,7 +180,7 @@ def test_a_poor_console_shows_what_it_can(tmp_path: Path) -> None:
     report, page = tmp_path / "report.json", tmp_path / "page.html"
     opening = {"record": "opening", "format": 1, "subject": {"name": "a", "version": "1"}}
     report.write_text("[\n" + json.dumps(opening))
-    command = [sys.executable, "-m", "mbtref.tools.cli", "matrix", str(report), "--html", str(page)]
+    command = [sys.executable, "-m", "mbtref.workbench.cli", "matrix", str(report), "--html", str(page)]
     done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert b"passed" in done.stdout, f"nothing is shown: {done.stdout!r}"
@@ -200,7 +200,7 @@ def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         measured.append(name)
         return real_evaluate(model, picture, name)
 
-    monkeypatch.setattr("mbtref.tools.commands.evaluate", evaluate)
+    monkeypatch.setattr("mbtref.workbench.evaluate.evaluate", evaluate)
     assert run("eval", tmp_path, "--model", "lite-q3", "--json", out) == 130, "it should be stopped"
     kept = json.loads(out.read_text())["records"]
     assert [record["image"] for record in kept] == ["a.png", "b.png"], "what was measured is lost"
@@ -256,7 +256,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
     for name, picture in pictures.items():
         image.write_png(folder / name, picture)
     known = {name: hashlib.sha256(picture.tobytes()).hexdigest() for name, picture in pictures.items()}
-    monkeypatch.setattr(kodak, "hashes", lambda: known)
+    monkeypatch.setattr(kodak, "PIXELS", known)
+    monkeypatch.setattr("mbtref.workbench.kodak.PIXELS", known)
     with serving(folder) as url:
         yield url, folder
 

@@ -14,9 +14,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.processors import PROCESSORS
 from mbtref import Model, codec, decode, encode, image, load, rans, weights
 from mbtref.bitstream import HEADER_BYTES
+from mbtref.conformance.processors import PROCESSORS
 from mbtref.image import Image
 from mbtref.model import gaussian_likelihoods
 from tests.support import picture, varied_networks

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref.tools.compare import MEASURES, Curve, Point, bjontegaard, read, table
-from mbtref.tools.facts import published_curves
+from mbtref.workbench.compare import Curve, Point, bjontegaard, read, table
+from mbtref.workbench.facts import published_curves
+from mbtref.workbench.names import MEASURES
 from tests.support import one_line, run
 
 RATES, PSNRS = (0.2, 0.4, 0.7, 1.1), (28.0, 30.5, 32.6, 34.1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mbtref import image
-from mbtref.tools import kodak
+from mbtref.conformance import kodak
 from tests.support import picture
 
 ROOT = Path(__file__).parent.parent

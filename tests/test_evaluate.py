@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 import mbtref
 from mbtref import codec, image
-from mbtref.tools import baselines
-from mbtref.tools.evaluate import Record, evaluate
+from mbtref.workbench import baselines
+from mbtref.workbench.evaluate import Record, evaluate
 from tests.support import picture
 
 HEIGHT, WIDTH = 50, 70

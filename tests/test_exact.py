@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mbtref import Model, load
+from mbtref.embedded import EMBEDDED
 from mbtref.exact import EntropyNetworks, Linear, leaky_relu
 from mbtref.grid import BIAS_BITS, EXACT, LIMIT, WEIGHT_BITS, from_activation, requantize, to_grid
 from mbtref.image import to_tensor
-from mbtref.weights import EMBEDDED
 from tests import oracle
 from tests.support import picture, trace, varied_networks
 

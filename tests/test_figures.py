@@ -16,10 +16,10 @@ from matplotlib.legend import Legend
 
 from mbtref import Model, bitstream, codec
 from mbtref.model import STRIDE_Y
-from mbtref.tools import analysis, baselines, figures, look
-from mbtref.tools.analysis import Analysis
-from mbtref.tools.facts import published_curves
-from mbtref.tools.staircase import PUBLISHED, staircase
+from mbtref.workbench import analysis, baselines, figures, look
+from mbtref.workbench.analysis import Analysis
+from mbtref.workbench.facts import published_curves
+from mbtref.workbench.staircase import PUBLISHED, staircase
 from tests.support import picture
 
 HEIGHT, WIDTH = 70, 100

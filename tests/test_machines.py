@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance.operations import Values
-from conformance.subjects.reference import Reference
-from conformance.vectors import frozen
-from mbtref.tools import emulate, machines
+from mbtref.conformance import emulate, machines
+from mbtref.conformance.operations import Values
+from mbtref.conformance.subjects.reference import Reference
+from mbtref.conformance.vectors import frozen
 
 GOOD = ("real", "mbtref", "3 passed", "`aa`", "`bb`", "`cc`")
 
@@ -66,11 +66,11 @@ def test_a_digest_stands_for_all_latents() -> None:
 @pytest.mark.parametrize(
     ("rows", "agreed"),
     [
-        ([GOOD, ("emulated", "mbt_numpy", "3 passed", "`aa`", "", "")], True),
+        ([GOOD, ("emulated", "one-file decoder", "3 passed", "`aa`", "", "")], True),
         ([GOOD, ("emulated", "", "not run: debootstrap failed: E: no mirror", "", "", "")], True),
-        ([GOOD, ("emulated", "mbt_numpy", "3 passed", "`ab`", "", "")], False),
-        ([GOOD, ("emulated", "mbt_numpy", "2 passed, 1 failed", "`aa`", "", "")], False),
-        ([GOOD, ("emulated", "mbt_numpy", "2 passed, 1 crashed", "`aa`", "", "")], False),
+        ([GOOD, ("emulated", "one-file decoder", "3 passed", "`ab`", "", "")], False),
+        ([GOOD, ("emulated", "one-file decoder", "2 passed, 1 failed", "`aa`", "", "")], False),
+        ([GOOD, ("emulated", "one-file decoder", "2 passed, 1 crashed", "`aa`", "", "")], False),
     ],
 )
 def test_agreement(rows: list[tuple[str, ...]], agreed: bool) -> None:

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mbtref import Model, codec, image, rans, tables, weights
+from mbtref import Model, codec, image, making, rans, tables, weights
 from mbtref.layers import lower_bound
 from mbtref.model import MBT2018
 from tests import oracle
@@ -55,7 +55,7 @@ def check_forward(networks: MBT2018, state: Mapping[str, Tensor]) -> None:
 def test_forward_is_compressais(N: int, M: int) -> None:
     """Pictures, likelihoods and rates are CompressAI's, at both published sizes, for random weights."""
     networks = varied_networks(N, M)
-    check_forward(networks, {**weights.constants(networks), **networks.state_dict()})
+    check_forward(networks, {**making.constants(networks), **networks.state_dict()})
 
 
 def test_forward_of_an_embedded_model_is_compressais(lite: Model) -> None:
@@ -103,7 +103,7 @@ def test_gradient_of_lower_bound(x: float, gradient: float, expected: float) -> 
 def test_gradients_are_compressais() -> None:
     """Rate and distortion have CompressAI's gradient for every weight, bounds and densities included."""
     networks = varied_networks(4, 6)
-    net = compressai_model(4, 6, {**weights.constants(networks), **networks.state_dict()})
+    net = compressai_model(4, 6, {**making.constants(networks), **networks.state_dict()})
     ours = networks.requires_grad_()(X)
     theirs = net(X)
     for x_hat, y, z in (

@@ -16,13 +16,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.processors import PROCESSORS
-from conformance.subjects.data import gaussian_file, model_file
 from mbtref import Model, load, modelfile, proven, weights
+from mbtref.conformance.processors import PROCESSORS
+from mbtref.conformance.subjects.data import gaussian_file, model_file
+from mbtref.embedded import EMBEDDED
 from mbtref.model import FactorizedPrior
 from mbtref.proven import Bounds, Undecided
 from mbtref.rans import PRECISION, Table
-from mbtref.weights import EMBEDDED
 from tests.support import varied_networks
 
 TOTAL = 1 << PRECISION
@@ -173,7 +173,7 @@ def test_without_flint(lite: Model, monkeypatch: pytest.MonkeyPatch) -> None:
         proven.z_table(prior, prior.medians, 0)
 
 
-CHILD = "import sys; from mbtref.tools import cli; sys.exit(cli.main(sys.argv[1:]))"
+CHILD = "import sys; from mbtref.workbench import cli; sys.exit(cli.main(sys.argv[1:]))"
 
 
 def test_a_checkpoint_has_one_model_file(tmp_path: Path) -> None:

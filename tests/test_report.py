@@ -19,9 +19,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from mbtref import Model, image, load, tools
-from mbtref.tools import analysis
-from mbtref.tools.evaluate import Measured, find_pictures, measure
+from mbtref import Model, image, load, workbench
+from mbtref.workbench import analysis
+from mbtref.workbench.evaluate import Measured, find_pictures, measure
 from tests.support import one_line, picture, run
 
 MODELS = ("lite-q3", "lite-q4")
@@ -215,8 +215,8 @@ def test_without_packages(
     image.write_png(tmp_path / "a.png", picture(64, 64))
     monkeypatch.setitem(sys.modules, package, None)
     for name in ("report", "figures"):
-        monkeypatch.delitem(sys.modules, f"mbtref.tools.{name}", raising=False)
-        monkeypatch.delattr(tools, name)
+        monkeypatch.delitem(sys.modules, f"mbtref.workbench.{name}", raising=False)
+        monkeypatch.delattr(workbench, name)
     assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path) == 1, f"{package} is missing"
     line = one_line(capsys)
     assert f"{package}: pip install 'mbtref[report]'" in line, f"no advice in {line!r}"

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from conformance.processors import PROCESSORS
 from mbtref import Model, codec, decode, encode, image, load
+from mbtref.conformance.generate.implementations import without_onednn
+from mbtref.conformance.processors import PROCESSORS
 from mbtref.grid import EXACT
 from mbtref.reproducible import EXPONENT_MIN, Reproducible, Sums, split
 from mbtref.weights import export
 from tests.support import picture, run, varied_networks
-from vectors.generate.implementations import without_onednn
 
 PICTURE = picture(97, 130)
 ACCURACY = 2.0**-34

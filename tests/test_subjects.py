@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance.operations import OPERATIONS, Value, Values, fault
-from conformance.subjects import example
-from conformance.subjects.command import Command
-from conformance.subjects.compressai import CompressAI
-from conformance.subjects.data import gaussian_file
-from conformance.subjects.float64 import Float64
-from conformance.subjects.loading import isolated
-from conformance.subjects.protocol import (
+from mbtref import image, tables
+from mbtref.conformance.operations import OPERATIONS, Value, Values, fault
+from mbtref.conformance.subjects import loading
+from mbtref.conformance.subjects.command import Command
+from mbtref.conformance.subjects.compressai import CompressAI
+from mbtref.conformance.subjects.data import gaussian_file
+from mbtref.conformance.subjects.float64 import Float64
+from mbtref.conformance.subjects.loading import isolated
+from mbtref.conformance.subjects.protocol import (
     Crashed,
     Errored,
     ProtocolFault,
@@ -31,14 +32,13 @@ from conformance.subjects.protocol import (
     TimedOut,
     Unsupported,
 )
-from conformance.subjects.reference import I32, Reference
-from mbtref import image, tables
+from mbtref.conformance.subjects.reference import I32, Reference
 from mbtref.rans import Table
 from tests import oracle
 from tests.support import picture
 
 MODEL = "lite-q4"
-EXAMPLE = [sys.executable, str(Path(example.__file__).with_name("mbt_numpy.py"))]
+NUMPY = [sys.executable, "-m", loading.NUMPY]
 FLOAT_TOLERANCE = 1e-5
 """Of the largest value: ten times what float64 was seen to move."""
 TIES = 1e-3
@@ -95,8 +95,8 @@ def arrays(found: tuple[Table, ...]) -> dict[str, I32]:
             (("cdf", "quantized_cdf"), ("length", "cdf_length"), ("offset", "offset"))}  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[Float64, CompressAI, lambda: Command(EXAMPLE, 60)],
-                ids=["float64", "compressai", "example"])  # fmt: skip
+@pytest.fixture(scope="module", params=[Float64, CompressAI, lambda: Command(NUMPY, 60)],
+                ids=["float64", "compressai", "numpy"])  # fmt: skip
 def other(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Each subject but the reference."""
     subject = request.param()
@@ -208,7 +208,7 @@ def sealed(stream: bytes) -> bytes:
 def test_the_example_refuses_what_the_reference_refuses(
     reference: Reference, questions: Mapping[str, Values]
 ) -> None:
-    """The example program and the reference give the same kind for a damaged stream, or the same latents."""
+    """The one-file decoder and the reference give the same kind for a damaged stream, or the same latents."""
     stream, chance = questions["decode"]["stream"], random.Random(1)
     assert isinstance(stream, bytes), "a stream is bytes"
     damaged = [stream[:n] for n in (0, 2, 3, 4, 19, len(stream) - 4)]
@@ -218,20 +218,20 @@ def test_the_example_refuses_what_the_reference_refuses(
     for _ in range(30):
         place = chance.randrange(4, len(stream))
         damaged.append(sealed(stream[:place] + bytes([chance.randrange(256)]) + stream[place + 1 :]))
-    with closing(Command(EXAMPLE, 60)) as program:
+    with closing(Command(NUMPY, 60)) as program:
         found = [(outcome(program, data), outcome(reference, data)) for data in damaged]
     wrong = [(i, ours, theirs) for i, (ours, theirs) in enumerate(found) if ours != theirs]
-    assert not wrong, f"(stream, example, reference): {wrong}"
+    assert not wrong, f"(stream, one-file decoder, reference): {wrong}"
     kinds = {kind for kind, _ in found if isinstance(kind, str)}
     assert len(kinds) >= 9, f"the damaged streams meet only {kinds}"
 
 
 def test_an_escape_of_eight_digits_is_refused(reference: Reference) -> None:
-    """The example and the reference read escapes of up to seven digits."""
+    """The one-file decoder and the reference read escapes of up to seven digits."""
     digits = [oracle.digit_label(1)] * 8
     stream = oracle.ans_encode([oracle.bin_labels(NARROW)[-1], oracle.digit_label(8), *digits])
     inputs: Values = {"stream": stream, "indexes": np.zeros(1, np.int32), **arrays((NARROW,))}
-    with closing(Command(EXAMPLE, 60)) as program:
+    with closing(Command(NUMPY, 60)) as program:
         for subject in (program, reference):
             with pytest.raises(Rejected, match="symbol-out-of-range"):
                 subject.call("rans_decode", None, inputs)

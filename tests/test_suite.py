@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 from hypothesis import settings
 
-from conformance import matrix, report
+from mbtref.conformance import matrix, report
 
 CONFORMANCE = Path(report.__file__).parent
-REFERENCE = "conformance.subjects.reference:Reference"
+REFERENCE = "reference"
 Record = dict[str, object]
 
 
@@ -251,13 +251,12 @@ def test_a_report_is_whole_under_xdist(tmp_path: Path) -> None:
 
 def test_damaged_vectors_stop_the_run(tmp_path: Path) -> None:
     """A run doesn't begin if a frozen file was changed, and says which."""
-    for package in ("conformance", "vectors"):
-        shutil.copytree(CONFORMANCE.parent / package, tmp_path / package)
-    (tmp_path / "vectors" / "kodak.json").write_text("{}")
+    shutil.copytree(CONFORMANCE.parent, tmp_path / "mbtref", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "mbtref" / "vectors" / "kodak.json").write_text("{}")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "conformance", "--tier", "smoke"],
+        [sys.executable, "-m", "pytest", "mbtref/conformance", "--tier", "smoke"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CONFORMANCE.parent}"},
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
     )

@@ -11,24 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance import vectors
-from conformance.operations import OPERATIONS, fault
-from conformance.pictures import tensor
-from conformance.processors import PROCESSORS
-from conformance.vectors import FOLDER, MANIFEST, SCHEMA
 from mbtref import Model
+from mbtref.conformance import vectors
+from mbtref.conformance.generate import command as tool
+from mbtref.conformance.generate import compare, implementations, kodak, make
+from mbtref.conformance.generate.buffers import stored_block
+from mbtref.conformance.generate.change import array
+from mbtref.conformance.generate.frozen import Files, Frozen, parsed
+from mbtref.conformance.generate.implementations import TIE_DISTANCE, Bench
+from mbtref.conformance.generate.measure import measured
+from mbtref.conformance.generate.pictures import SIZES, picture
+from mbtref.conformance.generate.requirements import REQUIREMENTS
+from mbtref.conformance.generate.stages import choose
+from mbtref.conformance.generate.vectorset import VectorSet, as_npy
+from mbtref.conformance.operations import OPERATIONS, fault
+from mbtref.conformance.pictures import tensor
+from mbtref.conformance.processors import PROCESSORS
+from mbtref.conformance.vectors import FOLDER, MANIFEST, SCHEMA
 from mbtref.errors import Kind
-from mbtref.tools import vectors as tool
-from vectors.generate import compare, implementations, kodak, make
-from vectors.generate.buffers import stored_block
-from vectors.generate.change import array
-from vectors.generate.frozen import Files, Frozen, parsed
-from vectors.generate.implementations import TIE_DISTANCE, Bench
-from vectors.generate.measure import measured
-from vectors.generate.pictures import SIZES, picture
-from vectors.generate.requirements import REQUIREMENTS
-from vectors.generate.stages import choose
-from vectors.generate.vectorset import VectorSet, as_npy
 
 Damage = Callable[[Path], object]
 WITHOUT_KODAK = REQUIREMENTS.keys() - set(kodak.REQUIREMENTS)
@@ -125,9 +125,9 @@ def test_made_again(frozen: Files, again: Files) -> None:
 
 
 CHILD = """
-from conformance.vectors import FOLDER
-from mbtref.tools.vectors import stored
-from vectors.generate import make
+from mbtref.conformance.vectors import FOLDER
+from mbtref.conformance.generate.command import stored
+from mbtref.conformance.generate import make
 files = stored(FOLDER)
 moved = [path for path, data in make([], files, {only}).items() if data != files[path]]
 raise SystemExit(f"moved: {{moved}}" if moved else 0)
@@ -245,7 +245,7 @@ def home(copy: Path, again: Files, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A frozen set of its own, with which the commands work in place of the project's; making is done already."""
     monkeypatch.setattr(tool, "FOLDER", copy)
     monkeypatch.setattr(tool, "make", lambda pictures, files, only: again)
-    monkeypatch.setattr("mbtref.tools.kodak.pictures", list)
+    monkeypatch.setattr("mbtref.conformance.kodak.pictures", list)
     return copy
 
 
@@ -306,6 +306,6 @@ def test_check_without_pictures(
     def missing() -> list[Path]:
         raise ValueError("24 of the 24 Kodak pictures aren't in nowhere")
 
-    monkeypatch.setattr("mbtref.tools.kodak.pictures", missing)
+    monkeypatch.setattr("mbtref.conformance.kodak.pictures", missing)
     assert tool.check(with_kodak=True) == 0, "missing pictures are a difference"
     assert "not run: the Kodak part (24 of the 24" in capsys.readouterr().out, "the Kodak part counts as run"

@@ -11,12 +11,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mbtref import load, weights
+from mbtref import load, making, weights
 from mbtref.bitstream import Stream
+from mbtref.embedded import EMBEDDED, name_of
 from mbtref.errors import Kind
 from mbtref.model import MBT2018
 from mbtref.tables import PARTS, from_arrays
-from mbtref.weights import EMBEDDED
 from tests import oracle
 from tests.support import refused, varied_networks
 
@@ -87,9 +87,9 @@ def test_a_stream_finds_its_model() -> None:
     """A stream's fingerprint leads to the one embedded model that has it, and no other one anywhere."""
     for name in EMBEDDED:
         stream = Stream(load(name).fingerprint, 1, 1, b"")
-        assert weights.name_of(stream.fingerprint) == name, f"{name} isn't found by its fingerprint"
+        assert name_of(stream.fingerprint) == name, f"{name} isn't found by its fingerprint"
         assert weights.load_for(stream).name == name, f"a stream of {name} is given another model"
-    assert weights.name_of(bytes(8)) is None, "a fingerprint of zeros is no model's"
+    assert name_of(bytes(8)) is None, "a fingerprint of zeros is no model's"
     with refused(Kind.UNKNOWN_MODEL, 4):
         weights.load_for(Stream(bytes(8), 1, 1, b""))
 
@@ -109,12 +109,12 @@ def test_z_tables_follow_the_density(path: Path) -> None:
 def test_state_dict_is_compressais() -> None:
     """Names, shapes, types and constants of a state dict are those of CompressAI's fresh model."""
     networks = MBT2018(48, 64)
-    ours = {**weights.constants(networks), **networks.state_dict()}
+    ours = {**making.constants(networks), **networks.state_dict()}
     theirs = oracle.compressai("models.google").JointAutoregressiveHierarchicalPriors(48, 64).state_dict()
     assert ours.keys() == theirs.keys(), f"names differ: {ours.keys() ^ theirs.keys()}"
     for key, tensor in theirs.items():
         assert (ours[key].shape, ours[key].dtype) == (tensor.shape, tensor.dtype), f"{key} has another form"
-    for key in weights.constants(networks):
+    for key in making.constants(networks):
         assert torch.equal(ours[key], theirs[key]), f"{key} isn't CompressAI's"
 
 

@@ -20,11 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import mbtref
-from mbtref import codec, image, weights
-from mbtref.tools import checkpoint, kodak, notebook, zoo
-from mbtref.tools.download import HOME_VARIABLE, DownloadError
-from mbtref.tools.evaluate import Record
-from mbtref.tools.facts import facts, published_curves
+from mbtref import codec, image, making, weights
+from mbtref.conformance import kodak
+from mbtref.files import HOME_VARIABLE
+from mbtref.workbench import checkpoint, notebook, zoo
+from mbtref.workbench.download import DownloadError
+from mbtref.workbench.evaluate import Record
+from mbtref.workbench.facts import facts, published_curves
+from mbtref.workbench.names import QUALITIES, ZOO
 from tests import oracle
 from tests.support import QuietHandler, one_line, picture, run, serving, varied_networks
 
@@ -37,7 +40,7 @@ def compressai_state(N: int, M: int, seed: int) -> State:
     """The state dict of CompressAI's model after `update`, with its tables, as one finds it in a checkpoint."""
     networks = varied_networks(N, M, seed)
     net = oracle.compressai("models.google").JointAutoregressiveHierarchicalPriors(N, M)
-    net.load_state_dict({**weights.constants(networks), **networks.state_dict()})
+    net.load_state_dict({**making.constants(networks), **networks.state_dict()})
     net.update()
     state: State = net.state_dict()
     return state
@@ -149,7 +152,7 @@ def inside(folder: Path) -> list[str]:
 def test_names() -> None:
     """The names are those of the published files, with the hash that each file name carries."""
     expected = [f"zoo-{metric}q{quality}" for metric in ("", "msssim-") for quality in range(1, 9)]
-    assert list(zoo.NAMES) == expected, f"other names: {zoo.NAMES}"
+    assert list(ZOO) == expected, f"other names: {ZOO}"
     metadata = {"metric": "mse", "quality": "q4", "source_file": "mbt2018-4-456e2af9.pth.tar", "lambda": "0.013"}
     assert zoo.entry("zoo-q4") == ("zoo-q4", "mbt2018-4-456e2af9.pth.tar", "456e2af9", metadata), "not zoo-q4"
     assert zoo.entry("zoo-msssim-q2").file == "mbt2018-ms-ssim-2-c41cb208.pth.tar", "not zoo-msssim-q2"
@@ -551,7 +554,7 @@ def kodim20(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     image.write_png(folder / "kodim20.png", picture(60, 100))
     digest = hashlib.sha256(picture(60, 100).tobytes()).hexdigest()
-    monkeypatch.setattr(kodak, "hashes", lambda: {"kodim20.png": digest})
+    monkeypatch.setattr(kodak, "PIXELS", {"kodim20.png": digest})
     monkeypatch.setenv(kodak.FOLDER_VARIABLE, str(folder))
     return folder
 
@@ -617,7 +620,7 @@ def test_notebook_check_not_run(
     )
 
     cache.mkdir(parents=True)
-    paths = [put(cache, quality, saved(miniature)) for quality in zoo.QUALITIES]
+    paths = [put(cache, quality, saved(miniature)) for quality in QUALITIES]
     publish(*paths)
     (kodim20 / "kodim20.png").unlink()
     assert run("notebook-check", "--kodak") == 0, "what isn't run isn't wrong"

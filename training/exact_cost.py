@@ -21,7 +21,7 @@ from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
 from mbtref.grid import ACTIVATION_BITS
 from mbtref.model import gaussian_likelihoods
 from mbtref.scan import Step, scan
-from mbtref.tools.evaluate import find_pictures
+from mbtref.workbench.evaluate import find_pictures
 
 GRID = 2.0**ACTIVATION_BITS
 

@@ -36,9 +36,9 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from conformance.operations import CAPABILITIES, Array, Value, Values, native
-from conformance.subjects.data import gaussian_file, model_file
-from conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
+from mbtref.conformance.operations import CAPABILITIES, Array, Value, Values, native
+from mbtref.conformance.subjects.data import gaussian_file, model_file
+from mbtref.conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
 
 PROTOCOL = 1
 CHUNK = 1 << 16

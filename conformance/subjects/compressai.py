@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conformance.operations import Values
-from conformance.subjects.data import model_file
-from conformance.subjects.protocol import Methods, Unsupported
+from mbtref.conformance.operations import Values
+from mbtref.conformance.subjects.data import model_file
+from mbtref.conformance.subjects.protocol import Methods, Unsupported
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from conformance.operations import Values
-from conformance.subjects.reference import F32, I32, Reference, batch, single
+from mbtref.conformance.operations import Values
+from mbtref.conformance.subjects.reference import F32, I32, Reference, batch, single
 from mbtref.grid import ACTIVATION_BITS, BIAS_BITS, WEIGHT_BITS, requantize, round_half_up, saturate, to_grid
 from mbtref.model import MBT2018
 

@@ -6,19 +6,29 @@ import shlex
 import sys
 from collections.abc import Mapping
 
-from conformance.operations import CAPABILITIES
-from conformance.subjects.command import Command
-from conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Subject, TimedOut, account
+from mbtref.conformance.operations import CAPABILITIES
+from mbtref.conformance.subjects.command import Command
+from mbtref.conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Subject, TimedOut, account
 
 PROGRAM = "cmd:"
-SERVE = (sys.executable, "-m", "conformance.subjects.serve")
+NUMPY = "mbtref.conformance.subjects.numpy_program"
+"""The module that is the one-file decoder as a program."""
+NAMES = {
+    "reference": "mbtref.conformance.subjects.reference:Reference",
+    "float64": "mbtref.conformance.subjects.float64:Float64",
+    "compressai": "mbtref.conformance.subjects.compressai:CompressAI",
+    "numpy": f"{PROGRAM}{shlex.join([sys.executable, '-m', NUMPY])}",
+}
+"""Short names of the subjects that come with the suite."""
+SERVE = (sys.executable, "-m", "mbtref.conformance.subjects.serve")
 
 
 def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) -> Subject:
-    """A subject in a process of its own, by `cmd:program args`, quoted as for a shell, or by `module:attribute`.
+    """A subject in a process of its own: one of NAMES, `cmd:program args` as for a shell, or `module:attribute`.
 
     timeout: seconds for an answer. more: added to its environment. Raises ValueError if there is no such subject.
     """
+    given = NAMES.get(given, given)
     try:
         if not given.startswith(PROGRAM):
             return Command([*SERVE, given], timeout, {"PYTHONPATH": os.pathsep.join(sys.path), **(more or {})})
@@ -31,13 +41,15 @@ def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) 
 
 
 def in_process(given: str) -> Subject:
-    """A subject by `module:attribute`, where the attribute is a subject or makes one.
+    """A subject by one of NAMES or by `module:attribute`, where the attribute is a subject or makes one.
 
     Modules are also found in the current folder. Raises ValueError if there is no such subject.
     """
-    module, _, attribute = given.partition(":")
+    module, _, attribute = NAMES.get(given, given).partition(":")
     if not all(name.isidentifier() for name in (*module.split("."), attribute)):
-        raise ValueError("give module:attribute, such as mypkg.codec:Subject, or cmd:program")
+        raise ValueError(
+            f"give module:attribute, such as mypkg.codec:Subject, cmd:program, or one of {', '.join(NAMES)}"
+        )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

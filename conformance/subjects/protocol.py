@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Collection
 from typing import Protocol
 
-from conformance.operations import OPERATIONS, Values
+from mbtref.conformance.operations import OPERATIONS, Values
 
 
 class Unsupported(Exception):

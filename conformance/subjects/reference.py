@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import mbtref
-from conformance.operations import CAPABILITIES, Values
-from conformance.subjects.protocol import Methods, Rejected
 from mbtref import bitstream, codec, image, latents, rans, tables
+from mbtref.conformance.operations import CAPABILITIES, Values
+from mbtref.conformance.subjects.protocol import Methods, Rejected
 from mbtref.grid import ACTIVATION_BITS
 from mbtref.scan import Step, scan
 

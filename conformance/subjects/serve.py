@@ -1,4 +1,4 @@
-"""A Python subject as a program of its own: `python -m conformance.subjects.serve module:attribute`.
+"""A Python subject as a program of its own: `python -m mbtref.conformance.subjects.serve module:attribute`.
 
 It speaks the protocol of `command`. So a subject that hangs, crashes or prints takes nothing down with it.
 """
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conformance.subjects.command import PROTOCOL, value_in, write
-from conformance.subjects.loading import in_process
-from conformance.subjects.protocol import Rejected, Subject, Unsupported, account
+from mbtref.conformance.subjects.command import PROTOCOL, value_in, write
+from mbtref.conformance.subjects.loading import in_process
+from mbtref.conformance.subjects.protocol import Rejected, Subject, Unsupported, account
 
 
 def answer(subject: Subject, request: Mapping[str, Any]) -> dict[str, object]:

@@ -1,0 +1,130 @@
+"""Makes the vectors: everything under `vectors/` but the schema, the facts and this code.
+
+Each module has one capability or a few. A vector is made by a function that asserts the rare property for which
+it is there; the golden answers are the reference's, its floats in float64 (`implementations`). What is frozen and
+still right stays as it is (`frozen`).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from mbtref import load
+from mbtref.conformance.generate import buffers, entropy_coder, exact, kodak, reproducible, stages, streams
+from mbtref.conformance.generate.frozen import Entry, Files, parsed, paths
+from mbtref.conformance.generate.implementations import DERIVATION, Bench
+from mbtref.conformance.generate.pictures import SIZES
+from mbtref.conformance.generate.requirements import REQUIREMENTS
+from mbtref.conformance.generate.vectorset import VectorSet
+from mbtref.conformance.subjects.data import model_file
+from mbtref.conformance.vectors import FOLDER, MANIFEST
+from mbtref.embedded import EMBEDDED
+
+SOUND = ("lite-q4", "odd")
+"""Model and picture of the stream into which faults are put."""
+FOREIGN = "lite-q3"
+"""Whose stream of that picture is the one of another model."""
+FACTS = "facts"
+"""The folder of what is known from elsewhere: kept as it is, never made."""
+
+
+class Part(NamedTuple):
+    """Some vectors that are made together."""
+
+    title: str
+    requirements: Collection[str]
+    """Theirs."""
+    make: Callable[[], object]
+
+
+def make(kodak_pictures: Sequence[Path], files: Files, only: Collection[str] = REQUIREMENTS.keys()) -> Files:
+    """Makes a set, with a progress bar.
+
+    kodak_pictures: the 24 files, needed for DECODE-3. files: the frozen set, empty if there is none. only:
+    requirements whose vectors are made; those of others stay as they are frozen.
+    """
+    frozen = parsed(files)
+    out = VectorSet(Bench({name: load(name) for name in EMBEDDED}), frozen)
+    with tqdm(
+        [part for part in parts(out, kodak_pictures) if set(part.requirements) & set(only)],
+        leave=False,
+        disable=None,
+    ) as bar:
+        for part in bar:
+            bar.set_description(part.title)
+            part.make()
+    for path in sorted((FOLDER / FACTS).iterdir()):
+        out.put(f"{FACTS}/{path.name}", path.read_bytes())
+    kept = frozen.without(only)
+    wanted = [entry for entry in out.entries if entry["requirement"] in only]
+    unwanted = paths(out.entries) - paths(wanted)
+    made = {path: data for path, data in out.files.items() if path not in unwanted}
+    return described([*kept.entries, *wanted], {**kept.pictures, **out.pictures}, {**kept.files, **made})
+
+
+def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
+    """All that can be made, in the order of making."""
+    yield Part("entropy coder", entropy_coder.REQUIREMENTS, partial(entropy_coder.all_vectors, out))
+    yield Part("buffers", buffers.REQUIREMENTS, partial(buffers.all_vectors, out))
+    for name, model in out.bench.models.items():
+        for size in SIZES:
+            yield Part(f"{name} {size}", stages.PURPOSES, partial(stages.whole_codec, out, name, size))
+        for requirements, vectors in (
+            (stages.FLOOR, stages.VECTORS),
+            (exact.REQUIREMENTS, exact.VECTORS),
+            (streams.REQUIREMENTS, streams.VECTORS),
+        ):
+            for vector in vectors:
+                yield Part(f"{name} {vector.__name__}", requirements, partial(vector, out, name, model))
+    yield Part("malformed streams", streams.MALFORMED, lambda: streams.malformed(out, SOUND[0], sound(out)))
+    yield Part("reproducible streams", reproducible.REQUIREMENTS[:1], partial(reproducible.encoded, out))
+    yield Part("reproducible pictures", reproducible.REQUIREMENTS[1:], partial(reproducible.decoded, out))
+    if kodak_pictures:
+        yield Part("Kodak", kodak.REQUIREMENTS, partial(kodak.all_vectors, out, kodak_pictures))
+    yield Part("reproducible Kodak pictures", reproducible.KODAK, partial(reproducible.kodak, out))
+
+
+def sound(out: VectorSet) -> streams.Sound:
+    """A right stream, out of the vectors made before."""
+    name, size = SOUND
+    folder = f"stages/{name}/{size}"
+    return streams.Sound(
+        model=out.bench.models[name],
+        data=out.file(f"{folder}/closed/stream.mbt"),
+        k_z=out.array(f"{folder}/exact/k_z.npy"),
+        k=out.array(f"{folder}/exact/k.npy"),
+        foreign=out.file(f"stages/{FOREIGN}/{size}/closed/stream.mbt"),
+    )
+
+
+def described(entries: Sequence[Entry], pictures: Mapping[str, Entry], files: Files) -> Files:
+    """The files of a set with its manifest, which describes all others."""
+    order = list(REQUIREMENTS)
+    used = {entry["requirement"] for entry in entries}
+    content = {
+        "version": 1,
+        "tolerances": DERIVATION,
+        "requirements": {key: REQUIREMENTS[key]._asdict() for key in order if key in used},
+        "models": model_hashes(),
+        "pictures": pictures,
+        "vectors": sorted(entries, key=lambda entry: order.index(entry["requirement"])),
+        "files": {path: sha256(files[path]) for path in sorted(files)},
+    }
+    return {
+        **files,
+        MANIFEST: (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+    }
+
+
+def model_hashes() -> dict[str, str]:
+    """SHA-256 of the embedded model files, by name."""
+    return {name: sha256(model_file(name).read_bytes()) for name in EMBEDDED}
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,121 @@
+"""Making the golden vectors anew, and checking that the frozen ones are what the reference gives."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from mbtref import weights
+from mbtref.conformance import kodak
+from mbtref.conformance.generate import make, model_hashes
+from mbtref.conformance.generate.compare import differences, summary
+from mbtref.conformance.generate.frozen import Files, parsed
+from mbtref.conformance.generate.implementations import Bench
+from mbtref.conformance.generate.kodak import REQUIREMENTS as KODAK
+from mbtref.conformance.generate.measure import measured
+from mbtref.conformance.generate.requirements import REQUIREMENTS
+from mbtref.conformance.vectors import FOLDER, MANIFEST, SCHEMA, load
+from mbtref.embedded import EMBEDDED
+from mbtref.files import write_whole
+
+
+def generate(folder: Path, only: Collection[str] = ()) -> None:
+    """Writes a whole set into a folder, and prints what moved against the frozen one.
+
+    only: requirements whose vectors are made, all if empty; the others stay as they are frozen. Raises ValueError,
+    and then writes nothing, if there is no such requirement, a vector lost its property, or the Kodak pictures are
+    missing where they are needed.
+    """
+    only = only or REQUIREMENTS.keys()
+    if unknown := sorted(set(only) - REQUIREMENTS.keys()):
+        raise ValueError(f"no requirement {', '.join(unknown)}; there are {', '.join(REQUIREMENTS)}")
+    frozen = stored(FOLDER)
+    files = made(kodak.pictures() if set(KODAK) & set(only) else [], frozen, only)
+    write(folder, files)
+    lines = list(summary(differences(frozen, files))) if frozen else ["there was no set before"]
+    print("\n".join(lines or ["nothing moved"]))
+    size = sum(map(len, files.values()))
+    print(
+        f"{folder}: {len(json.loads(files[MANIFEST])['vectors'])} vectors, {len(files)} files, {size / 1e6:.1f} MB"
+    )
+
+
+def check(with_kodak: bool) -> int:
+    """Regenerates the frozen set elsewhere and prints a line for each thing that differs. Returns how many.
+
+    with_kodak: whether to do the Kodak part, which takes minutes and needs the pictures.
+    Raises ValueError if the frozen files aren't those of their manifest, were made with other models, or a vector
+    lost its property.
+    """
+    load(FOLDER)
+    frozen = stored(FOLDER)
+    manifest = json.loads(frozen[MANIFEST])
+    validate(manifest)
+    for name, digest in model_hashes().items():
+        if manifest["models"].get(name) != digest:
+            raise ValueError(
+                f"the vectors were made with another {name}; make them anew with 'mbtref vectors generate'"
+            )
+    pictures, only = [], set(REQUIREMENTS)
+    try:
+        pictures = kodak.pictures() if with_kodak else []
+        why = "left out"
+    except ValueError as error:
+        why = str(error)
+    if not pictures:
+        only -= set(KODAK)
+        print(f"not run: the Kodak part ({why})")
+    found = list(differences(frozen, made(pictures, frozen, only)))
+    for difference in found:
+        print(difference)
+    checked = len(parsed(frozen).files) if pictures else len(parsed(frozen).without(KODAK).files)
+    print(f"{checked} files checked, {len(found)} differences")
+    return len(found)
+
+
+def made(pictures: list[Path], frozen: Files, only: Collection[str]) -> Files:
+    """`make`, whose broken assertions are worth a line."""
+    try:
+        return make(pictures, frozen, only)
+    except AssertionError as error:
+        raise ValueError(f"a vector isn't what it is there for: {error}") from error
+
+
+def measure() -> bool:
+    """Prints how near right implementations come to what is allowed; says whether all stay within."""
+    bench = Bench({name: weights.load(name) for name in EMBEDDED})
+    found = measured(bench, load(FOLDER).vectors)
+    print("\n".join(map(str, found)))
+    return all(nearness.share <= 1 for nearness in found)
+
+
+def validate(manifest: object) -> None:
+    """Raises ValueError, naming the place, if a manifest doesn't fit its schema."""
+    import jsonschema
+
+    try:
+        jsonschema.validate(manifest, json.loads((FOLDER / SCHEMA).read_text(encoding="utf-8")))
+    except jsonschema.ValidationError as error:
+        raise ValueError(f"{MANIFEST}: {error.json_path}: {error.message}") from error
+
+
+def stored(folder: Path) -> Files:
+    """The files of a set as far as they are there, nothing if there is no set."""
+    if not (folder / MANIFEST).is_file():
+        return {}
+    manifest = (folder / MANIFEST).read_bytes()
+    paths = [path for path in json.loads(manifest)["files"] if (folder / path).is_file()]
+    return {MANIFEST: manifest, **{path: (folder / path).read_bytes() for path in paths}}
+
+
+def write(folder: Path, files: Files) -> None:
+    """Writes a set, each file whole, the manifest last; then removes what only the set before had."""
+    before = stored(folder)
+    schema = {SCHEMA: (FOLDER / SCHEMA).read_bytes()}
+    for path, data in sorted((schema | dict(files)).items(), key=lambda item: item[0] == MANIFEST):
+        if before.get(path) != data:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / path, data)
+    for path in before.keys() - files.keys():
+        (folder / path).unlink()
+    for empty in sorted((p for p in folder.rglob("*") if p.is_dir() and not any(p.iterdir())), reverse=True):
+        empty.rmdir()

@@ -1,0 +1,186 @@
+"""The reference in float64, which makes the golden floats, and right float32 ones, which say how far they scatter.
+
+A golden float is the value computed in float64 and rounded to float32 at the end of its stage, so that it hardly
+depends on the machine. What other right implementations may differ by is measured, not guessed: the same stage
+is run in float32 in several ways and on several simulated processors, which sum in another order, and the largest
+deviation times FACTOR is the tolerance. It is measured once, when a vector is new, and then frozen.
+"""
+
+import contextlib
+import copy
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mbtref import Model
+from mbtref.conformance.operations import OPERATIONS, Values
+from mbtref.conformance.processors import PROCESSORS
+from mbtref.conformance.subjects.loading import isolated
+from mbtref.conformance.subjects.protocol import Subject
+from mbtref.conformance.subjects.reference import Reference
+from mbtref.model import MBT2018
+
+FACTOR = 8
+"""Tolerance over largest measured deviation."""
+ULPS = 4
+"""No tolerance is below this many units in the last place (float32) of the largest golden value."""
+TIE_DISTANCE = 1.5e-4
+"""What every value that the forward pass rounds keeps from the nearest tie: y, y - mu and z - median. It is 2.4
+times the largest deviation of such a value, 2^-14, over all pictures, models, implementations and simulated
+processors (`mbtref vectors measure`)."""
+TIMEOUT = 600.0
+"""Seconds that an implementation in a process of its own may take for an answer, on a busy machine."""
+DERIVATION = (
+    "Golden floats are computed in float64 and rounded to float32 at the end of each stage. The tolerance of an "
+    f"output is {FACTOR} times the largest deviation from it measured over float32 implementations that are all "
+    "right: PyTorch with oneDNN, without it, channels-last, with a batch of two, and, for vectors that are newer "
+    f"than version 0.1, on simulated older processors; at least {ULPS} float32 ulp of the output's largest value; "
+    "rounded up to two digits. Likelihoods are also compared as bits, -log2, with a tolerance found in the same "
+    "way, since the small ones cost most. The margin of an output is the distance of the values that are rounded "
+    f"for it to the nearest tie. Every margin is at least {TIE_DISTANCE:g}, 2.4 times the largest deviation of "
+    "such a value over all pictures, models, implementations and simulated processors, so a flip is an error. "
+    "Tolerances and margins are measured once and then frozen: they depend on no machine that makes the vectors "
+    "again."
+)
+
+F64 = npt.NDArray[np.float64]
+
+
+class Changed(Reference):
+    """The reference with float networks that compute the same in another way."""
+
+    def __init__(self, models: Mapping[str, Model], change: Callable[[MBT2018], MBT2018]) -> None:
+        self.models = {
+            name: replace(model, networks=change(copy.deepcopy(model.networks))) for name, model in models.items()
+        }
+
+    def model(self, name: str) -> Model:
+        return self.models[name]
+
+
+def unchanged(networks: MBT2018) -> MBT2018:
+    return networks
+
+
+def in_float64(networks: MBT2018) -> MBT2018:
+    """Computes in float64; what g_a and h_a give is rounded to float32, as the files hold it."""
+    networks.double()
+    for part in networks.children():
+        part.register_forward_pre_hook(lambda part, inputs: (inputs[0].double(),))
+    for part in (networks.g_a, networks.h_a):
+        part.register_forward_hook(lambda part, inputs, output: output.float())
+    return networks
+
+
+def channels_last(networks: MBT2018) -> MBT2018:
+    """Keeps tensors in another layout, which has convolution kernels of its own."""
+    return networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def batch_of_two(networks: MBT2018) -> MBT2018:
+    """Every network sees its input twice."""
+
+    def twice(part: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (inputs[0].repeat(2, 1, 1, 1),)
+
+    def first(part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        return output[:1]
+
+    for part in networks.children():
+        part.register_forward_pre_hook(twice)
+        part.register_forward_hook(first)
+    return networks
+
+
+@contextlib.contextmanager
+def without_onednn() -> Iterator[None]:
+    """PyTorch's own convolution: a matrix product, summed in another order than oneDNN's."""
+    before, *_ = torch.backends.mkldnn.set_flags(False)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(before)
+
+
+class Implementation(NamedTuple):
+    """A subject, and the setting in which it runs."""
+
+    name: str
+    subject: Subject
+    setting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+
+    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+        with self.setting():
+            return self.subject.call(operation, model, inputs)
+
+
+class Bench:
+    """The golden subject and those that it is compared with."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self.models = models
+        self.golden = Changed(models, in_float64)
+
+    @functools.cached_property
+    def others(self) -> list[Implementation]:
+        """Right implementations. Those of the simulated processors run in processes of their own."""
+        plain = Changed(self.models, unchanged)
+        return [
+            Implementation("plain", plain),
+            Implementation("without oneDNN", plain, without_onednn),
+            Implementation("channels-last", Changed(self.models, channels_last)),
+            Implementation("batch of two", Changed(self.models, batch_of_two)),
+            *(Implementation(name, isolated("reference", TIMEOUT, PROCESSORS[name])) for name in PROCESSORS),
+        ]
+
+    def tolerances(
+        self, operation: str, model: str, inputs: Values, golden: Values
+    ) -> dict[str, dict[str, float]]:
+        """By the name of each output: see `tolerance`. For likelihoods also that of -log2, as "bits"."""
+        answers = [other.call(operation, model, inputs) for other in self.others]
+        result = {}
+        for name in OPERATIONS[operation].outputs:
+            values, others = floats(golden[name]), [floats(answer[name]) for answer in answers]
+            result[name] = {"absolute": tolerance(values, others)}
+            if name.endswith("_likelihoods"):
+                result[name]["bits"] = tolerance(-np.log2(values), [-np.log2(other) for other in others])
+        return result
+
+    def margins(self, model: str, x: npt.NDArray[np.float32]) -> dict[str, float]:
+        """How far the values that the forward pass rounds stay from a tie, by the output that depends on it.
+
+        x: (3, H, W).
+        """
+        values = rounded(self.golden, self.models[model], x)
+        return {name: float(np.abs(v - np.floor(v) - 0.5).min()) for name, v in values.items()}
+
+
+def floats(value: object) -> F64:
+    """A value of an answer, known to be an array, any shape."""
+    return np.asarray(value, np.float64)
+
+
+def tolerance(golden: F64, answers: list[F64]) -> float:
+    """What an output may be off by. answers: of right implementations, all of the same shape."""
+    deviation = max(float(np.abs(answer - golden).max()) for answer in answers)
+    last_place = float(np.spacing(np.float32(np.abs(golden).max())))
+    limit = max(FACTOR * deviation, ULPS * last_place)
+    step = 10.0 ** (np.floor(np.log10(limit)) - 1)
+    return float(f"{np.ceil(limit / step) * step:.2g}")
+
+
+def rounded(subject: Subject | Implementation, model: Model, x: npt.NDArray[np.float32]) -> dict[str, F64]:
+    """What the forward pass rounds: (M, h, w) and (N, i, j), by the output that depends on it. x: (3, H, W)."""
+    y = np.asarray(subject.call("g_a", model.name, {"x": x})["y"])
+    z = np.asarray(subject.call("h_a", model.name, {"y": y})["z"])
+    medians = model.networks.entropy_bottleneck.medians.float().numpy()
+    latents = {"z_hat": np.round(z - medians) + medians, "y_hat": np.round(y)}
+    mu = floats(subject.call("parameters", model.name, latents)["mu"])
+    return {"z_hat": floats(z) - medians, "y_hat": floats(y), "y_likelihoods": floats(y) - mu}

@@ -1,0 +1,65 @@
+"""How near right float32 implementations come to the frozen tolerances, and to the ties.
+
+Nothing is chosen by it. It shows that what was frozen holds on the machine that runs it, and on the processors
+that this one can simulate.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from mbtref.conformance.generate.implementations import TIE_DISTANCE, Bench, Implementation, floats, rounded
+from mbtref.conformance.vectors import Vector
+
+
+class Nearness(NamedTuple):
+    """How much of what is allowed an implementation uses, at most."""
+
+    share: float
+    """1 is the limit."""
+    what: str
+    """A requirement, or TIES."""
+    vector: str
+    implementation: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.share:.2f} of what is allowed, {self.implementation} at {self.vector}"
+
+
+TIES = "values that are rounded"
+
+
+def measured(bench: Bench, vectors: Iterable[Vector]) -> list[Nearness]:
+    """The worst of every requirement that has float tolerances, and of TIES, with a progress bar."""
+    worst: dict[str, Nearness] = {}
+    floating = [vector for vector in vectors if vector.tolerance and vector.operation != "decode"]
+    for vector in tqdm(floating, leave=False, disable=None):
+        for implementation in bench.others:
+            for found in (*deviations(implementation, vector), *distances(bench, implementation, vector)):
+                worst[found.what] = max(found, worst.get(found.what, found))
+    return sorted(worst.values(), reverse=True)
+
+
+def deviations(implementation: Implementation, vector: Vector) -> Iterator[Nearness]:
+    """Of each output, and of likelihoods as bits: the largest deviation over the tolerance."""
+    answer = implementation.call(vector.operation, vector.model, vector.inputs)
+    for name, right in vector.expected.items():
+        pairs = [(floats(answer[name]), floats(right), vector.tolerance.get(name))]
+        if name in vector.bits:
+            pairs.append((-np.log2(floats(answer[name])), -np.log2(floats(right)), vector.bits[name]))
+        for value, golden, limit in pairs:
+            if limit:
+                share = float(np.abs(value - golden).max()) / limit
+                yield Nearness(share, vector.requirement, vector.name, implementation.name)
+
+
+def distances(bench: Bench, implementation: Implementation, vector: Vector) -> Iterator[Nearness]:
+    """Of the values that the forward pass rounds: the largest deviation over TIE_DISTANCE."""
+    if not vector.margin or vector.model is None:
+        return
+    model, x = bench.models[vector.model], np.asarray(vector.inputs["x"], np.float32)
+    golden, values = rounded(bench.golden, model, x), rounded(implementation, model, x)
+    deviation = max(float(np.abs(values[name] - golden[name]).max()) for name in golden)
+    yield Nearness(deviation / TIE_DISTANCE, TIES, vector.name, implementation.name)

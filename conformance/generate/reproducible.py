@@ -1,0 +1,61 @@
+"""REPRODUCIBLE: the golden streams and pictures once more, for those who promise to give just these.
+
+Nothing new is stored but the hashes of decoded Kodak pictures.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from mbtref.conformance.generate.frozen import Entry
+from mbtref.conformance.generate.vectorset import Stored, VectorSet
+
+REQUIREMENTS = ("REPRODUCIBLE-1", "REPRODUCIBLE-2")
+KODAK = ("REPRODUCIBLE-4",)
+
+
+def entries(out: VectorSet, requirement: str) -> Iterator[Entry]:
+    """The vectors of another requirement, as they were made now or are frozen."""
+    known = {entry["id"]: entry for entry in (*out.frozen.entries, *out.entries)}
+    yield from (entry for entry in known.values() if entry["requirement"] == requirement)
+
+
+def stored(out: VectorSet, path: str) -> Stored:
+    """A file that was made before."""
+    data = out.file(path)
+    return Stored(path, data if path.endswith(".mbt") else out.array(path))
+
+
+def name_of(entry: Entry) -> str:
+    """The id without its requirement."""
+    return str(entry["id"]).partition("/")[2]
+
+
+def encoded(out: VectorSet) -> None:
+    """a latent that is rounded otherwise on another machine"""
+    for name, picture in {**out.frozen.pictures, **out.pictures}.items():
+        image = stored(out, picture["file"])
+        out.add("REPRODUCIBLE-1", name, "encode_reproducible", {"image": image}, made=encoded,
+                folder=f"stages/{name}/closed", model=picture["model"], suffix=".mbt")  # fmt: skip
+
+
+def decoded(out: VectorSet) -> None:
+    """a pixel that is rounded otherwise on another machine"""
+    for entry in list(entries(out, "DECODE-1")):
+        if "image" in entry["expected"]:
+            folder = entry["expected"]["image"].rpartition("/")[0]
+            stream = stored(out, entry["inputs"]["stream"])
+            out.add("REPRODUCIBLE-2", name_of(entry), "decode_reproducible", {"stream": stream}, made=decoded,
+                    folder=folder, model=entry["model"])  # fmt: skip
+
+
+def kodak(out: VectorSet) -> None:
+    """a pixel among a hundred million that is rounded otherwise on another machine"""
+    for entry in tqdm(list(entries(out, "DECODE-3")), "Kodak pixels", leave=False, disable=None):
+        stream = stored(out, entry["inputs"]["stream"])
+        answer = out.bench.golden.call("decode_reproducible", entry["model"], {"stream": stream.data})
+        digest = hashlib.sha256(np.ascontiguousarray(answer["image"]).tobytes()).hexdigest()
+        out.note(*KODAK, name_of(entry), "decode_reproducible", {"stream": stream}, made=kodak,
+                 model=entry["model"], sha256={"image": digest})  # fmt: skip

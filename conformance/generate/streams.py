@@ -1,0 +1,347 @@
+"""DECODE-1 and DECODE-2: streams that pictures don't give, and streams with one fault each.
+
+The docstring of each function that makes a vector is the bug that the vector catches.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mbtref import Model, bitstream, codec, rans
+from mbtref.bitstream import DIMENSIONS_AT, FINGERPRINT_AT, HEADER_BYTES, MAGIC
+from mbtref.conformance.generate.entropy_coder import code, escaped
+from mbtref.conformance.generate.exact import MOST, ONE
+from mbtref.conformance.generate.pictures import Size, picture, scatter
+from mbtref.conformance.generate.vectorset import Stored, VectorSet
+from mbtref.conformance.subjects.protocol import Rejected
+from mbtref.errors import Kind
+from mbtref.grid import LIMIT
+from mbtref.rans import FLUSHED, LOWER, UPPER_BITS, WORD_BITS, Interval
+from mbtref.scan import Step, scan, wavefronts
+
+REQUIREMENTS = ("DECODE-1",)
+MALFORMED = ("DECODE-2",)
+I32 = npt.NDArray[np.int32]
+Places = Iterable[tuple[Tensor, Tensor]]
+"""Groups of positions, rows and columns of each, in the order of a stream."""
+CHECKSUM_AT = HEADER_BYTES - 4
+WORD = WORD_BITS // 8
+
+
+def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
+    """What is coded of symbols. k_z: (N, i, j); k: (M, 4i, 4j), in closed loop; places: the order of y."""
+    symbols = torch.from_numpy(k.transpose(1, 2, 0)[None]).double()
+    index = torch.zeros_like(symbols, dtype=torch.int64)
+
+    def choose(step: Step) -> Tensor:
+        where = (slice(None), step.rows, step.columns)
+        index[where] = model.networks.N + model.gaussian.index(step.sigma)
+        return symbols[where]
+
+    scan(model.entropy, model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double()), choose)
+    message, indexes = k_z.flatten().tolist(), codec.z_indexes((*k_z.shape[1:], len(k_z)))
+    for rows, columns in places:
+        message += symbols[0, rows, columns].flatten().int().tolist()
+        indexes += index[0, rows, columns].flatten().tolist()
+    return list(rans.intervals(message, indexes, model.tables))
+
+
+def stream(model: Model, size: Size, payload: bytes) -> bytes:
+    """A whole file."""
+    return bitstream.pack(bitstream.Stream(model.fingerprint, size.height, size.width, payload))
+
+
+# Streams to be decoded
+
+
+def pixel(out: VectorSet, name: str, model: Model) -> None:
+    """a picture of one pixel refused, or a crop of the padded one off by something"""
+    data = out.encode(name, picture(Size(1, 1), 1))
+    decode(out, name, pixel, data)
+
+
+def far_symbols(out: VectorSet, name: str, model: Model) -> None:
+    """escapes of seven digits; k times 2^10 in 32 bits; y_hat or z_hat that doesn't saturate"""
+    k_z = np.zeros((model.networks.N, 1, 1), np.int32)
+    k = np.zeros((model.networks.M, 4, 4), np.int32)
+    # the last latents: they are the context of no other
+    k[:4, 3, 3] = [MOST - 2000, -MOST + 2000, LIMIT // ONE - 1, -LIMIT // ONE]
+    k_z[:2, 0, 0] = [MOST - 2000, -MOST + 2000]
+    payload = code(steps(model, k_z, k, wavefronts(4, 4))).data
+    found = decode(out, name, far_symbols, stream(model, Size(64, 64), payload), outputs=("y_hat",))
+    y_hat = np.asarray(found["y_hat"].array) * ONE
+    assert (y_hat.min(), y_hat.max()) == (-LIMIT, LIMIT - 1), f"y_hat of {name} doesn't saturate both ways"
+
+
+def scattered_symbols(out: VectorSet, name: str, model: Model) -> None:
+    """escapes of few digits in the midst of a stream, of both signs, in y and in z"""
+    k_z = (scatter(*np.indices((model.networks.N, 1, 3)), 1) % 9 - 4).astype(np.int32)
+    k = (scatter(*np.indices((model.networks.M, 4, 12)), 2) % 9 - 4).astype(np.int32)
+    coded = steps(model, k_z, k, wavefronts(4, 12))
+    assert len(coded) > k_z.size + k.size, f"{name} has no escape"
+    data = stream(model, Size(33, 150), code(coded).data)
+    decode(out, name, scattered_symbols, data, outputs=("y_hat",))
+
+
+def decode(
+    out: VectorSet, name: str, make: Callable[..., object], data: bytes, outputs: Sequence[str] | None = None
+) -> dict[str, Stored]:
+    """Adds a stream to be decoded. outputs: those that are expected, default: all."""
+    folder = f"streams/{name}/{make.__name__}"
+    inputs = {"stream": out.store(f"{folder}/stream", data, ".mbt")}
+    return out.add(
+        "DECODE-1", f"{name}/{make.__name__}", "decode", inputs,
+        made=make, folder=folder, model=name, outputs=outputs,
+    )  # fmt: skip
+
+
+VECTORS: tuple[Callable[[VectorSet, str, Model], None], ...] = (pixel, far_symbols, scattered_symbols)
+"""Each for one model."""
+
+
+# Streams to be refused
+
+
+class Sound(NamedTuple):
+    """What faults are put into."""
+
+    model: Model
+    data: bytes
+    """A right stream."""
+    k_z: I32
+    """(N, i, j): its symbols."""
+    k: I32
+    """(M, 4i, 4j)."""
+    foreign: bytes
+    """The stream of the same picture at another model."""
+
+    @property
+    def payload(self) -> bytes:
+        return self.data[HEADER_BYTES:]
+
+    @property
+    def steps(self) -> list[Interval]:
+        return steps(self.model, self.k_z, self.k, wavefronts(*self.k.shape[1:]))
+
+    def with_payload(self, payload: bytes) -> bytes:
+        """The same header over another payload, sealed."""
+        return seal(self.data[:HEADER_BYTES] + payload)
+
+    def with_dimensions(self, height: int, width: int) -> bytes:
+        """The same payload under another size, sealed."""
+        return seal(patched(self.data, DIMENSIONS_AT, struct.pack("<HH", height, width)))
+
+
+def patched(data: bytes, at: int, part: bytes) -> bytes:
+    """data with part written over it."""
+    return data[:at] + part + data[at + len(part) :]
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    """data with the lowest bit of byte at flipped."""
+    return patched(data, at, bytes([data[at] ^ 1]))
+
+
+def seal(data: bytes) -> bytes:
+    """data with its checksum made right, so that a decoder gets beyond it."""
+    checksum = zlib.crc32(data[HEADER_BYTES:], zlib.crc32(data[:CHECKSUM_AT]))
+    return patched(data, CHECKSUM_AT, struct.pack("<I", checksum))
+
+
+def other_magic(sound: Sound) -> bytes:
+    """any file taken for a stream"""
+    return seal(patched(sound.data, 0, b"mbt"))
+
+
+def one_wrong_byte(sound: Sound) -> bytes:
+    """a file of one byte that isn't even the first of a stream called truncated"""
+    return b"P"
+
+
+def version_2(sound: Sound) -> bytes:
+    """a later version decoded as this one"""
+    return seal(patched(sound.data, len(MAGIC), b"\2"))
+
+
+def version_0(sound: Sound) -> bytes:
+    """a version compared as smaller or equal"""
+    return seal(patched(sound.data, len(MAGIC), b"\0"))
+
+
+def version_2_alone(sound: Sound) -> bytes:
+    """the length looked at before the version: another version may have a shorter header"""
+    return MAGIC + b"\2"
+
+
+def no_bytes(sound: Sound) -> bytes:
+    """fields read from nothing"""
+    return b""
+
+
+def cut_header(sound: Sound) -> bytes:
+    """fields beyond the end taken for 0"""
+    return sound.data[: HEADER_BYTES - 1]
+
+
+def zero_height(sound: Sound) -> bytes:
+    """a picture without rows"""
+    return sound.with_dimensions(0, 71)
+
+
+def zero_width(sound: Sound) -> bytes:
+    """a picture without columns"""
+    return sound.with_dimensions(97, 0)
+
+
+def too_large(sound: Sound) -> bytes:
+    """memory taken for what a header claims: one row more than 2^25 pixels"""
+    return sound.with_dimensions(4097, 8192)
+
+
+def largest(sound: Sound) -> bytes:
+    """height times width in 32 bits, signed"""
+    return sound.with_dimensions(65535, 65535)
+
+
+def flipped_payload(sound: Sound) -> bytes:
+    """the checksum not looked at"""
+    return flipped(sound.data, HEADER_BYTES + len(sound.payload) // 2)
+
+
+def flipped_height(sound: Sound) -> bytes:
+    """a checksum of the payload alone: another height decodes to another crop"""
+    return flipped(sound.data, DIMENSIONS_AT)
+
+
+def flipped_checksum(sound: Sound) -> bytes:
+    """the checksum compared in part"""
+    return flipped(sound.data, CHECKSUM_AT + 3)
+
+
+def cut_payload(sound: Sound) -> bytes:
+    """a file cut short decoded as far as it goes"""
+    return sound.data[:-WORD]
+
+
+def grown(sound: Sound) -> bytes:
+    """bytes after the payload ignored"""
+    return sound.data + bytes(WORD)
+
+
+def foreign(sound: Sound) -> bytes:
+    """a stream decoded with another model than it was made with"""
+    return sound.foreign
+
+
+def flipped_fingerprint(sound: Sound) -> bytes:
+    """the fingerprint compared in part"""
+    return seal(flipped(sound.data, FINGERPRINT_AT + 7))
+
+
+def no_payload(sound: Sound) -> bytes:
+    """the state read from nothing"""
+    return sound.with_payload(b"")
+
+
+def one_word(sound: Sound) -> bytes:
+    """the state's second word taken for 0"""
+    return sound.with_payload(sound.payload[:WORD])
+
+
+def half_a_word(sound: Sound) -> bytes:
+    """bytes after the last whole word ignored"""
+    return sound.with_payload(sound.payload + bytes(WORD // 2))
+
+
+def low_state(sound: Sound) -> bytes:
+    """a first state below 2^31 taken as it is"""
+    return sound.with_payload(struct.pack("<Q", LOWER - 1) + sound.payload[FLUSHED:])
+
+
+def high_state(sound: Sound) -> bytes:
+    """a first state of 2^63 taken as it is, or as a negative number"""
+    return sound.with_payload(struct.pack("<Q", 1 << UPPER_BITS) + sound.payload[FLUSHED:])
+
+
+def missing_word(sound: Sound) -> bytes:
+    """words beyond the end taken for 0"""
+    return sound.with_payload(sound.payload[:-WORD])
+
+
+def eight_digits(sound: Sound) -> bytes:
+    """an escape of eight digits, which overflows 32 bits"""
+    return sound.with_payload(code([*escaped([1] * 8, sound.model.tables[0]), *sound.steps[1:]]).data)
+
+
+def zero_digit(sound: Sound) -> bytes:
+    """an escape with more digits than it needs: one picture would have many streams"""
+    return sound.with_payload(code([*escaped([2, 0], sound.model.tables[0]), *sound.steps[1:]]).data)
+
+
+def extra_word(sound: Sound) -> bytes:
+    """words after the last symbol ignored"""
+    return sound.with_payload(sound.payload + bytes(WORD))
+
+
+def other_final_state(sound: Sound) -> bytes:
+    """the last state not looked at"""
+    return sound.with_payload(code(sound.steps, LOWER + 1).data)
+
+
+def extra_word_and_state(sound: Sound) -> bytes:
+    """the last state looked at before the words that are left"""
+    return sound.with_payload(code(sound.steps, LOWER + 1).data + bytes(WORD))
+
+
+def flipped_and_sealed(sound: Sound) -> bytes:
+    """a stream decoded to garbage without a sign of it"""
+    return seal(flipped_payload(sound))
+
+
+def raster_order(sound: Sound) -> bytes:
+    """latents in raster order, as CompressAI codes them, in place of wavefronts"""
+    _, h, w = sound.k.shape
+    places = [(torch.full((w,), row), torch.arange(w)) for row in range(h)]
+    return sound.with_payload(code(steps(sound.model, sound.k_z, sound.k, places)).data)
+
+
+FAULTS: Mapping[Kind, Sequence[Callable[[Sound], bytes]]] = {
+    Kind.BAD_MAGIC: (other_magic, one_wrong_byte),
+    Kind.UNSUPPORTED_VERSION: (version_2, version_0, version_2_alone),
+    Kind.TRUNCATED: (no_bytes, cut_header, no_payload, one_word, half_a_word, missing_word),
+    Kind.BAD_DIMENSIONS: (zero_height, zero_width),
+    Kind.TOO_LARGE: (too_large, largest),
+    Kind.CHECKSUM_MISMATCH: (flipped_payload, flipped_height, flipped_checksum, cut_payload, grown),
+    Kind.UNKNOWN_MODEL: (foreign, flipped_fingerprint),
+    Kind.SYMBOL_OUT_OF_RANGE: (eight_digits, zero_digit),
+    Kind.TRAILING_DATA: (extra_word, extra_word_and_state),
+    Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state),
+}
+"""By the kind with which a decoder refuses them."""
+GARBAGE = (flipped_and_sealed, raster_order)
+"""These are read to some point where nothing fits any more. Which check fails first follows from the weights."""
+assert set(FAULTS) == set(Kind), "a kind of error has no vector"
+
+
+def malformed(out: VectorSet, name: str, sound: Sound) -> None:
+    """MALFORMED."""
+    kinds = [(kind, make) for kind, makers in FAULTS.items() for make in makers]
+    kinds += [(refusal(out, name, make(sound)), make) for make in GARBAGE]
+    for kind, make in kinds:
+        inputs = {"stream": out.store(f"malformed/{make.__name__}", make(sound), ".mbt")}
+        out.add("DECODE-2", make.__name__, "decode", inputs, made=make, model=name, rejected=kind)
+
+
+def refusal(out: VectorSet, name: str, data: bytes) -> Kind:
+    """The kind with which the reference refuses a stream."""
+    try:
+        out.bench.golden.call("decode", name, {"stream": data})
+    except Rejected as error:
+        return Kind(error.kind)
+    raise AssertionError("a broken stream was decoded")

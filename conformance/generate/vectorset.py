@@ -1,0 +1,190 @@
+"""A set of vectors in the making: entries of the manifest, and the files that they name."""
+
+import functools
+import io
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from mbtref.conformance.generate.change import array
+from mbtref.conformance.generate.frozen import Frozen
+from mbtref.conformance.generate.implementations import Bench
+from mbtref.conformance.generate.requirements import REQUIREMENTS
+from mbtref.conformance.operations import OPERATIONS, Value, Values
+from mbtref.conformance.subjects.protocol import Rejected
+from mbtref.image import Image
+
+LEVEL = 1.0
+"""What a pixel of a decoded picture may be off by: one of 256 levels, since g_s is float and then rounded."""
+MEASURED = ("transforms", "entropy-float")
+"""Capabilities whose floats have a measured tolerance. All else is equal or wrong."""
+
+
+class Stored(NamedTuple):
+    """A value and the file that holds it."""
+
+    path: str
+    value: Value
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        assert not isinstance(self.value, bytes), f"{self.path} holds bytes"
+        return self.value
+
+    @property
+    def data(self) -> bytes:
+        assert isinstance(self.value, bytes), f"{self.path} holds an array"
+        return self.value
+
+
+class VectorSet:
+    """All that is made: files by path, entries and pictures in order. frozen: what may stay as it is."""
+
+    def __init__(self, bench: Bench, frozen: Frozen) -> None:
+        self.bench = bench
+        self.frozen = frozen
+        self.files: dict[str, bytes] = {}
+        self.entries: list[dict[str, Any]] = []
+        self.pictures: dict[str, dict[str, Any]] = {}
+
+    def put(self, path: str, data: bytes, allowed: float = 0.0) -> bytes:
+        """Keeps a file, or the frozen one if that is the same within what is allowed, and returns its bytes.
+
+        A file may be put twice, as long as it is the same.
+        """
+        kept = self.frozen.kept(path, data, allowed)
+        assert self.files.setdefault(path, kept) == kept, f"{path} is made twice, and differs"
+        return kept
+
+    def file(self, path: str) -> bytes:
+        """A file that was made before, in this set or in the frozen one."""
+        return self.files.get(path) or self.frozen.files[path]
+
+    def array(self, path: str) -> npt.NDArray[Any]:
+        """What such a .npy file holds."""
+        return array(path, self.file(path))
+
+    def encode(self, model: str, picture: Image) -> bytes:
+        """The golden stream of a picture (H, W, 3) uint8."""
+        stream = self.bench.golden.call("encode", model, {"image": picture})["stream"]
+        assert isinstance(stream, bytes), "an encoder gives bytes"
+        return stream
+
+    def store(self, path: str, value: Value, suffix: str = ".bin", allowed: float = 0.0) -> Stored:
+        """Keeps a value, see `put`. path: without suffix; suffix: of bytes, arrays get their own."""
+        if isinstance(value, bytes):
+            return Stored(path + suffix, self.put(path + suffix, value, allowed))
+        suffix, written = (".png", as_png) if value.dtype == np.uint8 else (".npy", as_npy)
+        return Stored(path + suffix, array(path + suffix, self.put(path + suffix, written(value), allowed)))
+
+    def store_all(self, folder: str, values: Values) -> dict[str, Stored]:
+        """Keeps values under their names."""
+        return {name: self.store(f"{folder}/{name}", value) for name, value in values.items()}
+
+    def add(
+        self,
+        requirement: str,
+        name: str,
+        operation: str,
+        inputs: Mapping[str, Stored],
+        *,
+        made: Callable[..., object],
+        folder: str = "",
+        model: str | None = None,
+        purpose: str | None = None,
+        outputs: Collection[str] | None = None,
+        equal: Collection[str] = (),
+        suffix: str = ".bin",
+        rejected: str | None = None,
+        **more: Any,
+    ) -> dict[str, Stored]:
+        """Asks the golden subject and notes what it answers. Returns the outputs, stored in folder.
+
+        made: the function that makes the vector. purpose: default: its docstring. outputs: those that are
+        expected, default: all. equal: floats without a tolerance. suffix: of bytes among the outputs.
+        rejected: the kind with which the inputs must be refused. more: further fields of the entry.
+        """
+        values = {key: stored.value for key, stored in inputs.items()}
+        answer = self._answer(operation, model, values, rejected)
+        judged: dict[str, Any] = {"rejected": rejected}
+        found: dict[str, Stored] = {}
+        if rejected is None:
+            names = [key for key in OPERATIONS[operation].outputs if outputs is None or key in outputs]
+            measure = functools.partial(self._measured, operation, model, values, answer, equal)
+            limits = self.frozen.entry(f"{requirement}/{name}").get("tolerance") or measure()
+            for key in names:
+                # a golden picture is made in float64: it doesn't move, though others' may by a level
+                allowed = 0.0 if key == "image" else limits.get(key, {}).get("absolute", 0.0)
+                found[key] = self.store(f"{folder}/{key}", answer[key], suffix, allowed)
+            judged = {"expected": {key: stored.path for key, stored in found.items()}}
+            if limits:
+                judged["tolerance"] = {key: limits[key] for key in names if key in limits}
+        self.note(requirement, name, operation, inputs, made=made, model=model, purpose=purpose, **judged, **more)
+        return found
+
+    def note(
+        self,
+        requirement: str,
+        name: str,
+        operation: str,
+        inputs: Mapping[str, Stored],
+        *,
+        made: Callable[..., object],
+        model: str | None,
+        purpose: str | None = None,
+        **judged: Any,
+    ) -> None:
+        """Adds an entry whose answer is known. Arguments as for `add`; judged: what the answer is held against."""
+        capabilities = (OPERATIONS[operation].capability, "rejection")
+        assert REQUIREMENTS[requirement].capability in capabilities, f"{requirement} doesn't ask {operation}"
+        self.entries.append(
+            {
+                "id": f"{requirement}/{name}",
+                "requirement": requirement,
+                "operation": operation,
+                "model": model if OPERATIONS[operation].needs_model else None,
+                "purpose": " ".join((purpose or made.__doc__ or "").split()),
+                "inputs": {key: stored.path for key, stored in inputs.items()},
+                **judged,
+                "made": f"{made.__module__}:{made.__qualname__}",
+            }
+        )
+
+    def _answer(self, operation: str, model: str | None, inputs: Values, rejected: str | None) -> Values:
+        """The golden answer, or nothing where the inputs are refused as they must be."""
+        answer: Values = {}
+        kind = None
+        try:
+            answer = self.bench.golden.call(operation, model, inputs)
+        except Rejected as refusal:
+            kind = refusal.kind
+        assert kind == rejected, f"{operation} refuses with {kind}, not with {rejected}"
+        return answer
+
+    def _measured(
+        self, operation: str, model: str | None, inputs: Values, answer: Values, equal: Collection[str]
+    ) -> dict[str, dict[str, float]]:
+        """By output, where there is one: the largest absolute error, of likelihoods also that of their bits."""
+        if operation == "decode":
+            return {"image": {"absolute": LEVEL}}
+        if model is None or OPERATIONS[operation].capability not in MEASURED:
+            return {}
+        limits = self.bench.tolerances(operation, model, inputs, answer)
+        return {name: limit for name, limit in limits.items() if name not in equal}
+
+
+def as_npy(array: npt.NDArray[Any]) -> bytes:
+    """A .npy file: C order, little-endian."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def as_png(picture: npt.NDArray[Any]) -> bytes:
+    """A .png file of (H, W, 3) uint8."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()

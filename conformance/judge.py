@@ -1,0 +1,25 @@
+"""Who judges a subject's streams: the one-file decoder, which shares nothing with the reference or any subject."""
+
+import functools
+
+import numpy as np
+
+from mbtref import decoder
+from mbtref.conformance.operations import GRID, Values
+from mbtref.conformance.subjects.data import gaussian_file, model_file
+from mbtref.conformance.subjects.protocol import Rejected
+
+
+@functools.cache
+def model(name: str) -> decoder.Model:
+    """An embedded model, read once a run."""
+    return decoder.Model(model_file(name), gaussian_file())
+
+
+def decode(name: str, stream: bytes) -> Values:
+    """The latents and the picture of a stream, as the operation `decode` gives them. Raises Rejected."""
+    try:
+        y_hat, picture = decoder.decode(model(name), stream)
+    except decoder.Rejected as rejected:
+        raise Rejected(str(rejected)) from rejected
+    return {"y_hat": (y_hat / GRID).astype(np.float32), "image": picture}

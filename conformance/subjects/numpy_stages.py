@@ -1,0 +1,123 @@
+"""What the suite asks of a codec beside decoding, with NumPy alone: stages one by one, §5 written, §8.
+
+It completes the one-file decoder, which is its other half, and shares nothing with the reference either.
+"""
+
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+
+from mbtref import decoder
+from mbtref.decoder import Array, Rejected
+
+Values = dict[str, Any]
+"""Arrays and bytes by name."""
+
+
+# §§2 to 4 Stages one by one
+def exact_parameters(model: decoder.Model, k_z: Array, y_hat: Array) -> Values:
+    stages = decoder.visit(model, k_z, np.ndindex(y_hat.shape[1:]), lambda i, j, index, mu: y_hat[:, i, j])
+    return {name: stages[name].astype(np.int32) for name in ("z_hat", "psi", "phi", "sigma", "mu", "index")}
+
+
+def exact_symbols(model: decoder.Model, k_z: Array, y: Array) -> Values:
+    wanted, k = decoder.saturate(y.astype(np.float64) * 1024), np.zeros(y.shape, np.int64)
+
+    def choose(row: int, column: int, index: Array, mu: Array) -> Array:
+        k[:, row, column] = np.floor((wanted[:, row, column] - mu) / 1024 + 0.5)
+        return decoder.saturate(k[:, row, column] * 1024 + mu)
+
+    stages = decoder.visit(model, k_z, np.ndindex(y.shape[1:]), choose) | {"k": k}
+    return {name: stages[name].astype(np.int32) for name in ("mu", "index", "k", "y_hat")}
+
+
+def decode(model: decoder.Model, stream: bytes) -> Values:
+    y_hat, picture = decoder.decode(model, stream)
+    return {"y_hat": (y_hat / 1024).astype(np.float32), "image": picture}
+
+
+def decode_reproducible(model: decoder.Model, stream: bytes) -> Values:
+    return {"image": decoder.decode(model, stream)[1]}
+
+
+# §5 Entropy coding
+def intervals(symbol: int, table: decoder.Table) -> list[tuple[int, int, int]]:
+    """What codes a symbol, in reading order: (start, freq, bits)."""
+    cdf, offset = table
+    escape, value = len(cdf) - 2, symbol - offset
+    found = value if 0 <= value < escape else escape
+    parts = [(cdf[found], cdf[found + 1] - cdf[found], 16)]
+    if found == escape:
+        raw = -2 * value - 1 if value < 0 else 2 * (value - escape)
+        digits = [int(digit, 16) for digit in f"{raw:x}"[::-1]] if raw else []
+        if len(digits) > 7:
+            raise ValueError(f"symbol {symbol} is too far outside its table")
+        parts += [(digit, 1, 4) for digit in (len(digits), *digits)]
+    return parts
+
+
+def rans_encode(symbols: Array, indexes: Array, **tables: Array) -> Values:
+    """The last symbol goes in first. The stream is the state, then the words in the order of reading."""
+    made, x, words = decoder.make_tables(**tables), 1 << 31, []
+    message = [part for s, i in zip(symbols.tolist(), indexes, strict=True) for part in intervals(s, made[i])]
+    for start, freq, bits in reversed(message):
+        if x >= freq << (63 - bits):
+            words.append(x % 2**32)
+            x >>= 32
+        x = (x // freq << bits) + x % freq + start
+    return {"stream": struct.pack(f"<Q{len(words)}I", x, *reversed(words))}
+
+
+def rans_decode(stream: bytes, indexes: Array, **tables: Array) -> Values:
+    made, reader = decoder.make_tables(**tables), decoder.Reader(stream)
+    symbols = [reader.symbol(made[i]) for i in indexes]
+    reader.finish()
+    return {"symbols": np.array(symbols, np.int32)}
+
+
+# §8 Latent buffers
+def pack_raw(y_hat: Array, z_hat: Array) -> Values:
+    header = struct.pack("<8i", 1, *y_hat.shape, 1, *z_hat.shape)
+    return {"buffer": header + y_hat.astype("<i2").tobytes() + z_hat.astype("<i2").tobytes()}
+
+
+def pack_zlib(y_hat: Array, z_hat: Array) -> Values:
+    buffer = pack_raw(y_hat, z_hat)["buffer"]
+    return {"buffer": buffer[:32] + zlib.compress(buffer[32:], 9)}
+
+
+def shape_of(buffer: bytes) -> tuple[int, ...]:
+    if len(buffer) < 32:
+        raise Rejected("truncated")
+    one, M, height, width, also_one, N, h, w = shape = struct.unpack("<8i", buffer[:32])
+    if (one, also_one, height, width) != (1, 1, 4 * h, 4 * w) or min(shape) < 1:
+        raise Rejected("bad-dimensions")
+    if M * height * width + N * h * w > 1 << 26:
+        raise Rejected("too-large")
+    return shape
+
+
+def latents(shape: tuple[int, ...], body: bytes) -> Values:
+    count_y, count_z = int(np.prod(shape[:4])), int(np.prod(shape[4:]))
+    if len(body) != 2 * (count_y + count_z):
+        raise Rejected("truncated" if len(body) < 2 * (count_y + count_z) else "trailing-data")
+    y_hat, z = np.split(np.frombuffer(body, "<i2").astype(np.float32), [count_y])
+    return {"y_hat": y_hat.reshape(shape[1:4]), "z": z.reshape(shape[5:])}
+
+
+def unpack_raw(buffer: bytes) -> Values:
+    return latents(shape_of(buffer), buffer[32:])
+
+
+def unpack_zlib(buffer: bytes) -> Values:
+    shape, inflater = shape_of(buffer), zlib.decompressobj()
+    try:
+        body = inflater.decompress(buffer[32:], 2 * int(np.prod(shape[:4]) + np.prod(shape[4:])) + 1)
+    except zlib.error as error:
+        raise Rejected("checksum-mismatch") from error
+    values = latents(shape, body)
+    if inflater.unused_data or not inflater.eof:
+        raise Rejected("trailing-data" if inflater.unused_data else "truncated")
+    return values

@@ -1,0 +1,18 @@
+"""The models and tables that are shipped in the package, as bytes."""
+
+from importlib import resources
+
+from mbtref.modelfile import fingerprint_of
+
+EMBEDDED = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
+"""Names of the models."""
+
+
+def embedded(name: str) -> bytes:
+    """The file of a model, or of the Gaussian tables: `gaussian`."""
+    return (resources.files("mbtref") / "data" / f"{name}.safetensors").read_bytes()
+
+
+def name_of(fingerprint: bytes) -> str | None:
+    """Which embedded model has this fingerprint, if any."""
+    return next((name for name in EMBEDDED if fingerprint_of(embedded(name)) == fingerprint), None)

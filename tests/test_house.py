@@ -1,0 +1,139 @@
+"""The rooms of the house and the arrows between them; what starts without PyTorch; one name when installed."""
+
+import ast
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mbtref import image
+from tests.support import picture
+
+ROOT = Path(__file__).parent.parent
+ROOMS = {
+    "mbtref": ("mbtref",),
+    "mbtref.conformance": ("mbtref.conformance", "mbtref", "mbtref.decoder"),
+    "mbtref.workbench": ("mbtref.workbench", "mbtref.conformance", "mbtref"),
+    "training": ("training", "mbtref.workbench", "mbtref.conformance", "mbtref"),
+    "benchmarks": ("benchmarks", "mbtref.workbench", "mbtref.conformance", "mbtref"),
+    "docs": ("docs", "mbtref.workbench", "mbtref.conformance", "mbtref"),
+}
+"""Each room, and the rooms that it may import."""
+ALL = (*ROOMS, "mbtref.decoder", "tests")
+
+
+def room(module: str) -> str | None:
+    """The innermost room that a module is in; None for a library."""
+    inside = [name for name in ALL if module == name or module.startswith(f"{name}.")]
+    return max(inside, key=len, default=None)
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module of the rooms, by its name."""
+    for folder, prefix in (("conformance", "mbtref."), ("workbench", "mbtref."), ("mbtref", ""), ("training", ""),
+                           ("benchmarks", ""), ("docs", "")):  # fmt: skip
+        for path in sorted((ROOT / folder).glob("*.py" if folder == "mbtref" else "**/*.py")):
+            if not path.is_symlink():
+                yield prefix + ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_room_imports_upwards() -> None:
+    """The codec imports nothing above it, the suite no workbench, and nobody the tests."""
+    seen = 0
+    for name, path in modules():
+        allowed = ROOMS[str(room(name))]
+        for target in imported(path):
+            there = room(target)
+            seen += there is not None
+            assert there is None or there in allowed, f"{name} imports {target}: an arrow that runs upwards"
+    assert seen > 300, f"only {seen} imports were looked at"
+
+
+def test_vectors_hold_no_code() -> None:
+    """The vectors are data for any language."""
+    assert not list((ROOT / "vectors").rglob("*.py")), "there is code among the vectors"
+
+
+def test_the_one_file_decoder_needs_numpy_alone() -> None:
+    """decoder.py imports NumPy and the standard library."""
+    outside = {name.partition(".")[0] for name in imported(ROOT / "decoder.py")} - sys.stdlib_module_names
+    assert outside == {"numpy"}, f"it needs {outside}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mbtref.workbench.cli as cli; cli.parser().format_help()",
+        "import mbtref; mbtref.BitstreamError",
+        "import mbtref.conformance.conftest, mbtref.conformance.test_vectors, mbtref.conformance.test_portable",
+        "import mbtref.decoder",
+    ],
+)
+def test_what_needs_no_network_starts_without_torch(code: str) -> None:
+    """The command line's help, the suite and the one-file decoder start without PyTorch."""
+    check = "import sys; assert 'torch' not in sys.modules, 'torch is imported'"
+    child = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+
+
+def test_encoding_reads_no_facts(tmp_path: Path) -> None:
+    """`mbtref encode` opens nothing of what is known from elsewhere."""
+    image.write_png(tmp_path / "a.png", picture(64, 64))
+    command = ["encode", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.mbt")]
+    lines = [
+        "import sys",
+        "opened = []",
+        "sys.addaudithook(lambda event, given: event == 'open' and opened.append(str(given[0])))",
+        "from mbtref.workbench.cli import main",
+        f"assert main({command}) == 0",
+        "assert not [path for path in opened if '/facts/' in path], 'the facts are read'",
+    ]
+    child = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+
+
+def test_a_wheel_has_one_name(tmp_path: Path) -> None:
+    """A wheel holds the package mbtref and nothing beside it, the rooms and the data inside."""
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+    ]
+    pytest.importorskip("setuptools", minversion="77")
+    settings = tmp_path / "build.cfg"  # the clone stays as it is
+    settings.write_text(f"[build]\nbuild_base = {tmp_path}/build\n[egg_info]\negg_base = {tmp_path}\n")
+    environment = {**os.environ, "DIST_EXTRA_CONFIG": str(settings)}
+    subprocess.run([*pip, str(ROOT)], check=True, capture_output=True, env=environment)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
+    assert top == {"mbtref"}, f"the wheel would install {sorted(top)}"
+    for needed in (
+        "data/lite-q3.safetensors",
+        "decoder.py",
+        "conformance/conftest.py",
+        "conformance/data/kodak.json",
+        "vectors/README.md",
+        "vectors/manifest.json",
+        "workbench/data/report.html",
+    ):
+        assert f"mbtref/{needed}" in names, f"{needed} isn't in the wheel"

@@ -1,1 +1,0 @@
-"""Golden data, its manifest, and `vectors.generate`, which makes both."""

@@ -1,0 +1,137 @@
+"""What a command line's arguments may be: files, folders, models. A wrong one is one line and status 2."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
+
+from mbtref.embedded import EMBEDDED
+from mbtref.workbench.names import ZOO
+
+if TYPE_CHECKING:
+    from mbtref.weights import Model
+
+T = TypeVar("T")
+Wanted: TypeAlias = "Model | str"
+"""A model, or the name of a zoo model."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong use is one line and status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see '{self.prog} --help')\n")
+
+
+def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
+    """The type of an argument whose ValueError is worth showing."""
+
+    def converted(text: str) -> T:
+        try:
+            return convert(text)
+        except (ValueError, OSError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return converted
+
+
+def input_path(text: str) -> Path:
+    """An argument that names a file or a folder."""
+    path = Path(text)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    return path
+
+
+def input_file(text: str) -> Path:
+    """An argument that names a file."""
+    path = input_path(text)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder")
+    return path
+
+
+def input_folder(text: str) -> Path:
+    """An argument that names a folder."""
+    path = input_path(text)
+    if not path.is_dir():
+        raise ValueError(f"{path}: is not a folder")
+    return path
+
+
+def output_file(text: str) -> Path:
+    """An argument that names a file to be written."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path}: {'is a folder' if path.is_dir() else 'its folder does not exist'}")
+    return path
+
+
+def output_folder(text: str) -> Path:
+    """An argument that names a folder to be written into, made if it isn't there."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: is not a folder")
+    return path
+
+
+def file_named(suffix: str) -> Callable[[str], Path]:
+    """The type of an argument that names a file to be written. It must end so, lest a slip overwrites another."""
+
+    def named(text: str) -> Path:
+        if not text.lower().endswith(suffix):
+            raise ValueError(f"{text}: name it {suffix}, since that is what will be in it")
+        return output_file(text)
+
+    return named
+
+
+def size(text: str) -> float:
+    """An argument that is a number, 0 or more."""
+    number = float(text)
+    if not number >= 0:
+        raise ValueError(f"{text}: give 0 or more")
+    return number
+
+
+def wanted_model(text: str) -> Wanted:
+    """An argument that names a model. Of the zoo's it is still the name: they may have to be downloaded."""
+    if text in ZOO:
+        return text
+    if text not in EMBEDDED and not Path(text).is_file():
+        names = ", ".join((*EMBEDDED, *ZOO))
+        raise ValueError(f"no model {text!r}: give the path of a model file, or one of {names}")
+    from mbtref.weights import load
+
+    return load(text)
+
+
+def names(text: str) -> list[str]:
+    """An argument that is names, with commas between."""
+    return [name.strip() for name in text.split(",")]
+
+
+def models(text: str) -> list[Wanted]:
+    """An argument that names models, with commas between."""
+    found = [wanted_model(name) for name in text.split(",")]
+    names = [wanted if isinstance(wanted, str) else wanted.name for wanted in found]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two models of one name in {', '.join(names)}: rename a file")
+    return found
+
+
+def zoo_names(text: str) -> list[str]:
+    """An argument that names zoo models, with commas between."""
+    from mbtref.workbench.zoo import entry
+
+    return [entry(name).name for name in text.split(",")]
+
+
+def curves(text: str) -> list[str]:
+    """An argument that names published curves, with commas between."""
+    from mbtref.workbench.facts import published_curves
+
+    names = text.split(",")
+    if unknown := [name for name in names if name not in published_curves()]:
+        raise ValueError(f"no published curve {unknown[0]!r}: there are {', '.join(published_curves())}")
+    return names

@@ -1,0 +1,32 @@
+"""Getting the 24 Kodak pictures, which aren't part of the project."""
+
+import functools
+from pathlib import Path
+
+from mbtref.conformance.kodak import PIXELS, pixels
+from mbtref.workbench.download import download
+from mbtref.workbench.names import KODAK_URL
+
+
+def fetch(target: Path, url: str = KODAK_URL) -> int:
+    """Downloads what target lacks. Returns how many pictures came.
+
+    Raises DownloadError or OSError, and ValueError if a file that is there has other pixels.
+    """
+    came = 0
+    for name in PIXELS:
+        path = target / name
+        if path.exists():
+            pixels(path, name)
+        else:
+            download(f"{url}/{name}", path, functools.partial(check, name=name))
+            came += 1
+    return came
+
+
+def check(path: Path, name: str) -> None:
+    """Raises ValueError if a file doesn't hold the pixels of picture `name`, or no picture at all."""
+    try:
+        pixels(path, name)
+    except OSError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,218 @@
+"""One self-contained page of everything that is measured: figures, staircase, tables. Nothing outside it is named.
+
+A picture with all its figures weighs one to two megabytes a model, mostly the residuals, which are kept without
+loss. So the figures stop when a limit is passed, and the page says so; the tables always hold every picture.
+"""
+
+import contextlib
+import math
+import os
+import platform
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import torch
+from matplotlib.figure import Figure
+
+from mbtref import image
+from mbtref.model import STRIDE_Y
+from mbtref.weights import Model
+from mbtref.workbench import baselines, figures, look
+from mbtref.workbench.analysis import Analysis, analyse
+from mbtref.workbench.baselines import Point
+from mbtref.workbench.evaluate import Record, evaluate, means
+from mbtref.workbench.facts import published_curves
+from mbtref.workbench.staircase import PUBLISHED, staircase
+
+Row = Mapping[str, Any]
+"""A record, or a mean of them, by the names of `Record`."""
+
+CURVES = ("mbt2018-compressai-cpu", "vtm", "bpg444", "webp", "jpeg")
+"""The published curves that are drawn if none are chosen."""
+
+
+class Column(NamedTuple):
+    """A column of the tables. value gives None for what is infinite."""
+
+    head: str
+    unit: str
+    form: str
+    value: Callable[[Row], float | None]
+
+
+def over_theoretical(row: Row) -> float:
+    """How much more the bitstream takes than the forward pass estimates, in percent."""
+    over: float = 100 * (row["bpp_bitstream"] / row["bpp_theoretical"] - 1)
+    return over
+
+
+COLUMNS = (
+    Column("bitstream", "bpp", "{:.4f}", lambda row: row["bpp_bitstream"]),
+    Column("bitstream", "PSNR / dB", "{:.2f}", lambda row: row["psnr_bitstream"]),
+    Column("theoretical", "bpp", "{:.4f}", lambda row: row["bpp_theoretical"]),
+    Column("theoretical", "PSNR / dB", "{:.2f}", lambda row: row["psnr"]),
+    Column("over theoretical", "%", "{:+.2f}", over_theoretical),
+    Column("zlib buffer", "bpp", "{:.4f}", lambda row: row["bpp_buffer_zlib"]),
+    Column("raw buffer", "bpp", "{:.4f}", lambda row: row["bpp_buffer_raw"]),
+    Column("encode", "s", "{:.2f}", lambda row: row["encode_seconds"]),
+    Column("decode", "s", "{:.2f}", lambda row: row["decode_seconds"]),
+)
+
+
+class Shown(NamedTuple):
+    """A figure on the page."""
+
+    source: str
+    """A data URI."""
+    text: str
+    """What it shows, for those who don't see it."""
+    caption: str
+    across: int = 1
+    """How many pictures stand side by side in it."""
+
+
+class Picture(NamedTuple):
+    """What the page says of one picture."""
+
+    records: list[Record]
+    """One for each model."""
+    figures: list[list[Shown]]
+    """The same, or empty."""
+    curves: dict[str, list[Point]]
+    """By codec of `baselines`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the figures."""
+        return sum(len(shown.source) for by_model in self.figures for shown in by_model)
+
+
+def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Callable[[], object]) -> Picture:
+    """Measures a picture file at all models. step: called after each.
+
+    Raises ValueError, OSError or BitstreamError if it can't be read or coded.
+    """
+    pixels = image.read(path)
+    found = Picture([], [], baselines.curves(pixels))
+    for model in models:
+        if with_figures:
+            analysis = analyse(model, pixels, path.name)
+            found.records.append(analysis.record)
+            found.figures.append(draw(analysis))
+        else:
+            found.records.append(evaluate(model, pixels, path.name))
+        step()
+    return found
+
+
+def draw(a: Analysis) -> list[Shown]:
+    """All figures of one picture at one model."""
+    r = a.record
+    name = f"{r.image} at {r.model}"
+    return [
+        shown(
+            figures.comparison(a),
+            f"Original, reconstruction and residual of {name}",
+            "The forward pass: open-loop latents, float x_hat clamped to [0, 1].",
+            across=3,
+        ),
+        shown(
+            figures.bit_map(a),
+            f"Map of the bits that the stream of {name} spends",
+            f"The cost of every coding step of the closed-loop stream: all channels of y, and z spread over "
+            f"the blocks that it serves. With header and coder state the file has {r.bpp_bitstream:.4f} bpp.",
+            across=2,
+        ),
+        shown(
+            figures.loop_difference(a),
+            f"Decoded bitstream of {name} and where it differs from the forward pass",
+            "A stream carries round(y − mu) + mu, the forward pass decodes round(y): two pictures, both right.",
+            across=2,
+        ),
+        shown(
+            figures.channel_rates(a),
+            f"Bar chart of the rate of every channel of y for {name}",
+            f"Estimated from the likelihoods of the forward pass. z costs {r.bpp_z:.4f} bpp more.",
+        ),
+        shown(
+            figures.mosaic(a),
+            f"Mosaic of the latents of {name}",
+            f"Open-loop latents; one of them stands for {STRIDE_Y}×{STRIDE_Y} pixels.",
+        ),
+    ]
+
+
+def shown(figure: Figure, text: str, caption: str, across: int = 1) -> Shown:
+    """A figure, ready for the page."""
+    source = "data:image/svg+xml," + urllib.parse.quote(look.svg(figure), safe=" =:/+,;()")
+    return Shown(source, text, caption, across)
+
+
+def page(
+    pictures: Sequence[Picture],
+    left_out: Sequence[str],
+    models: Sequence[Model],
+    curves: Sequence[str],
+    command: str,
+) -> str:
+    """The page.
+
+    pictures: one or more. left_out: a line for each picture that couldn't be measured. curves: the published ones
+    to be drawn, names in `facts.published_curves`. command: what made the page.
+    """
+    records = [record for picture in pictures for record in picture.records]
+    measured = {
+        codec: baselines.mean_curve([picture.curves[codec] for picture in pictures])
+        for codec in baselines.QUALITIES
+        if all(codec in picture.curves for picture in pictures)
+    }
+    published = {name: published_curves()[name] for name in curves}
+    template = resources.files("mbtref") / "workbench" / "data" / "report.html"
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template.read_text("utf-8")).render(
+        title=f"mbt2018: {records[0].image if len(pictures) == 1 else f'{len(pictures)} pictures'}",
+        columns=COLUMNS,
+        means=[(row, cells(row)) for row in means(records)],
+        records=[(record, cells(asdict(record))) for record in records],
+        staircase=shown(
+            staircase(records, measured, published),
+            "Rate and PSNR of the models and of other codecs; the summary holds the numbers",
+            "",
+        ),
+        sources=[(PUBLISHED[name][0], curve["source"]) for name, curve in published.items()],
+        pictures=pictures,
+        reduction=figures.reduction,
+        left_out=left_out,
+        models=models,
+        machine=machine(),
+        command=command,
+    )
+
+
+def cells(row: Row) -> list[tuple[str, float]]:
+    """A row of a table: what is shown and by what it is sorted."""
+    values = [(column.form, column.value(row)) for column in COLUMNS]
+    return [
+        ("∞", math.inf) if value is None else (form.format(value).replace("-", "−"), value)
+        for form, value in values
+    ]
+
+
+def machine() -> dict[str, str]:
+    """What the times were measured on, and with which versions."""
+    versions = [f"Python {platform.python_version()}"]
+    for name in ("mbtref", "torch", "numpy", "pillow", "matplotlib"):
+        with contextlib.suppress(metadata.PackageNotFoundError):  # mbtref may be run from its folder
+            versions.append(f"{name} {metadata.version(name)}")
+    cores = f"{os.cpu_count()} cores, torch on {torch.get_num_threads()} of them"
+    return {
+        "machine": f"{platform.system()} on {platform.machine()}, {cores}",
+        "versions": ", ".join(versions),
+    }

@@ -1,0 +1,149 @@
+"""Zoo models: CompressAI's published checkpoints of mbt2018, by name.
+
+    zoo-q1 ... zoo-q8                  trained for MSE
+    zoo-msssim-q1 ... zoo-msssim-q8    trained for MS-SSIM
+
+The first use of a name downloads its checkpoint, makes its integer tables and keeps a model file beside it, in the
+folder `zoo` of MBTREF_HOME. From then on that file is the model. What surprises:
+
+- A model file, and so its fingerprint, follows from the checkpoint alone: whoever imports the same one has the
+  same file, and decodes the streams of all others.
+- A local checkpoint under a published name must have that name's hash. Under any other name it is taken as it is;
+  if it isn't the published one, its model is called zoo-q4-0123abcd, by its own hash, and never stands for zoo-q4.
+"""
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from mbtref import modelfile
+from mbtref.files import home
+from mbtref.making import complete
+from mbtref.modelfile import fingerprint_of
+from mbtref.weights import Model, parse, write
+from mbtref.workbench import checkpoint
+from mbtref.workbench.checkpoint import SAFETENSORS
+from mbtref.workbench.download import download
+from mbtref.workbench.facts import facts
+from mbtref.workbench.names import METRICS, ZOO
+
+HASH_DIGITS = 8
+"""Hex digits of a SHA-256 that a published file name carries."""
+SOURCE = "source_sha256"
+"""Where a model file's metadata says of which checkpoint it was made."""
+CONTENT = "tensors_sha256"
+"""Where it says what lies behind its header, so that damage is seen."""
+
+
+class Entry(NamedTuple):
+    """What is known of a zoo model beforehand."""
+
+    name: str
+    file: str
+    """The published checkpoint's."""
+    digits: str
+    """The first HASH_DIGITS hex digits of its SHA-256."""
+    metadata: dict[str, str]
+    """Of its model file: metric, quality, file, and lambda where it is known."""
+
+
+def entry(name: str) -> Entry:
+    """A zoo model by its name. Raises ValueError, listing the names, if there is none."""
+    if name not in ZOO:
+        raise ValueError(f"no zoo model {name!r}: there are {', '.join(ZOO)}")
+    known = facts("zoo-checkpoints")
+    metric, quality = METRICS[name[:-1]], int(name[-1])
+    file: str = known[metric][quality - 1]
+    metadata = {"metric": metric, "quality": f"q{quality}", "source_file": file}
+    if metric == "mse":
+        metadata["lambda"] = str(known["lambda_mse"][quality - 1])
+    return Entry(name, file, file.removesuffix(".pth.tar")[-HASH_DIGITS:], metadata)
+
+
+def folder() -> Path:
+    """Where checkpoints and model files are kept. It may not exist."""
+    return home() / "zoo"
+
+
+def model_file(name: str) -> Path:
+    """The model file of a published checkpoint. It may not exist."""
+    return folder() / f"{name}{SAFETENSORS}"
+
+
+def load(name: str, weights: Path | None = None, url: str | None = None) -> Model:
+    """A zoo model: from the cache if it is there, else from its checkpoint.
+
+    weights: a local checkpoint to use, see above. url: where the published files lie; default: CompressAI's.
+    A model file that is damaged, or made from another checkpoint, is made anew.
+    Raises ValueError for an unknown name or a checkpoint that isn't right, DownloadError, OSError.
+    """
+    wanted = entry(name)
+    if weights is None:
+        return _cached(model_file(name), wanted.digits) or _imported(wanted, fetch(name, url))
+    return _imported(wanted, weights)
+
+
+def fetch(name: str, url: str | None = None) -> Path:
+    """The published checkpoint in the cache, downloaded if it isn't there. Arguments and errors as for `load`."""
+    wanted = entry(name)
+    path = folder() / wanted.file
+    if path.exists():
+        check(path, wanted.digits)
+    else:
+        source = f"{url or facts('zoo-checkpoints')['root_url']}/{wanted.file}"
+        download(source, path, functools.partial(check, digits=wanted.digits))
+    return path
+
+
+def find(fingerprint: bytes) -> Model | None:
+    """The model in the cache that has this fingerprint, if any."""
+    for path in sorted(path for path in folder().glob(f"*{SAFETENSORS}") if path.is_file()):
+        data = path.read_bytes()
+        if fingerprint_of(data) == fingerprint:
+            return parse(path.stem, data)
+    return None
+
+
+def check(path: Path, digits: str) -> None:
+    """Raises ValueError if the SHA-256 of a file doesn't begin with these hex digits."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(digits):
+        raise ValueError(f"{path}: its SHA-256 is {digest}, not {digits}...; it is damaged or another file")
+
+
+def _imported(wanted: Entry, path: Path) -> Model:
+    """The model of a checkpoint; its file is made if the cache lacks it. Errors as for `load`."""
+    published = {known.file: known for known in map(entry, ZOO)}.get(path.name)
+    if published:
+        check(path, published.digits)
+        if published.name != wanted.name:
+            raise ValueError(f"{path.name}: this is the checkpoint of {published.name}, not of {wanted.name}")
+    found = checkpoint.read(path)
+    name, metadata = wanted.name, wanted.metadata
+    if not found.sha256.startswith(wanted.digits):
+        name, metadata = f"{name}-{found.sha256[:HASH_DIGITS]}", {}
+    target = model_file(name)
+    if model := _cached(target, found.sha256):
+        return model
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tensors = complete(found.networks)
+    content = hashlib.sha256(modelfile.body(tensors)).hexdigest()
+    return write(tensors, target, metadata | {SOURCE: found.sha256, CONTENT: content})
+
+
+def content_sha256(data: bytes) -> str:
+    """Of the tensors in a model file, without its header: 64 hex digits."""
+    return hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
+
+
+def _cached(path: Path, digits: str) -> Model | None:
+    """The model in a file, if it is there, whole, and made from a checkpoint whose SHA-256 begins so."""
+    try:
+        data = path.read_bytes()
+        model = parse(path.stem, data)
+    except (FileNotFoundError, ValueError):
+        return None
+    whole = model.metadata.get(CONTENT) == content_sha256(data)
+    return model if whole and model.metadata.get(SOURCE, "").startswith(digits) else None
