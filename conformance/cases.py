@@ -74,9 +74,8 @@ class Case(NamedTuple):
     """What a test checks: for choosing, messages and reports."""
 
     requirement: str
+    """One of `requirements.REQUIREMENTS`."""
     name: str
-    capability: str
-    tier: str
 
     @property
     def id(self) -> str:

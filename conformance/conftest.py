@@ -23,13 +23,12 @@ from mbtref.conformance.operations import CAPABILITIES
 from mbtref.conformance.processors import PROCESSORS
 from mbtref.conformance.recorder import Recorder
 from mbtref.conformance.report import Report
+from mbtref.conformance.requirements import REQUIREMENTS, TIERS, Requirement
 from mbtref.conformance.subjects.command import Command
 from mbtref.conformance.subjects.loading import NAMES, in_process, isolated
 from mbtref.conformance.subjects.protocol import Subject
 from mbtref.conformance.vectors import frozen
 
-TIERS = ("smoke", "full", "kodak")
-"""Each holds the ones before it."""
 TIMEOUT = 60.0
 """Seconds that an answer may take, if nothing else is said."""
 SUBJECT = pytest.StashKey[Subject]()
@@ -71,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "case(requirement, name, capability, tier): what a test checks")
+    config.addinivalue_line("markers", "case(requirement, name): what a test checks")
     for name in (*CAPABILITIES, *TIERS):
         config.addinivalue_line("markers", f"{name}: cases of this capability or tier")
 
@@ -177,11 +176,9 @@ def case_of(item: pytest.Item) -> Case:
     return Case(*marker.args)
 
 
-def text_of(item: pytest.Item) -> str:
-    """What is required: in the manifest, or the first line of the test."""
-    assert isinstance(item, pytest.Function)
-    requirement = frozen().requirements.get(case_of(item).requirement)
-    return requirement.text if requirement else (item.obj.__doc__ or "").partition("\n")[0]
+def requirement_of(item: pytest.Item) -> Requirement:
+    """What is required in a test."""
+    return REQUIREMENTS[case_of(item).requirement]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -190,10 +187,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out: list[pytest.Item] = []
     for item in items:
         case = case_of(item)
-        item.add_marker(case.capability)
-        item.add_marker(case.tier)
-        item.user_properties += [*case._asdict().items(), ("text", text_of(item))]
-        chosen = case.capability in wanted and TIERS.index(case.tier) <= highest
+        requirement = requirement_of(item)
+        item.add_marker(requirement.capability)
+        item.add_marker(requirement.tier)
+        item.user_properties += case._asdict().items()
+        chosen = requirement.capability in wanted and TIERS.index(requirement.tier) <= highest
         (kept if chosen else left_out).append(item)
     if strangers := config.stash[KNOWN].keys() - {case_of(item).id for item in items}:
         names = ", ".join(sorted(strangers))
@@ -221,8 +219,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """Turns the end of a case into a result of pytest. What the subject doesn't declare isn't tried."""
     case = case_of(pyfuncitem)
     tested = cast(Subject, pyfuncitem.funcargs["subject"])
-    if case.capability not in tested.capabilities:
-        reason = f"{tested.name} doesn't declare {case.capability}"
+    capability = requirement_of(pyfuncitem).capability
+    if capability not in tested.capabilities:
+        reason = f"{tested.name} doesn't declare {capability}"
         pyfuncitem.user_properties += [("outcome", str(Outcome.UNSUPPORTED)), ("reason", reason)]
         pytest.skip(reason)
     known = pyfuncitem.config.stash[KNOWN].get(case.id)
@@ -261,7 +260,7 @@ def explain(item: pytest.Item, verdict: Verdict) -> str:
         command += ["--processor", config.getoption("processor")]
     lines = [
         str(verdict), *getattr(verdict, "__notes__", []),
-        f"required: {text_of(item)}", f"repeat: {shlex.join(command)}",
+        f"required: {requirement_of(item).text} ({requirement_of(item).source})", f"repeat: {shlex.join(command)}",
     ]  # fmt: skip
     return f"{case.id}: {verdict.outcome}\n{textwrap.indent(chr(10).join(lines), '  ')}"
 

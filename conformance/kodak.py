@@ -66,13 +66,13 @@ def picture(name: str) -> npt.NDArray[np.uint8]:
         raise Verdict(Outcome.NOT_RUN, why) from error
 
 
-def cases(requirement: str, capability: str) -> list[object]:
+def cases(requirement: str) -> list[object]:
     """Every picture at every model, a record of kodak.json each, as pytest's parameters."""
     return [
         pytest.param(
             record,
             id=f"{record['model']}-{record['image']}",
-            marks=pytest.mark.case(requirement, f"{record['model']}/{record['image']}", capability, "kodak"),
+            marks=pytest.mark.case(requirement, f"{record['model']}/{record['image']}"),
         )
         for record in vectors.frozen().kodak
     ]

@@ -40,8 +40,8 @@ class Column(NamedTuple):
     """How many cases had each outcome, by requirement."""
 
 
-class Requirement(NamedTuple):
-    """One row. Rows are sorted by these."""
+class Row(NamedTuple):
+    """One requirement. Rows are sorted by these."""
 
     stage: int
     """The place of its capability in `operations.CAPABILITIES`, which follow the path of a picture."""
@@ -52,13 +52,13 @@ class Requirement(NamedTuple):
 class Matrix(NamedTuple):
     """What reports say, side by side."""
 
-    rows: Sequence[Requirement]
+    rows: Sequence[Row]
     columns: Sequence[Column]
 
 
 def matrix(paths: Sequence[Path]) -> Matrix:
     """Reads reports. Raises OSError, or ValueError if one isn't a report."""
-    rows: set[Requirement] = set()
+    rows: set[Row] = set()
     columns = []
     for path in paths:
         records, complete = report.read(path)
@@ -67,7 +67,7 @@ def matrix(paths: Sequence[Path]) -> Matrix:
         for record in records:
             if record["record"] == "case":
                 key = str(record["requirement"])
-                rows.add(Requirement(CAPABILITIES.index(str(record["capability"])), key, str(record["text"])))
+                rows.add(Row(CAPABILITIES.index(str(record["capability"])), key, str(record["text"])))
                 counts[key][str(record["outcome"])] += 1
         cut = "" if complete else " (cut off)"
         columns.append(Column(f"{subject['name']} {subject['version']}{cut}", counts))

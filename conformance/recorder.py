@@ -11,6 +11,7 @@ import pytest
 
 from mbtref.conformance.cases import KnownFailure, Outcome
 from mbtref.conformance.report import Report
+from mbtref.conformance.requirements import REQUIREMENTS
 from mbtref.files import write_whole
 
 NEUTRAL = (Outcome.UNSUPPORTED, Outcome.NOT_RUN)
@@ -41,12 +42,13 @@ class Recorder:
                 reason = str(facts.get("reason", "the suite itself failed"))
                 self.failures.append({"id": case, "outcome": outcome, "reason": reason})
             message = report.longreprtext if report.outcome == "failed" else str(facts.get("reason", ""))
+            requirement = REQUIREMENTS[str(facts["requirement"])]
             self.report.case({
                 "requirement": facts["requirement"],
-                "text": facts["text"],
+                "text": f"{requirement.text} ({requirement.source})",
                 "case": facts["name"],
-                "capability": facts["capability"],
-                "tier": facts["tier"],
+                "capability": requirement.capability,
+                "tier": requirement.tier,
                 "outcome": outcome,
                 "seconds": round(report.duration, 3),
                 "message": message,

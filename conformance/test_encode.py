@@ -10,32 +10,19 @@ import pytest
 from mbtref.conformance import judge, vectors
 from mbtref.conformance.cases import ask, failed
 from mbtref.conformance.pictures import psnr_8bit
+from mbtref.conformance.requirements import REQUIREMENTS
 from mbtref.conformance.subjects.protocol import Rejected, Subject
-
-# Measured: float64 transforms give the golden streams byte for byte, since the pictures keep away from rounding
-# ties; bfloat16 ones move 3 to 8 % of the latents, up to 1.3 % of the bytes and 0.07 dB. Both are right
-# (`tests/test_suite.py` has the second).
-MOVED = 0.1
-"""Share of latents that may lie more than half a step from the golden ones."""
-RATE = 0.015
-"""Relative, of the golden stream's length."""
-WORD = 4
-"""Bytes: the grain of that length."""
-PSNR = 0.1
-"""dB, against the golden stream's picture."""
 
 
 def case(picture: vectors.Picture) -> object:
     """A picture as a parameter of pytest."""
-    return pytest.param(
-        picture, id=picture.name, marks=pytest.mark.case("ENCODE-1", picture.name, "encode", "full")
-    )
+    return pytest.param(picture, id=picture.name, marks=pytest.mark.case("ENCODE-1", picture.name))
 
 
 @pytest.mark.parametrize("picture", [case(picture) for picture in vectors.frozen().pictures])
 def test_encode(subject: Subject, picture: vectors.Picture) -> None:
     """A stream decodes to nearly the golden latents, and costs no more than it should."""
-    pixels = vectors.read(picture.file)
+    pixels, allowed = vectors.read(picture.file), REQUIREMENTS["ENCODE-1"].limits
     stream = ask(subject, "encode", picture.model, {"image": pixels})["stream"]
     golden = next(v for v in vectors.frozen().vectors if v.id == f"DECODE-1/{picture.model}/{picture.name}")
     size, right = len(golden.inputs["stream"]), golden.expected
@@ -47,10 +34,10 @@ def test_encode(subject: Subject, picture: vectors.Picture) -> None:
     if np.shape(found["image"]) != np.shape(pixels):
         failed(f"the stream is of a picture {np.shape(found['image'])}, it was given {np.shape(pixels)}")
     share = float(np.mean(np.abs(np.asarray(found["y_hat"]) - np.asarray(right["y_hat"])) > 0.5))
-    if share > MOVED:
-        failed(f"{share:.1%} of the latents are others than the reference's, {MOVED:.0%} may be")
-    if abs(len(stream) - size) > RATE * size + WORD:
+    if share > allowed["moved"].value:
+        failed(f"{share:.1%} of the latents are others than the reference's, {allowed['moved'].value:.0%} may be")
+    if abs(len(stream) - size) > allowed["rate"].value * size + allowed["word"].value:
         failed(f"the stream has {len(stream)} bytes, the reference's {size}")
     loss = psnr_8bit(pixels, right["image"]) - psnr_8bit(pixels, found["image"])
-    if loss > PSNR:
-        failed(f"the picture is {loss:.2f} dB worse than the reference's, {PSNR} may be lost")
+    if loss > allowed["psnr"].value:
+        failed(f"the picture is {loss:.2f} dB worse than the reference's, {allowed['psnr'].value} may be lost")

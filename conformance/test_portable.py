@@ -19,35 +19,33 @@ from mbtref.conformance.localise import place
 from mbtref.conformance.operations import Values
 from mbtref.conformance.pictures import CONTENTS, draw, psnr_8bit
 from mbtref.conformance.processors import PROCESSORS
+from mbtref.conformance.requirements import limit
 from mbtref.conformance.subjects.protocol import Rejected, Subject
 from mbtref.conformance.vectors import frozen
 
-LATENTS = 0.01
-"""Largest change of a latent. Means of float networks move by 10^-5, those of a decoder gone astray by steps."""
-LEVELS = 1.0
-"""Largest change of a sample of the picture: that of one which is rounded otherwise."""
 SIZE = (256, 384)
 """Height and width: 24,576 latents at M = 64, with which a float codec goes astray once in a hundred times."""
+LIMITS = {"y_hat": limit("PORTABLE-1", "latent"), "image": limit("PORTABLE-1", "level")}
 Elsewhere = Callable[[str], Subject]
 
 
-def cases(requirement: str, tier: str, names: Iterable[str]) -> list[object]:
+def cases(requirement: str, names: Iterable[str]) -> list[object]:
     """Every picture at every model, as pytest's parameters."""
 
     def case(model: str, name: str) -> object:
         title = f"{model}/{name.partition('.')[0]}"
-        return pytest.param(model, name, id=title, marks=pytest.mark.case(requirement, title, "portable", tier))
+        return pytest.param(model, name, id=title, marks=pytest.mark.case(requirement, title))
 
     return [case(model, name) for model, name in itertools.product(frozen().models, sorted(names))]
 
 
-@pytest.mark.parametrize(("model", "content"), cases("PORTABLE-1", "full", CONTENTS))
+@pytest.mark.parametrize(("model", "content"), cases("PORTABLE-1", CONTENTS))
 def test_made(subject: Subject, elsewhere: Elsewhere, model: str, content: str) -> None:
     """A made picture, compressed in one process, is the same when others decompress it, as on other processors."""
     check(subject, elsewhere, model, draw(content, *SIZE))
 
 
-@pytest.mark.parametrize(("model", "name"), cases("PORTABLE-2", "kodak", PIXELS))
+@pytest.mark.parametrize(("model", "name"), cases("PORTABLE-2", PIXELS))
 def test_kodak(subject: Subject, elsewhere: Elsewhere, model: str, name: str) -> None:
     """The top left of a Kodak picture, compressed in one process, is the same when others decompress it."""
     height, width = SIZE
@@ -72,7 +70,7 @@ CATCHES = "entropy parameters that depend on the order of sums: an ulp moves an 
 
 def changed(image: npt.NDArray[np.uint8], here: Values, there: Values) -> str | None:
     """What is other there, None if nothing is."""
-    difference = first_difference(there, here, {"y_hat": LATENTS, "image": LEVELS})
+    difference = first_difference(there, here, LIMITS)
     if difference is None:
         return None
     quality = [psnr_8bit(image, values["image"]) for values in (there, here)]

@@ -24,7 +24,7 @@ pictures = given(
 
 def case(requirement: str, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Marks a test of this file."""
-    return pytest.mark.case(requirement, name, "roundtrip", "full")
+    return pytest.mark.case(requirement, name)
 
 
 @case("ROUNDTRIP-1", "size")

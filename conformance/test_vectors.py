@@ -10,20 +10,18 @@ from mbtref.conformance import localise
 from mbtref.conformance.cases import attempt, failed
 from mbtref.conformance.compare import Difference, first_difference
 from mbtref.conformance.operations import GRID, Values
+from mbtref.conformance.requirements import limit
 from mbtref.conformance.subjects.protocol import Rejected, Subject
 from mbtref.conformance.vectors import Vector, frozen
 
-ROUNDED_OTHERWISE = 1e-3
-"""Share of a picture's samples that may be one level off. g_s in float32 and in float64 differ by 10^-6, so fewer
-than one sample in 1,000 lies near enough to a rounding tie; a GDN without its lower bound moves 2 % and more."""
-ZLIB_AT = 32
-"""Where the zlib stream of a latent buffer begins, byte (specification, §8)."""
+ROUNDED_OTHERWISE = limit("DECODE-1", "rounded_otherwise")
+ZLIB_AT = int(limit("BUFFER-2", "header"))
+"""Where the zlib stream of a latent buffer begins, byte."""
 
 
 def case(vector: Vector) -> object:
     """A vector as a parameter of pytest."""
-    requirement = frozen().requirements[vector.requirement]
-    marker = pytest.mark.case(requirement.id, vector.name, requirement.capability, requirement.tier)
+    marker = pytest.mark.case(vector.requirement, vector.name)
     return pytest.param(vector, id=vector.id, marks=marker)
 
 

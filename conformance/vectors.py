@@ -15,24 +15,13 @@ import numpy as np
 import PIL.Image
 
 from mbtref.conformance.operations import OPERATIONS, Array, Value, Values, native
+from mbtref.conformance.requirements import REQUIREMENTS
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 """Beside the suite, in a clone as in an installation."""
 MANIFEST, SCHEMA, ABOUT = "manifest.json", "manifest.schema.json", "README.md"
 VERSION = 1
 HOW_TO_REPAIR = "restore the set, or make it anew with 'mbtref vectors generate'"
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """One thing that is required of an implementation."""
-
-    id: str
-    capability: str
-    tier: str
-    """The smallest run that checks it: smoke, full or kodak."""
-    text: str
-    """What is required, and where it is written."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,6 @@ class Picture:
 class Manifest:
     """A whole set."""
 
-    requirements: Mapping[str, Requirement]
     vectors: tuple[Vector, ...]
     models: Mapping[str, str]
     """SHA-256 of the model files that the vectors were made with."""
@@ -160,10 +148,9 @@ def data_files(folder: Path) -> list[str]:
 
 
 def _manifest(folder: Path, content: Mapping[str, Any]) -> Manifest:
-    requirements = {key: Requirement(id=key, **entry) for key, entry in content["requirements"].items()}
     vectors = tuple(_vector(folder, content["files"], entry) for entry in content["vectors"])
     for vector in vectors:
-        if vector.requirement not in requirements or vector.operation not in OPERATIONS:
+        if vector.requirement not in REQUIREMENTS or vector.operation not in OPERATIONS:
             raise ValueError(f"{vector.id}: no such requirement or operation")
     pictures = tuple(
         Picture(key.partition("/")[2], entry["model"], _file(folder, content["files"], entry["file"]))
@@ -171,7 +158,7 @@ def _manifest(folder: Path, content: Mapping[str, Any]) -> Manifest:
     )
     table = folder / "kodak.json"
     kodak = json.loads(table.read_text(encoding="utf-8"))["records"] if table.exists() else []
-    return Manifest(requirements, vectors, content["models"], pictures, tuple(kodak))
+    return Manifest(vectors, content["models"], pictures, tuple(kodak))
 
 
 def _file(folder: Path, hashes: Mapping[str, str], path: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mbtref import image
-from mbtref.conformance import kodak
+from mbtref.conformance import kodak, requirements
 from tests.support import picture
 
 ROOT = Path(__file__).parent.parent
@@ -53,3 +53,9 @@ def test_the_readme(tmp_path: Path) -> None:
     page = run_page((ROOT / "README.md").read_text(encoding="utf-8"), tmp_path)
     assert re.search(r"```text\n\d\.\d+ bpp\n```", page), "it should print a rate"
     assert (tmp_path / "decoded.png").is_file(), "it should write a picture"
+
+
+def test_the_page_of_requirements_is_made() -> None:
+    """docs/requirements.md is what the table of requirements gives."""
+    made = (ROOT / "docs" / "requirements.md").read_text(encoding="utf-8")
+    assert made == requirements.page(), "run 'mbtref requirements -o docs/requirements.md'"

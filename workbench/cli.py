@@ -190,6 +190,9 @@ def checking(to: Group) -> None:
         "--html", dest="output", type=checked(file_named(".html")), metavar="OUT.html", help="also as a page"
     )
 
+    add = command(to, "requirements", commands.list_requirements, "write the table of all that is required")
+    output(add, "OUT.md", file_named(".md"))
+
     add = command(
         to, "machines", commands.try_machines, "decode on this machine, simulated and emulated ones, and compare"
     )

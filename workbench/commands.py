@@ -298,6 +298,15 @@ def run_conformance(args: argparse.Namespace) -> int:
     return int(pytest.main([*map(str, conformance.__path__), *args.options]))
 
 
+def list_requirements(args: argparse.Namespace) -> int:
+    """mbtref requirements"""
+    from mbtref.conformance.requirements import REQUIREMENTS, page
+
+    write_whole(args.output, page().encode())
+    print(f"{args.output}: {len(REQUIREMENTS)} requirements")
+    return 0
+
+
 def try_machines(args: argparse.Namespace) -> int:
     """mbtref machines"""
     from mbtref.conformance import machines

@@ -15,12 +15,13 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from mbtref import load
+from mbtref.conformance import requirements
 from mbtref.conformance.generate import buffers, entropy_coder, exact, kodak, reproducible, stages, streams
 from mbtref.conformance.generate.frozen import Entry, Files, parsed, paths
 from mbtref.conformance.generate.implementations import DERIVATION, Bench
 from mbtref.conformance.generate.pictures import SIZES
-from mbtref.conformance.generate.requirements import REQUIREMENTS
 from mbtref.conformance.generate.vectorset import VectorSet
+from mbtref.conformance.requirements import REQUIREMENTS
 from mbtref.conformance.subjects.data import model_file
 from mbtref.conformance.vectors import FOLDER, MANIFEST
 from mbtref.embedded import EMBEDDED
@@ -33,6 +34,18 @@ FACTS = "facts"
 """The folder of what is known from elsewhere: kept as it is, never made."""
 
 
+MADE = (
+    *entropy_coder.REQUIREMENTS,
+    *buffers.REQUIREMENTS,
+    *stages.PURPOSES,
+    *streams.MALFORMED,
+    *kodak.REQUIREMENTS,
+    *reproducible.REQUIREMENTS,
+    *reproducible.KODAK,
+)
+"""The requirements that have vectors."""
+
+
 class Part(NamedTuple):
     """Some vectors that are made together."""
 
@@ -42,7 +55,7 @@ class Part(NamedTuple):
     make: Callable[[], object]
 
 
-def make(kodak_pictures: Sequence[Path], files: Files, only: Collection[str] = REQUIREMENTS.keys()) -> Files:
+def make(kodak_pictures: Sequence[Path], files: Files, only: Collection[str] = MADE) -> Files:
     """Makes a set, with a progress bar.
 
     kodak_pictures: the 24 files, needed for DECODE-3. files: the frozen set, empty if there is none. only:
@@ -74,13 +87,13 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
     for name, model in out.bench.models.items():
         for size in SIZES:
             yield Part(f"{name} {size}", stages.PURPOSES, partial(stages.whole_codec, out, name, size))
-        for requirements, vectors in (
+        for ids, vectors in (
             (stages.FLOOR, stages.VECTORS),
             (exact.REQUIREMENTS, exact.VECTORS),
             (streams.REQUIREMENTS, streams.VECTORS),
         ):
             for vector in vectors:
-                yield Part(f"{name} {vector.__name__}", requirements, partial(vector, out, name, model))
+                yield Part(f"{name} {vector.__name__}", ids, partial(vector, out, name, model))
     yield Part("malformed streams", streams.MALFORMED, lambda: streams.malformed(out, SOUND[0], sound(out)))
     yield Part("reproducible streams", reproducible.REQUIREMENTS[:1], partial(reproducible.encoded, out))
     yield Part("reproducible pictures", reproducible.REQUIREMENTS[1:], partial(reproducible.decoded, out))
@@ -105,11 +118,10 @@ def sound(out: VectorSet) -> streams.Sound:
 def described(entries: Sequence[Entry], pictures: Mapping[str, Entry], files: Files) -> Files:
     """The files of a set with its manifest, which describes all others."""
     order = list(REQUIREMENTS)
-    used = {entry["requirement"] for entry in entries}
     content = {
         "version": 1,
         "tolerances": DERIVATION,
-        "requirements": {key: REQUIREMENTS[key]._asdict() for key in order if key in used},
+        "requirements": requirements.as_json(),
         "models": model_hashes(),
         "pictures": pictures,
         "vectors": sorted(entries, key=lambda entry: order.index(entry["requirement"])),

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from mbtref import weights
 from mbtref.conformance import kodak
-from mbtref.conformance.generate import make, model_hashes
+from mbtref.conformance.generate import MADE, make, model_hashes
 from mbtref.conformance.generate.compare import differences, summary
 from mbtref.conformance.generate.frozen import Files, parsed
 from mbtref.conformance.generate.implementations import Bench
 from mbtref.conformance.generate.kodak import REQUIREMENTS as KODAK
 from mbtref.conformance.generate.measure import measured
-from mbtref.conformance.generate.requirements import REQUIREMENTS
 from mbtref.conformance.vectors import FOLDER, MANIFEST, SCHEMA, load
 from mbtref.embedded import EMBEDDED
 from mbtref.files import write_whole
@@ -25,9 +24,9 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
     and then writes nothing, if there is no such requirement, a vector lost its property, or the Kodak pictures are
     missing where they are needed.
     """
-    only = only or REQUIREMENTS.keys()
-    if unknown := sorted(set(only) - REQUIREMENTS.keys()):
-        raise ValueError(f"no requirement {', '.join(unknown)}; there are {', '.join(REQUIREMENTS)}")
+    only = only or MADE
+    if unknown := sorted(set(only) - set(MADE)):
+        raise ValueError(f"no requirement {', '.join(unknown)}; those with vectors are {', '.join(MADE)}")
     frozen = stored(FOLDER)
     files = made(kodak.pictures() if set(KODAK) & set(only) else [], frozen, only)
     write(folder, files)
@@ -55,7 +54,7 @@ def check(with_kodak: bool) -> int:
             raise ValueError(
                 f"the vectors were made with another {name}; make them anew with 'mbtref vectors generate'"
             )
-    pictures, only = [], set(REQUIREMENTS)
+    pictures, only = [], set(MADE)
     try:
         pictures = kodak.pictures() if with_kodak else []
         why = "left out"

@@ -12,13 +12,11 @@ import PIL.Image
 from mbtref.conformance.generate.change import array
 from mbtref.conformance.generate.frozen import Frozen
 from mbtref.conformance.generate.implementations import Bench
-from mbtref.conformance.generate.requirements import REQUIREMENTS
 from mbtref.conformance.operations import OPERATIONS, Value, Values
+from mbtref.conformance.requirements import REQUIREMENTS, limit
 from mbtref.conformance.subjects.protocol import Rejected
 from mbtref.image import Image
 
-LEVEL = 1.0
-"""What a pixel of a decoded picture may be off by: one of 256 levels, since g_s is float and then rounded."""
 MEASURED = ("transforms", "entropy-float")
 """Capabilities whose floats have a measured tolerance. All else is equal or wrong."""
 
@@ -169,7 +167,7 @@ class VectorSet:
     ) -> dict[str, dict[str, float]]:
         """By output, where there is one: the largest absolute error, of likelihoods also that of their bits."""
         if operation == "decode":
-            return {"image": {"absolute": LEVEL}}
+            return {"image": {"absolute": limit("DECODE-1", "level")}}
         if model is None or OPERATIONS[operation].capability not in MEASURED:
             return {}
         limits = self.bench.tolerances(operation, model, inputs, answer)

@@ -1,0 +1,283 @@
+"""What is required of an implementation, all of it: by id, with its capability, tier, source and limits.
+
+The manifest, the messages of a run, the matrix and docs/requirements.md are made from this table, and nothing is
+judged by a limit that isn't here. An id is never used for something else. § is a section of docs/specification.md.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+TIERS = ("smoke", "full", "kodak")
+"""Each holds the ones before it: seconds, a minute, and what the Kodak pictures take."""
+PAPER = "Minnen et al. 2018"
+
+
+class Limit(NamedTuple):
+    """How far an answer may depart."""
+
+    value: float
+    unit: str
+    text: str
+    """What is bounded, and where the number comes from."""
+
+
+class Requirement(NamedTuple):
+    """One thing that is required."""
+
+    capability: str
+    tier: str
+    """The smallest of TIERS that checks it."""
+    text: str
+    source: str
+    """Where it is written."""
+    limits: Mapping[str, Limit] = {}
+    """By name. Floats of single vectors have tolerances of their own, in the manifest."""
+
+
+LEVEL = Limit(1, "of 255 levels", "difference of a sample of the picture: g_s is float and then rounded")
+PORTABLE = {
+    "latent": Limit(
+        0.01,
+        "of a step",
+        "change of a latent. Means of float networks move by 10^-5, a decoder that goes astray by whole steps",
+    ),
+    "level": LEVEL,
+}
+FLIPS = "a flip changes the contexts of all latents that follow"
+
+REQUIREMENTS: Mapping[str, Requirement] = {
+    "TRANSFORM-1": Requirement(
+        "transforms", "smoke", "Analysis g_a turns x into y.", f"{PAPER}, figure 1 and table 1"
+    ),
+    "TRANSFORM-2": Requirement(
+        "transforms",
+        "smoke",
+        "Hyper-analysis h_a turns y, not its absolute values, into z.",
+        f"{PAPER}, figure 1 and table 1",
+    ),
+    "TRANSFORM-3": Requirement(
+        "transforms", "smoke", "Synthesis g_s turns y_hat into x_hat.", f"§9; {PAPER}, figure 1 and table 1"
+    ),
+    "FLOAT-1": Requirement(
+        "entropy-float",
+        "smoke",
+        "From given z_hat and y_hat: psi of h_s, phi of the masked context model, sigma and mu of "
+        "entropy_parameters, the scale first.",
+        f"{PAPER}, section 3",
+    ),
+    "FLOAT-2": Requirement(
+        "entropy-float",
+        "full",
+        "The forward pass rounds open-loop: y_hat = round(y), z_hat = round(z - median) + median; the likelihoods "
+        "are those of round(y - mu) + mu under sigma >= 0.11, and of z_hat, none below 1e-9.",
+        f"{PAPER}, section 3; CompressAI's eval mode",
+    ),
+    "EXACT-1": Requirement(
+        "entropy-exact",
+        "smoke",
+        "From given k_z and y_hat: z_hat, psi, phi, sigma, mu in grid units, and the table indexes, all as "
+        "integers.",
+        "§§2 to 4",
+    ),
+    "EXACT-2": Requirement(
+        "entropy-exact",
+        "full",
+        "From given k_z and y: mu, index, k = floor(y - mu + 1/2) and y_hat = saturate(k + mu) in closed loop, "
+        "where the context is the y_hat of earlier positions.",
+        "§3",
+    ),
+    "RANS-1": Requirement("rans", "smoke", "Symbols become these bytes under given tables.", "§5"),
+    "RANS-2": Requirement("rans", "smoke", "Bytes become these symbols under given tables.", "§5"),
+    "RANS-3": Requirement(
+        "rejection", "smoke", "A stream that breaks a rule is refused, with the kind.", "§§5 and 7"
+    ),
+    "BUFFER-1": Requirement("buffers", "smoke", "Open-loop latents become these raw bytes.", "§8"),
+    "BUFFER-2": Requirement(
+        "buffers",
+        "smoke",
+        "Open-loop latents become this header and one whole zlib stream that inflates to the same bytes. What it "
+        "deflates to is free: builds of zlib differ.",
+        "§8",
+        {"header": Limit(32, "bytes", "length of the header, which is compared as it is")},
+    ),
+    "BUFFER-3": Requirement("buffers", "smoke", "A raw buffer becomes these latents.", "§8"),
+    "BUFFER-4": Requirement("buffers", "smoke", "A deflated buffer, of any level, becomes these latents.", "§8"),
+    "BUFFER-5": Requirement(
+        "rejection", "full", "A buffer that breaks a rule is refused, with the kind.", "§8"
+    ),
+    "DECODE-1": Requirement(
+        "decode",
+        "smoke",
+        "A stream decodes to exactly these latents, and to this picture but for its last level.",
+        "§§1 to 6, 9",
+        {
+            "level": LEVEL,
+            "rounded_otherwise": Limit(
+                1e-3,
+                "share",
+                "samples of a picture that are a level off. g_s in float32 and in float64 differ by 10^-6, so "
+                "fewer lie near enough to a tie; a GDN without its lower bound moves 2 % and more",
+            ),
+        },
+    ),
+    "DECODE-2": Requirement(
+        "decode",
+        "full",
+        "A stream that breaks a rule is refused, with the kind of the check that fails first.",
+        "§7",
+    ),
+    "DECODE-3": Requirement(
+        "decode",
+        "kodak",
+        "The stream of a Kodak picture decodes to latents with this SHA-256: of (M, 4h, 4w) int32 in units of "
+        "2^-10, little-endian, in C order.",
+        "§§1 to 6",
+    ),
+    "ENCODE-1": Requirement(
+        "encode",
+        "full",
+        "A stream decodes to nearly the golden latents, and costs no more than it should.",
+        "§§1 to 6",
+        {
+            "moved": Limit(
+                0.1,
+                "share",
+                "latents that lie more than half a step from the golden ones. float64 transforms move none, "
+                "bfloat16 ones 3 to 8 %",
+            ),
+            "rate": Limit(
+                0.015, "relative", "difference of the stream's length, and a word. bfloat16: up to 1.3 %"
+            ),
+            "word": Limit(4, "bytes", "the grain of that length"),
+            "psnr": Limit(0.1, "dB", "loss of PSNR against the golden stream's picture. bfloat16: up to 0.07"),
+        },
+    ),
+    "ROUNDTRIP-1": Requirement(
+        "roundtrip", "full", "A decoded picture has the size of the original.", "§3"
+    ),
+    "ROUNDTRIP-2": Requirement("roundtrip", "full", "The same picture gives the same bytes.", "§6"),
+    "ROUNDTRIP-3": Requirement(
+        "roundtrip", "full", "The decoder has the latents and the picture that the encoder held.", "§3"
+    ),
+    "ROUNDTRIP-4": Requirement(
+        "roundtrip",
+        "full",
+        "Padding is replication and is cut off again: the padded picture decodes to the same top left.",
+        "§3",
+    ),
+    "ROUNDTRIP-5": Requirement(
+        "roundtrip",
+        "full",
+        "Latents come out of a buffer as they went in, and decode to the forward pass's picture without drift.",
+        "§8",
+    ),
+    "PORTABLE-1": Requirement(
+        "portable",
+        "full",
+        "A made picture, compressed in one process, is the same when processes that compute as other machines do "
+        "decompress it.",
+        "§2",
+        PORTABLE,
+    ),
+    "PORTABLE-2": Requirement(
+        "portable", "kodak", "The same for the top left of each Kodak picture, 256×384 pixels.", "§2", PORTABLE
+    ),
+    "REPRODUCIBLE-1": Requirement(
+        "reproducible", "full", "A picture is encoded to exactly this stream, on every machine.", "§10"
+    ),
+    "REPRODUCIBLE-2": Requirement(
+        "reproducible", "full", "A stream is decoded to exactly these pixels, on every machine.", "§10"
+    ),
+    "REPRODUCIBLE-3": Requirement(
+        "reproducible", "kodak", "A Kodak picture is encoded to the stream with this SHA-256.", "§10"
+    ),
+    "REPRODUCIBLE-4": Requirement(
+        "reproducible",
+        "kodak",
+        "The stream of a Kodak picture is decoded to pixels with this SHA-256: of (H, W, 3) uint8 in C order.",
+        "§10",
+    ),
+    "KODAK-1": Requirement(
+        "kodak",
+        "kodak",
+        "The forward pass has this PSNR and theoretical rate.",
+        f"{PAPER}, section 3; CompressAI's eval mode",
+        {
+            "psnr": Limit(0.01, "dB", "difference of PSNR: a few roundings of 10^5 go the other way"),
+            "rate": Limit(0.001, "relative", "difference of the rate: the same, and last digits of likelihoods"),
+        },
+    ),
+    "KODAK-2": Requirement(
+        "kodak",
+        "kodak",
+        "A real stream, in the subject's own format if it has one, has this PSNR and rate.",
+        "§§1 to 6",
+        {
+            "psnr": Limit(0.01, "dB", "difference of PSNR, of a subject that declares `encode`"),
+            "rate": Limit(0.001, "relative", "difference of the rate, of a subject that declares `encode`"),
+            "own_psnr": Limit(
+                0.05,
+                "dB",
+                f"the same, of one with a format of its own: {FLIPS}. 2.5 times the largest change of a Kodak "
+                "picture between the exact networks and float64 ones (`python -m training.exact_cost`)",
+            ),
+            "own_rate": Limit(
+                0.02,
+                "relative",
+                "the same: 0.4 % for these networks, and up to 1.7 % for the next larger scale in place of the "
+                "nearest one (§4)",
+            ),
+        },
+    ),
+}  # fmt: skip
+
+
+def limit(requirement: str, name: str) -> float:
+    """The value of a limit."""
+    return REQUIREMENTS[requirement].limits[name].value
+
+
+def as_json() -> dict[str, object]:
+    """The table as the manifest has it."""
+    return {
+        key: {
+            "capability": requirement.capability,
+            "tier": requirement.tier,
+            "text": requirement.text,
+            "source": requirement.source,
+            "limits": {name: bound._asdict() for name, bound in requirement.limits.items()},
+        }
+        for key, requirement in REQUIREMENTS.items()
+    }
+
+
+def page() -> str:
+    """docs/requirements.md."""
+    return "\n".join([
+        "# What is required",
+        "",
+        "*Made by `mbtref requirements`; not to be edited.*",
+        "",
+        "The suite judges by this table and by the tolerances of single vectors. "
+        "[`vectors/manifest.json`](../vectors/manifest.json) has both. An output without a tolerance must be "
+        "equal. § is a section of the [specification](specification.md). A tier holds those before it: smoke, "
+        "full, kodak.",
+        "",
+        "| id | capability | tier | what is required | source |",
+        "|---|---|---|---|---|",
+        *(f"| {key} | {r.capability} | {r.tier} | {r.text} | {r.source} |" for key, r in REQUIREMENTS.items()),
+        "",
+        "## Limits",
+        "",
+        "| id | limit | value | of what |",
+        "|---|---|---:|---|",
+        *(f"| {key} | {name} | {bound.value:g} {bound.unit} | {bound.text} |" for key, name, bound in limits()),
+        "",
+    ])  # fmt: skip
+
+
+def limits() -> Iterator[tuple[str, str, Limit]]:
+    """All limits with their requirement and name."""
+    for key, requirement in REQUIREMENTS.items():
+        for name, bound in requirement.limits.items():
+            yield key, name, bound
