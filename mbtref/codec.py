@@ -74,10 +74,10 @@ def encode_latents(model: Model, picture: Image) -> Encoded:
     indexes = z_indexes(k_z.shape[1:])
 
     def choose(step: Step) -> Tensor:
-        k = nearest_symbol(y_units[:, step.rows, step.columns] - step.mu)
+        k = nearest_symbol(step.of(y_units) - step.mu)
         symbols.extend(k.flatten().int().tolist())
         indexes.extend(_y_indexes(model, step).flatten().tolist())
-        return k
+        return step.y_hat(k)
 
     y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose)
     payload = rans.encode(symbols, indexes, model.tables)
@@ -109,7 +109,7 @@ def _latents(model: Model, streams: Sequence[bitstream.Stream]) -> Tensor:
     def choose(step: Step) -> Tensor:
         rows = _y_indexes(model, step).flatten(1).tolist()
         k = [decoder.pop(row, model.tables) for decoder, row in zip(decoders, rows, strict=True)]
-        return step.mu.new_tensor(k).reshape(step.mu.shape)
+        return step.y_hat(step.mu.new_tensor(k).reshape(step.mu.shape))
 
     y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose)
     for decoder in decoders:

@@ -32,6 +32,18 @@ class Step(NamedTuple):
     mu: Tensor
     """(B, P, M) grid units."""
 
+    def of(self, latents: Tensor) -> Tensor:
+        """What latents of whole pictures are at these positions. (B, H, W, C) -> (B, P, C)."""
+        return latents[:, self.rows, self.columns]
+
+    def y_hat(self, k: Tensor) -> Tensor:
+        """saturate(k + mu). k: (B, P, M) float64 integers. Returns grid units, the same shape."""
+        return saturate(k * 2.0**ACTIVATION_BITS + self.mu)
+
+
+Choose = Callable[[Step], Tensor]
+"""Gives the y_hat of a step, (B, P, M) grid units: an encoder rounds y - mu, a decoder reads its stream."""
+
 
 def wavefronts(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows and columns of each step: (P,) int64 both."""
@@ -41,12 +53,8 @@ def wavefronts(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield rows, t - ROW_LAG * rows
 
 
-def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Callable[[Step], Tensor]) -> Tensor:
-    """Visits all latents in coding order and returns y_hat = k + mu.
-
-    z_hat: (B, h, w, N) grid units. choose: gives the symbols k of a step, (B, P, M) float64 integers; an
-    encoder rounds y - mu, a decoder reads its stream. Returns (B, 4h, 4w, M) grid units.
-    """
+def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Tensor:
+    """Visits all latents in coding order. z_hat: (B, h, w, N) grid units. Returns y_hat, (B, 4h, 4w, M)."""
     psi_sums = networks.psi_sums(networks.psi(z_hat))
     b, h, w, _ = psi_sums.shape
     # y_hat with two rows above and two columns on either side, flat, so that one index finds a position
@@ -59,6 +67,38 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Callable[[Step], Tens
         context = y_hat[:, corner[:, None] + taps].flatten(2)
         phi = networks.phi(context)
         sigma, mu = networks.parameters(psi_sums[:, rows, columns], phi)
-        k = choose(Step(rows, columns, phi, sigma, mu))
-        y_hat[:, corner + centre] = saturate(k * 2.0**ACTIVATION_BITS + mu)
+        y_hat[:, corner + centre] = choose(Step(rows, columns, phi, sigma, mu))
     return y_hat.reshape(b, h + 2, stride, networks.M)[:, 2:, 2:-2]
+
+
+class Trace(NamedTuple):
+    """All that a scan computes: (B, 4h, 4w, C) grid units each."""
+
+    phi: Tensor
+    sigma: Tensor
+    mu: Tensor
+    y_hat: Tensor
+
+
+def trace(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Trace:
+    """`scan`, which keeps what it computes on the way."""
+    steps: list[Step] = []
+
+    def kept(step: Step) -> Tensor:
+        steps.append(step)
+        return choose(step)
+
+    y_hat = scan(networks, z_hat, kept)
+
+    def whole(parts: list[Tensor]) -> Tensor:
+        values = y_hat.new_zeros(*y_hat.shape[:3], parts[0].shape[-1])
+        for step, part in zip(steps, parts, strict=True):
+            values[:, step.rows, step.columns] = part
+        return values
+
+    return Trace(
+        phi=whole([step.phi for step in steps]),
+        sigma=whole([step.sigma for step in steps]),
+        mu=whole([step.mu for step in steps]),
+        y_hat=y_hat,
+    )

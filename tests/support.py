@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from mbtref.errors import BitstreamError, Kind
 from mbtref.exact import EntropyNetworks
 from mbtref.image import Image
 from mbtref.model import MBT2018
-from mbtref.scan import Step, scan
+from mbtref.scan import Trace, trace
 from mbtref.workbench import cli
 
 
@@ -66,25 +66,9 @@ def varied_networks(N: int, M: int, seed: int = 0) -> MBT2018:
 UPSAMPLING = ("g_s.0", "g_s.2", "g_s.4", "g_s.6", "h_s.0", "h_s.2")
 
 
-class Trace(NamedTuple):
-    """All that a scan saw and made: (B, 4h, 4w, M) grid units each."""
-
-    sigma: Tensor
-    mu: Tensor
-    y_hat: Tensor
-
-
-def trace(networks: EntropyNetworks, z_hat: Tensor, k: Tensor) -> Trace:
-    """Scans with symbols known beforehand. z_hat: (B, h, w, N) grid units; k: (B, 4h, 4w, M) float64 integers."""
-    sigma, mu = torch.zeros_like(k), torch.zeros_like(k)
-
-    def choose(step: Step) -> Tensor:
-        sigma[:, step.rows, step.columns] = step.sigma
-        mu[:, step.rows, step.columns] = step.mu
-        return k[:, step.rows, step.columns]
-
-    y_hat = scan(networks, z_hat, choose)
-    return Trace(sigma, mu, y_hat)
+def scanned(networks: EntropyNetworks, z_hat: Tensor, k: Tensor) -> Trace:
+    """A scan with symbols known beforehand. z_hat: (B, h, w, N) grid units; k: (B, 4h, 4w, M) float64 integers."""
+    return trace(networks, z_hat, lambda step: step.y_hat(step.of(k)))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from mbtref.exact import EntropyNetworks, Linear, leaky_relu
 from mbtref.grid import BIAS_BITS, EXACT, LIMIT, WEIGHT_BITS, from_activation, requantize, to_grid
 from mbtref.image import to_tensor
 from tests import oracle
-from tests.support import picture, trace, varied_networks
+from tests.support import picture, scanned, varied_networks
 
 State = dict[str, Tensor]
 
@@ -42,7 +42,7 @@ def check_against_integers(state: State, symbols: Tensor, k: Tensor) -> None:
     psi = integers.psi(z_hat)
     assert (to_oracle(networks.psi(networks.z_hat(symbols))) == psi).all(), "psi differs from its integers"
 
-    found = trace(networks, networks.z_hat(symbols), k)
+    found = scanned(networks, networks.z_hat(symbols), k)
     # teacher-forced: the integers take y_hat from the scan, and must then agree with how it came about
     y_hat = to_oracle(found.y_hat)
     sigma, mu = integers.parameters(psi, integers.phi(y_hat))
@@ -76,7 +76,7 @@ def test_saturated_parameters_are_integers() -> None:
     symbols, k = random_units(1, 1, 1, 3, reach=9000), random_units(1, 4, 4, 5, reach=9000)
     check_against_integers(state, symbols, k)
     networks = EntropyNetworks(state)
-    found = trace(networks, networks.z_hat(symbols), k)
+    found = scanned(networks, networks.z_hat(symbols), k)
     for name, units in found._asdict().items():
         assert {-LIMIT, LIMIT - 1} <= set(units.flatten().tolist()), f"{name} doesn't saturate at both ends here"
 
@@ -103,10 +103,10 @@ def test_exact_parameters_are_near_the_float_ones(name: str) -> None:
     model = load(name)
     z = model.networks.h_a(model.networks.g_a(to_tensor(picture(64, 128)))).permute(0, 2, 3, 1)
     z_hat = model.entropy.z_hat(torch.round(z.double()))
-    found = trace(model.entropy, z_hat, random_units(1, 4, 8, 64, reach=3))
+    found = scanned(model.entropy, z_hat, random_units(1, 4, 8, 64, reach=3))
     y_hat_float, z_hat_float = (from_activation(a).permute(0, 3, 1, 2) for a in (found.y_hat, z_hat))
     floats = model.networks.parameters_of_y(y_hat_float, z_hat_float)
-    for what, exact, in_float in zip(("sigma", "mu"), found, floats, strict=False):
+    for what, exact, in_float in zip(("sigma", "mu"), (found.sigma, found.mu), floats, strict=True):
         error = (from_activation(exact).permute(0, 3, 1, 2) - in_float).abs()
         assert in_float.std() > 0.5, f"{what} that doesn't vary proves nothing"
         # a few roundings to 2^-10 on the way, and weights of 2^-14

@@ -5,7 +5,7 @@ import torch
 
 from mbtref.exact import CONTEXT_TAPS, EntropyNetworks
 from mbtref.scan import wavefronts
-from tests.support import trace, varied_networks
+from tests.support import scanned, varied_networks
 
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (2, 2), (4, 4), (3, 8), (8, 3), (7, 6)]
 
@@ -54,7 +54,7 @@ def test_no_latent_depends_on_a_later_one() -> None:
     for i, (row, column) in enumerate(positions):
         k[i, row, column] += 3
     z_hat = networks.z_hat(torch.ones(1, h, w, 3, dtype=torch.float64)).repeat(len(k), 1, 1, 1)
-    found = trace(networks, z_hat, k)
+    found = scanned(networks, z_hat, k)
     changed = ((found.sigma != found.sigma[-1]) | (found.mu != found.mu[-1])).any(-1)
     assert not changed[-1].any(), "an unchanged picture should have unchanged parameters"
 
@@ -72,8 +72,8 @@ def test_a_batch_is_its_pictures() -> None:
     random = torch.Generator().manual_seed(6)
     z_hat = networks.z_hat(torch.randint(-5, 6, (3, 1, 2, 3), generator=random).double())
     k = torch.randint(-5, 6, (3, 4, 8, 5), generator=random).double()
-    together = trace(networks, z_hat, k)
+    together = scanned(networks, z_hat, k)
     for i in range(3):
-        alone = trace(networks, z_hat[i : i + 1], k[i : i + 1])
+        alone = scanned(networks, z_hat[i : i + 1], k[i : i + 1])
         for name, a, b in zip(alone._fields, alone, together, strict=True):
             assert torch.equal(a[0], b[i]), f"{name} of picture {i} depends on the other pictures"

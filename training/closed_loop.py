@@ -36,7 +36,7 @@ def closed_loop(net: MBT2018, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     entropy = EntropyNetworks(net.state_dict())
     y_units = codec.grid_units(y)
     z_hat = entropy.z_hat(codec.nearest_symbol(codec.grid_units(z) - entropy.medians))
-    y_hat = scan(entropy, z_hat, lambda step: codec.nearest_symbol(y_units[:, step.rows, step.columns] - step.mu))
+    y_hat = scan(entropy, z_hat, lambda step: step.y_hat(codec.nearest_symbol(step.of(y_units) - step.mu)))
     return codec.channels_first(y_hat), codec.channels_first(z_hat)
 
 

@@ -83,9 +83,9 @@ def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
 
     def choose(step: Step) -> Tensor:
         nonlocal bits
-        k = codec.nearest_symbol(y_units[:, step.rows, step.columns] - step.mu)
+        k = codec.nearest_symbol(step.of(y_units) - step.mu)
         bits -= torch.log2(gaussian_likelihoods(k, step.sigma / GRID)).sum().item()
-        return k
+        return step.y_hat(k)
 
     y_hat = scan(entropy, entropy.z_hat(codec.nearest_symbol(z_units - entropy.medians)), choose)
     x_hat = model.networks.g_s(codec.channels_first(y_hat))[..., : x.shape[2], : x.shape[3]]

@@ -94,7 +94,7 @@ def ties(out: VectorSet, name: str, model: Model) -> None:
         down = below[where] & (tie != 0)
         y[where] = torch.where(down, torch.nextafter(tie, torch.tensor(-torch.inf)), tie)
         k[where] -= down.double()
-        return k[where]
+        return step.y_hat(k[where])
 
     k_z = np.zeros((model.networks.N, 1, 1), np.int32)
     scan(model.entropy, model.entropy.z_hat(torch.zeros(1, 1, 1, model.networks.N, dtype=torch.float64)), choose)

@@ -23,7 +23,7 @@ from mbtref.conformance.subjects.protocol import Rejected
 from mbtref.errors import Kind
 from mbtref.grid import LIMIT
 from mbtref.rans import FLUSHED, LOWER, UPPER_BITS, WORD_BITS, Interval
-from mbtref.scan import Step, scan, wavefronts
+from mbtref.scan import trace, wavefronts
 
 REQUIREMENTS = ("DECODE-1",)
 MALFORMED = ("DECODE-2",)
@@ -37,14 +37,9 @@ WORD = WORD_BITS // 8
 def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
     """What is coded of symbols. k_z: (N, i, j); k: (M, 4i, 4j), in closed loop; places: the order of y."""
     symbols = torch.from_numpy(k.transpose(1, 2, 0)[None]).double()
-    index = torch.zeros_like(symbols, dtype=torch.int64)
-
-    def choose(step: Step) -> Tensor:
-        where = (slice(None), step.rows, step.columns)
-        index[where] = model.networks.N + model.gaussian.index(step.sigma)
-        return symbols[where]
-
-    scan(model.entropy, model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double()), choose)
+    z_hat = model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double())
+    sigma = trace(model.entropy, z_hat, lambda step: step.y_hat(step.of(symbols))).sigma
+    index = model.networks.N + model.gaussian.index(sigma)
     message, indexes = k_z.flatten().tolist(), codec.z_indexes((*k_z.shape[1:], len(k_z)))
     for rows, columns in places:
         message += symbols[0, rows, columns].flatten().int().tolist()

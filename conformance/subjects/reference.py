@@ -13,8 +13,7 @@ import mbtref
 from mbtref import bitstream, codec, image, latents, rans, tables
 from mbtref.conformance.operations import CAPABILITIES, Values
 from mbtref.conformance.subjects.protocol import Methods, Rejected
-from mbtref.grid import ACTIVATION_BITS
-from mbtref.scan import Step, scan
+from mbtref.scan import trace
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -57,22 +56,6 @@ def rejections() -> Iterator[None]:
         raise Rejected(str(error.kind)) from error
 
 
-class Trace:
-    """Collects what a scan computes, by name, each (1, H, W, C) float64."""
-
-    def __init__(self, model: mbtref.Model, height: int, width: int) -> None:
-        self.model = model
-        shape = (1, height, width, model.networks.M)
-        self.sigma, self.mu, self.index, self.k = (torch.zeros(shape, dtype=torch.float64) for _ in range(4))
-
-    def keep(self, step: Step, k: Tensor) -> Tensor:
-        """Notes a step, and hands its symbols on."""
-        where = (slice(None), step.rows, step.columns)
-        self.sigma[where], self.mu[where], self.k[where] = step.sigma, step.mu, k
-        self.index[where] = self.model.gaussian.index(step.sigma).double()
-        return k
-
-
 load = functools.cache(mbtref.load)
 
 
@@ -111,32 +94,26 @@ class Reference(Methods):
         return {name: single(value) for name, value in self.model(model).networks(batch(x))._asdict().items()}
 
     def exact_parameters(self, model: str, k_z: I32, y_hat: I32) -> Values:
-        loaded = self.model(model)
-        entropy, given = loaded.entropy, units_in(y_hat)
-        z_hat = entropy.z_hat(units_in(k_z))
-        trace = Trace(loaded, *y_hat.shape[1:])
-        phi = torch.zeros(*given.shape[:3], 2 * loaded.networks.M, dtype=torch.float64)
-
-        def teach(step: Step) -> Tensor:
-            phi[:, step.rows, step.columns] = step.phi
-            # the symbol, not whole, that makes y_hat what was given
-            return trace.keep(step, (given[:, step.rows, step.columns] - step.mu) * 2.0**-ACTIVATION_BITS)
-
-        scan(entropy, z_hat, teach)
-        stages = {"z_hat": z_hat, "psi": entropy.psi(z_hat), "phi": phi}
-        stages |= {"sigma": trace.sigma, "mu": trace.mu, "index": trace.index}
-        return {name: units_out(value) for name, value in stages.items()}
+        loaded, latents = self.model(model), units_in(y_hat)
+        z_hat = loaded.entropy.z_hat(units_in(k_z))
+        stages = trace(loaded.entropy, z_hat, lambda step: step.of(latents))
+        answer = {"z_hat": z_hat, "psi": loaded.entropy.psi(z_hat), **stages._asdict()}
+        answer["index"] = loaded.gaussian.index(stages.sigma)
+        return {name: units_out(answer[name]) for name in ("z_hat", "psi", "phi", "sigma", "mu", "index")}
 
     def exact_symbols(self, model: str, k_z: I32, y: F32) -> Values:
-        loaded = self.model(model)
-        trace, y_units = Trace(loaded, *y.shape[1:]), codec.grid_units(batch(y))
-
-        def choose(step: Step) -> Tensor:
-            return trace.keep(step, codec.nearest_symbol(y_units[:, step.rows, step.columns] - step.mu))
-
-        y_hat = scan(loaded.entropy, loaded.entropy.z_hat(units_in(k_z)), choose)
-        stages = {"mu": trace.mu, "index": trace.index, "k": trace.k, "y_hat": y_hat}
-        return {name: units_out(value) for name, value in stages.items()}
+        loaded, y_units = self.model(model), codec.grid_units(batch(y))
+        z_hat = loaded.entropy.z_hat(units_in(k_z))
+        stages = trace(
+            loaded.entropy, z_hat, lambda step: step.y_hat(codec.nearest_symbol(step.of(y_units) - step.mu))
+        )
+        answer = {
+            "mu": stages.mu,
+            "index": loaded.gaussian.index(stages.sigma),
+            "k": codec.nearest_symbol(y_units - stages.mu),
+            "y_hat": stages.y_hat,
+        }
+        return {name: units_out(value) for name, value in answer.items()}
 
     def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
         stream = rans.encode(symbols.tolist(), indexes.tolist(), table_list(cdf, length, offset))
