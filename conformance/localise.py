@@ -10,7 +10,7 @@ If both are right, the coder or the order of the symbols is wrong.
 """
 
 from mbtref.conformance.cases import Verdict, ask
-from mbtref.conformance.compare import Difference, first_difference
+from mbtref.conformance.difference import Difference, first_difference
 from mbtref.conformance.operations import OPERATIONS
 from mbtref.conformance.subjects.protocol import Subject
 from mbtref.conformance.vectors import Vector, frozen

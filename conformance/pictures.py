@@ -53,7 +53,7 @@ def pad(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def tensor(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The padded picture as networks take it: (3, 64i, 64j) float32 in [0, 1]."""
+    """The padded picture as networks take it: (3, 64h, 64w) float32 in [0, 1]."""
     x: npt.NDArray[np.float32] = (pad(picture).transpose(2, 0, 1) / np.float32(255)).astype(np.float32)
     return np.ascontiguousarray(x)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from mbtref.conformance.cases import ask, attempt, failed
-from mbtref.conformance.compare import first_difference
+from mbtref.conformance.difference import first_difference
 from mbtref.conformance.kodak import PIXELS, picture
 from mbtref.conformance.localise import place
 from mbtref.conformance.operations import Values

@@ -8,7 +8,7 @@ import pytest
 
 from mbtref.conformance import localise
 from mbtref.conformance.cases import attempt, failed
-from mbtref.conformance.compare import Difference, first_difference
+from mbtref.conformance.difference import Difference, first_difference
 from mbtref.conformance.operations import GRID, Values
 from mbtref.conformance.requirements import limit
 from mbtref.conformance.subjects.protocol import Rejected, Subject

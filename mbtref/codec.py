@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mbtref import bitstream, image, rans
 from mbtref.errors import BitstreamError, Kind
-from mbtref.grid import ACTIVATION_BITS, from_activation, round_half_up, saturate
+from mbtref.grid import ONE, from_activation, round_half_up, saturate
 from mbtref.image import Image
 from mbtref.model import STRIDE_Z
 from mbtref.scan import Step, scan
@@ -152,12 +152,12 @@ def _y_indexes(model: Model, step: Step) -> Tensor:
 
 def grid_units(latent: Tensor) -> Tensor:
     """(B, C, H, W) float -> (B, H, W, C) float64, in units of the activation grid but not rounded to it."""
-    return saturate(latent.permute(0, 2, 3, 1).double() * 2.0**ACTIVATION_BITS)
+    return saturate(latent.permute(0, 2, 3, 1).double() * ONE)
 
 
 def nearest_symbol(units: Tensor) -> Tensor:
     """The nearest whole symbol of a difference in grid units: float64 integers, the same shape."""
-    return round_half_up(units * 2.0**-ACTIVATION_BITS)
+    return round_half_up(units / ONE)
 
 
 def channels_first(units: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from mbtref.grid import (
-    ACTIVATION_BITS,
     BIAS_BITS,
     EXACT,
     LIMIT,
+    ONE,
     WEIGHT_BITS,
     requantize,
     round_half_up,
@@ -138,7 +138,7 @@ class EntropyNetworks:
 
     def z_hat(self, symbols: Tensor) -> Tensor:
         """symbol + median. symbols: (B, h, w, N) float64 integers. Returns grid units, the same shape."""
-        return saturate(symbols * 2.0**ACTIVATION_BITS + self.medians)
+        return saturate(symbols * ONE + self.medians)
 
     def psi(self, z_hat: Tensor) -> Tensor:
         """Hyper-synthesis h_s. z_hat: (B, h, w, N) grid units. Returns (B, 4h, 4w, 2M) grid units."""

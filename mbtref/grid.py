@@ -12,6 +12,8 @@ WEIGHT_BITS = 14
 """Weights are multiples of 2^-14."""
 ACTIVATION_BITS = 10
 """Activations, psi, phi, sigma, mu, medians and y_hat are multiples of 2^-10."""
+ONE = 1 << ACTIVATION_BITS
+"""The value 1 in their grid units."""
 BIAS_BITS = WEIGHT_BITS + ACTIVATION_BITS
 """Biases, and sums of weight times activation, are multiples of 2^-24."""
 RANGE_BITS = 12
@@ -44,7 +46,7 @@ def to_activation(v: Tensor) -> Tensor:
 
 def from_activation(units: Tensor) -> Tensor:
     """Float32 values of activations. units: grid units below 2^23, so that the conversion is exact."""
-    return (units * 2.0**-ACTIVATION_BITS).float()
+    return (units / ONE).float()
 
 
 def requantize(sums: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mbtref.grid import ACTIVATION_BITS
-from mbtref.model import FactorizedPrior
+from mbtref.model import SIGMA_MIN, FactorizedPrior
 from mbtref.rans import PRECISION, Table
 from mbtref.tables import SCALES, to_arrays
 
@@ -31,7 +31,7 @@ F64 = npt.NDArray[np.float64]
 Ball = Any
 """A real number between two ends: flint.arb, which has no types."""
 
-SCALE_MIN, SCALE_MAX = Fraction(11, 100), 256
+SCALE_MIN, SCALE_MAX = Fraction(str(SIGMA_MIN)), 256
 """Of the Gaussian model, as in CompressAI."""
 HALF = Fraction(1, 2)
 TAILS = 10**9

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mbtref.exact import CONTEXT_TAPS, EntropyNetworks
-from mbtref.grid import ACTIVATION_BITS, saturate
+from mbtref.grid import ONE, saturate
 
 ROW_LAG = 3
 """A row may start once the one above is this many columns ahead: the context's right end is at +2."""
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
     def y_hat(self, k: Tensor) -> Tensor:
         """saturate(k + mu). k: (B, P, M) float64 integers. Returns grid units, the same shape."""
-        return saturate(k * 2.0**ACTIVATION_BITS + self.mu)
+        return saturate(k * ONE + self.mu)
 
 
 Choose = Callable[[Step], Tensor]

@@ -13,15 +13,15 @@ import pytest
 
 from mbtref import Model
 from mbtref.conformance import requirements, vectors
-from mbtref.conformance.generate import MADE, compare, implementations, kodak, make, reproducible
+from mbtref.conformance.generate import MADE, implementations, kodak, make, moved, reproducible
 from mbtref.conformance.generate import command as tool
 from mbtref.conformance.generate.buffers import stored_block
 from mbtref.conformance.generate.change import array
 from mbtref.conformance.generate.frozen import Files, Frozen, parsed
 from mbtref.conformance.generate.implementations import TIE_DISTANCE, Bench
 from mbtref.conformance.generate.measure import measured
-from mbtref.conformance.generate.pictures import SIZES, picture
 from mbtref.conformance.generate.stages import choose
+from mbtref.conformance.generate.textures import SIZES, picture
 from mbtref.conformance.generate.vectorset import VectorSet, as_npy
 from mbtref.conformance.operations import OPERATIONS, fault
 from mbtref.conformance.pictures import tensor
@@ -125,8 +125,8 @@ def test_a_changed_set_is_not_loaded(copy: Path, damage: Damage, message: str) -
 
 def test_made_again(frozen: Files, again: Files) -> None:
     """The reference gives the frozen vectors, byte for byte: what is the same within its tolerance stays."""
-    moved = [str(difference) for difference in compare.differences(frozen, again)]
-    assert not moved, "\n".join(["run 'mbtref vectors generate' if this is meant:", *moved])
+    moves = [str(move) for move in moved.differences(frozen, again)]
+    assert not moves, "\n".join(["run 'mbtref vectors generate' if this is meant:", *moves])
     assert frozen == again, "the same set has other bytes"
 
 
@@ -213,7 +213,7 @@ def test_what_stays_frozen(frozen: Files, path: str, allowed: float, change: flo
 def test_differences_are_named(frozen: Files) -> None:
     """A file that differs is one difference, with its requirement and how far it moved."""
     path = "stages/lite-q4/odd/open/y.npy"
-    (found,) = compare.differences(frozen, {**frozen, path: altered(frozen, path, 0.25)})
+    (found,) = moved.differences(frozen, {**frozen, path: altered(frozen, path, 0.25)})
     assert (found.group, found.item) == ("TRANSFORM-1", path), f"another file moved: {found}"
     assert found.change == pytest.approx(0.25), f"moved by 0.25, told: {found}"
 
@@ -222,7 +222,7 @@ def test_a_changed_tolerance_is_a_difference(frozen: Files) -> None:
     """A tolerance is frozen: another one is named."""
     manifest = json.loads(frozen[MANIFEST])
     manifest["vectors"][0]["tolerance"]["y"]["absolute"] *= 2
-    (found,) = compare.differences({**frozen, MANIFEST: json.dumps(manifest).encode()}, frozen)
+    (found,) = moved.differences({**frozen, MANIFEST: json.dumps(manifest).encode()}, frozen)
     assert "changed tolerance" in str(found), f"told: {found}"
 
 
@@ -243,7 +243,7 @@ def test_zlib_may_deflate_differently(frozen: Files) -> None:
     """A buffer that inflates to the same latents is the same."""
     path = "buffers/extremes/buffer.zlib"
     other = {**frozen, path: deflated_again(frozen[path])}
-    assert not list(compare.differences(frozen, other)), "the same latents count as others"
+    assert not list(moved.differences(frozen, other)), "the same latents count as others"
 
 
 @pytest.fixture

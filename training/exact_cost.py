@@ -18,12 +18,10 @@ from tqdm import tqdm
 
 from mbtref import Model, codec, image, load
 from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
-from mbtref.grid import ACTIVATION_BITS
+from mbtref.grid import ONE
 from mbtref.model import gaussian_likelihoods
 from mbtref.scan import Step, scan
 from mbtref.workbench.evaluate import find_pictures
-
-GRID = 2.0**ACTIVATION_BITS
 
 
 class FloatNetworks(EntropyNetworks):
@@ -38,29 +36,27 @@ class FloatNetworks(EntropyNetworks):
             weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
             return F.leaky_relu(F.conv_transpose2d(a, weight, bias, stride=2, padding=2, output_padding=1))
 
-        a = up(up(z_hat.permute(0, 3, 1, 2) / GRID, "h_s.0"), "h_s.2")
+        a = up(up(z_hat.permute(0, 3, 1, 2) / ONE, "h_s.0"), "h_s.2")
         psi = F.conv2d(a, self.state["h_s.4.weight"], self.state["h_s.4.bias"], padding=1)
-        return psi.permute(0, 2, 3, 1) * GRID
+        return psi.permute(0, 2, 3, 1) * ONE
 
     def phi(self, context: Tensor) -> Tensor:
         kernel = self.state["context_prediction.weight"]
         taps = torch.cat([kernel[:, :, row, column].T for row, column in CONTEXT_TAPS])
-        return (context / GRID @ taps + self.state["context_prediction.bias"]) * GRID
+        return (context / ONE @ taps + self.state["context_prediction.bias"]) * ONE
 
     def psi_sums(self, psi: Tensor) -> Tensor:
         weight = self.state["entropy_parameters.0.weight"][:, : 2 * self.M, 0, 0]
-        return psi / GRID @ weight.T + self.state["entropy_parameters.0.bias"]
+        return psi / ONE @ weight.T + self.state["entropy_parameters.0.bias"]
 
     def parameters(self, psi_sums: Tensor, phi: Tensor) -> Parameters:
-        a = F.leaky_relu(
-            psi_sums + phi / GRID @ self.state["entropy_parameters.0.weight"][:, 2 * self.M :, 0, 0].T
-        )
+        a = F.leaky_relu(psi_sums + phi / ONE @ self.state["entropy_parameters.0.weight"][:, 2 * self.M :, 0, 0].T)
         for i in (2, 4):
             a = (
                 a @ self.state[f"entropy_parameters.{i}.weight"][:, :, 0, 0].T
                 + self.state[f"entropy_parameters.{i}.bias"]
             )
-            a = F.leaky_relu(a) if i == 2 else a * GRID
+            a = F.leaky_relu(a) if i == 2 else a * ONE
         return Parameters(*a.chunk(2, dim=-1))
 
 
@@ -84,7 +80,7 @@ def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
     def choose(step: Step) -> Tensor:
         nonlocal bits
         k = codec.nearest_symbol(step.of(y_units) - step.mu)
-        bits -= torch.log2(gaussian_likelihoods(k, step.sigma / GRID)).sum().item()
+        bits -= torch.log2(gaussian_likelihoods(k, step.sigma / ONE)).sum().item()
         return step.y_hat(k)
 
     y_hat = scan(entropy, entropy.z_hat(codec.nearest_symbol(z_units - entropy.medians)), choose)

@@ -19,7 +19,7 @@ from mbtref.conformance import requirements
 from mbtref.conformance.generate import buffers, entropy_coder, exact, kodak, reproducible, stages, streams
 from mbtref.conformance.generate.frozen import Entry, Files, parsed, paths
 from mbtref.conformance.generate.implementations import DERIVATION, Bench
-from mbtref.conformance.generate.pictures import SIZES
+from mbtref.conformance.generate.textures import SIZES
 from mbtref.conformance.generate.vectorset import VectorSet
 from mbtref.conformance.requirements import REQUIREMENTS
 from mbtref.conformance.subjects.data import model_file

@@ -7,11 +7,11 @@ from pathlib import Path
 from mbtref import weights
 from mbtref.conformance import kodak
 from mbtref.conformance.generate import MADE, make, model_hashes
-from mbtref.conformance.generate.compare import differences, summary
 from mbtref.conformance.generate.frozen import Files, parsed
 from mbtref.conformance.generate.implementations import Bench
 from mbtref.conformance.generate.kodak import REQUIREMENTS as KODAK
 from mbtref.conformance.generate.measure import measured
+from mbtref.conformance.generate.moved import differences, summary
 from mbtref.conformance.vectors import FOLDER, MANIFEST, SCHEMA, load
 from mbtref.embedded import EMBEDDED
 from mbtref.files import write_whole

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mbtref import rans, tables
-from mbtref.conformance.generate.pictures import scatter
+from mbtref.conformance.generate.textures import scatter
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
 from mbtref.errors import Kind
 from mbtref.rans import (

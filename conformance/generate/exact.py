@@ -8,15 +8,14 @@ import torch
 from torch import Tensor
 
 from mbtref import Model
-from mbtref.conformance.generate.pictures import scatter
+from mbtref.conformance.generate.textures import scatter
 from mbtref.conformance.generate.vectorset import VectorSet
-from mbtref.grid import ACTIVATION_BITS, LIMIT
+from mbtref.grid import LIMIT, ONE
 from mbtref.scan import Step, scan
 from mbtref.tables import SCALES
 
 REQUIREMENTS = ("EXACT-1", "EXACT-2")
 I32 = npt.NDArray[np.int32]
-ONE = 1 << ACTIVATION_BITS
 """The value 1 in grid units."""
 MOST = 1 << 27
 """No stream holds a symbol farther out: an escape has seven digits, one bit of them is the sign."""

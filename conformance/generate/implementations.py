@@ -177,7 +177,7 @@ def tolerance(golden: F64, answers: list[F64]) -> float:
 
 
 def rounded(subject: Subject | Implementation, model: Model, x: npt.NDArray[np.float32]) -> dict[str, F64]:
-    """What the forward pass rounds: (M, h, w) and (N, i, j), by the output that depends on it. x: (3, H, W)."""
+    """What the forward pass rounds: (M, 4h, 4w) and (N, h, w), by the output that depends on it. x: (3, H, W)."""
     y = np.asarray(subject.call("g_a", model.name, {"x": x})["y"])
     z = np.asarray(subject.call("h_a", model.name, {"y": y})["z"])
     medians = model.networks.entropy_bottleneck.medians.float().numpy()

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mbtref import codec, image
 from mbtref.conformance.generate.vectorset import VectorSet
-from mbtref.grid import ACTIVATION_BITS
+from mbtref.grid import ONE
 
 REQUIREMENTS = ("DECODE-3",)
 TABLE = "kodak.json"
@@ -46,7 +46,7 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
     bits = -sum(p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     encoded = codec.encode_latents(model, pixels)
     x_hat = model.transforms.g_s(encoded.y_hat)
-    units = (encoded.y_hat[0].double() * 2.0**ACTIVATION_BITS).numpy().astype("<i4")
+    units = (encoded.y_hat[0].double() * ONE).numpy().astype("<i4")
     digest = hashlib.sha256(np.ascontiguousarray(units).tobytes()).hexdigest()
 
     entry = f"{name}/{path.stem}"

@@ -12,10 +12,10 @@ import torch
 
 from mbtref import Model, codec, image
 from mbtref.conformance.generate.implementations import TIE_DISTANCE
-from mbtref.conformance.generate.pictures import SIZES, picture
+from mbtref.conformance.generate.textures import SIZES, picture
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
 from mbtref.conformance.pictures import CONTENTS, draw, tensor
-from mbtref.grid import ACTIVATION_BITS
+from mbtref.grid import ONE
 from mbtref.model import LIKELIHOOD_MIN
 
 PURPOSES = {
@@ -46,7 +46,7 @@ SEEDS = range(1000)
 """Of pictures, tried in this order."""
 
 
-class Case(NamedTuple):
+class Chosen(NamedTuple):
     """A picture for one model."""
 
     model: str
@@ -56,7 +56,7 @@ class Case(NamedTuple):
     picture: image.Image
     """(H, W, 3) uint8."""
     x: npt.NDArray[np.float32]
-    """(3, 64i, 64j): padded."""
+    """(3, 64h, 64w): padded."""
     margins: Mapping[str, float]
     """See `Bench.margins`."""
 
@@ -65,7 +65,7 @@ class Case(NamedTuple):
         return f"{self.model}/{self.size}"
 
 
-def choose(out: VectorSet, model: str, size: str) -> Case:
+def choose(out: VectorSet, model: str, size: str) -> Chosen:
     """The frozen picture of this name, or that of the first seed whose values keep away from ties."""
     frozen = out.frozen.pictures.get(f"{model}/{size}")
     for seed in [frozen["seed"]] if frozen else SEEDS:
@@ -74,7 +74,7 @@ def choose(out: VectorSet, model: str, size: str) -> Case:
         margins = out.bench.margins(model, x)
         if min(margins.values()) >= TIE_DISTANCE:
             margins = out.frozen.entry(f"FLOAT-2/{model}/{size}").get("margin", margins)
-            return Case(model, size, seed, pixels, x, margins)
+            return Chosen(model, size, seed, pixels, x, margins)
     raise ValueError(f"no {size} picture for {model} keeps its values {TIE_DISTANCE:g} away from ties")
 
 
@@ -109,7 +109,7 @@ def whole_codec(out: VectorSet, model: str, size: str) -> None:
 
     stream = out.store(f"{folder}/closed/stream", out.encode(case.model, case.picture), ".mbt")
     decoded = add("DECODE-1", "decode", {"stream": stream}, "closed")
-    units = decoded["y_hat"].array * 2.0**ACTIVATION_BITS
+    units = decoded["y_hat"].array * ONE
     assert np.array_equal(units, symbols["y_hat"].array), f"{case.name} is encoded to other latents"
     add("FLOAT-1", "parameters", {"z_hat": forward["z_hat"], "y_hat": decoded["y_hat"]}, "closed")
 
@@ -140,7 +140,7 @@ VECTORS = (floor,)
 
 
 def symbols_of_z(model: Model, z: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    """k_z = round(z - median). (N, i, j) -> the same."""
+    """k_z = round(z - median). (N, h, w) -> the same."""
     units = codec.grid_units(torch.from_numpy(z)[None]) - model.entropy.medians
     k_z: npt.NDArray[np.int32] = codec.nearest_symbol(units)[0].permute(2, 0, 1).int().numpy()
     return np.ascontiguousarray(k_z)

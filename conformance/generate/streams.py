@@ -16,12 +16,12 @@ from torch import Tensor
 from mbtref import Model, bitstream, codec, rans
 from mbtref.bitstream import DIMENSIONS_AT, FINGERPRINT_AT, HEADER_BYTES, MAGIC
 from mbtref.conformance.generate.entropy_coder import code, escaped
-from mbtref.conformance.generate.exact import MOST, ONE
-from mbtref.conformance.generate.pictures import Size, picture, scatter
+from mbtref.conformance.generate.exact import MOST
+from mbtref.conformance.generate.textures import Size, picture, scatter
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
 from mbtref.conformance.subjects.protocol import Rejected
 from mbtref.errors import Kind
-from mbtref.grid import LIMIT
+from mbtref.grid import LIMIT, ONE
 from mbtref.rans import FLUSHED, LOWER, UPPER_BITS, WORD_BITS, Interval
 from mbtref.scan import trace, wavefronts
 
@@ -35,7 +35,7 @@ WORD = WORD_BITS // 8
 
 
 def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
-    """What is coded of symbols. k_z: (N, i, j); k: (M, 4i, 4j), in closed loop; places: the order of y."""
+    """What is coded of symbols. k_z: (N, h, w); k: (M, 4h, 4w), in closed loop; places: the order of y."""
     symbols = torch.from_numpy(k.transpose(1, 2, 0)[None]).double()
     z_hat = model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double())
     sigma = trace(model.entropy, z_hat, lambda step: step.y_hat(step.of(symbols))).sigma
@@ -110,9 +110,9 @@ class Sound(NamedTuple):
     data: bytes
     """A right stream."""
     k_z: I32
-    """(N, i, j): its symbols."""
+    """(N, h, w): its symbols."""
     k: I32
-    """(M, 4i, 4j)."""
+    """(M, 4h, 4w)."""
     foreign: bytes
     """The stream of the same picture at another model."""
 

@@ -14,11 +14,8 @@ from torch import Tensor, nn
 
 from mbtref.conformance.operations import Values
 from mbtref.conformance.subjects.reference import F32, I32, Reference, batch, single
-from mbtref.grid import ACTIVATION_BITS, BIAS_BITS, WEIGHT_BITS, requantize, round_half_up, saturate, to_grid
+from mbtref.grid import ACTIVATION_BITS, BIAS_BITS, ONE, WEIGHT_BITS, requantize, round_half_up, saturate, to_grid
 from mbtref.model import MBT2018
-
-ONE = 1 << ACTIVATION_BITS
-"""The value 1 in grid units."""
 
 
 class Stages(NamedTuple):
@@ -97,7 +94,7 @@ class Float64(Reference):
         return {name: integers(value) for name, value in found.items()}
 
     def _z_hat(self, model: str, k_z: I32) -> Tensor:
-        """(N, i, j) symbols -> (1, N, i, j) grid units."""
+        """(N, h, w) symbols -> (1, N, i, j) grid units."""
         medians = saturate(to_grid(self.wide(model).entropy_bottleneck.medians, ACTIVATION_BITS))
         return saturate(batch(k_z).double() * ONE + medians)
 

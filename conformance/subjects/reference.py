@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ class Reference(Methods):
     """mbtref itself."""
 
     name = "mbtref"
-    version = "0.1.0"
+    version = metadata.version("mbtref")
     capabilities = CAPABILITIES
 
     def model(self, name: str) -> mbtref.Model:

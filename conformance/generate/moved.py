@@ -16,7 +16,7 @@ OTHER = "beside the vectors"
 """The group of what belongs to no requirement."""
 
 
-class Difference(NamedTuple):
+class Move(NamedTuple):
     """Something that differs between two sets."""
 
     group: str
@@ -31,7 +31,7 @@ class Difference(NamedTuple):
         return f"{self.group}: {self.item}: {self.text}"
 
 
-def differences(old: Files, new: Files) -> Iterator[Difference]:
+def differences(old: Files, new: Files) -> Iterator[Move]:
     """Everything that differs."""
     was, now = (json.loads(files[MANIFEST]) for files in (old, new))
     yield from _manifests(was, now)
@@ -39,13 +39,13 @@ def differences(old: Files, new: Files) -> Iterator[Difference]:
     for path in sorted((old.keys() | new.keys()) - {MANIFEST}):
         group = owners.get(path, OTHER)
         if path not in old or path not in new:
-            yield Difference(group, path, "new" if path in new else "gone", math.inf)
+            yield Move(group, path, "new" if path in new else "gone", math.inf)
         elif moved := change(path, old[path], new[path]):
             size = f" by up to {moved:.3g}" if moved < math.inf else ""
-            yield Difference(group, path, f"changed{size}", moved)
+            yield Move(group, path, f"changed{size}", moved)
 
 
-def summary(found: Iterable[Difference]) -> Iterator[str]:
+def summary(found: Iterable[Move]) -> Iterator[str]:
     """Lines that tell what moved, by requirement."""
     for group, members in itertools.groupby(sorted(found), key=lambda d: d.group):
         moved = list(members)
@@ -59,21 +59,21 @@ def summary(found: Iterable[Difference]) -> Iterator[str]:
             yield f"  and {len(moved) - SHOWN} more"
 
 
-def _manifests(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+def _manifests(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Move]:
     """Differences of entries, and of what stands beside them."""
     for part in ("version", "tolerances", "requirements", "models", "pictures"):
         if was[part] != now[part]:
-            yield Difference(OTHER, f"{MANIFEST}, {part}", "changed", math.inf)
+            yield Move(OTHER, f"{MANIFEST}, {part}", "changed", math.inf)
     before, after = ({entry["id"]: entry for entry in entries["vectors"]} for entries in (was, now))
     for key in sorted(before.keys() | after.keys()):
         group = key.split("/")[0]
         if key not in before or key not in after:
-            yield Difference(group, key, "new" if key in after else "gone", math.inf)
+            yield Move(group, key, "new" if key in after else "gone", math.inf)
             continue
         a, b = before[key], after[key]
         for field in sorted(a.keys() | b.keys()):
             if a.get(field) != b.get(field):
-                yield Difference(group, key, f"changed {field}", math.inf)
+                yield Move(group, key, f"changed {field}", math.inf)
 
 
 def _owners(manifest: Mapping[str, Any]) -> dict[str, str]:
