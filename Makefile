@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # the suite in short, for simulated processors: all that the order of float sums could change
-SHORT := transforms,entropy-float,entropy-exact,encode,decode --tier full
+SHORT := --tier full --capabilities transforms,entropy-float,entropy-exact,encode,decode
 
 conformance: .venv/ready  ## the main job: check the reference, stage by stage
 	$(BIN)/pytest conformance
@@ -13,11 +13,16 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, then the
 	$(BIN)/mypy
 	$(BIN)/pytest tests
 	$(BIN)/pytest conformance
-	$(BIN)/pytest conformance --processor sse4 --capabilities $(SHORT)
-	$(BIN)/pytest conformance --processor avx2 --capabilities $(SHORT)
+	$(BIN)/pytest conformance --processor sse4 $(SHORT)
+	$(BIN)/pytest conformance --processor avx2 $(SHORT)
 
 kodak: .venv/ready  ## the figures of the README
 	$(BIN)/mbtref eval --model lite-q3,lite-q4,lite-q5,lite-q6 --json kodak.json
+
+matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; half an hour
+	for name in reference compressai numpy; do \
+		$(BIN)/pytest conformance --subject $$name --timeout 300 --report $$name.json; done; \
+	$(BIN)/mbtref matrix reference.json compressai.json numpy.json --markdown docs/matrix.md
 
 machines: .venv/ready  ## docs/machines.md: one result on real, simulated and emulated machines
 	$(BIN)/mbtref machines -o docs/machines.md
@@ -27,4 +32,4 @@ machines: .venv/ready  ## docs/machines.md: one result on real, simulated and em
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
 	touch $@
 
-.PHONY: conformance test kodak machines
+.PHONY: conformance test kodak matrix machines

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from mbtref.conformance.operations import Array, Values
 
 ROW_LAG = 3
-"""Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3)."""
+"""Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3). Not the codec's own
+constant, on purpose: the suite judges the codec."""
 
 
 class Difference(NamedTuple):

@@ -96,6 +96,11 @@ def markdown(shown: Matrix) -> str:
     return "\n".join([*lines, "", LEGEND, ""])
 
 
+def document(shown: Matrix) -> str:
+    """The matrix as a page of documentation."""
+    return f"# Implementations side by side\n\n*Made by `make matrix`; not to be edited.*\n\n{markdown(shown)}"
+
+
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }

@@ -63,7 +63,7 @@ class Recorder:
             write_whole(self.failures_to, (json.dumps(self.failures, indent=1) + "\n").encode())
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.checked:
+        if not self.checked and not terminalreporter.config.option.collectonly:
             terminalreporter.write_line("nothing was checked: a run without a verdict fails", red=True)
 
     @property

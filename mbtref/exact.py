@@ -33,8 +33,12 @@ from mbtref.grid import (
 SLOPE, SLOPE_BITS = 1311, 17
 """LeakyReLU's slope, 0.01 to four digits, is SLOPE / 2^SLOPE_BITS."""
 
-CONTEXT_TAPS = [(row, column) for row in range(3) for column in range(5) if (row, column) < (2, 2)]
-"""The 12 taps (row, column) of the 5×5 kernel that precede its centre (2, 2) in raster order."""
+REACH = 2
+"""Rows above a latent, and columns on either side, that its context takes in: a 5×5 kernel."""
+CONTEXT_TAPS = [
+    (row, column) for row in range(REACH + 1) for column in range(2 * REACH + 1) if (row, column) < (REACH, REACH)
+]
+"""The 12 taps (row, column) of the kernel that precede its centre (REACH, REACH) in raster order."""
 
 
 def leaky_relu(units: Tensor) -> Tensor:

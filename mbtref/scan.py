@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mbtref.exact import CONTEXT_TAPS, EntropyNetworks
+from mbtref.exact import CONTEXT_TAPS, REACH, EntropyNetworks
 from mbtref.grid import ONE, saturate
 
-ROW_LAG = 3
-"""A row may start once the one above is this many columns ahead: the context's right end is at +2."""
+ROW_LAG = REACH + 1
+"""A row may start once the one above is this many columns ahead: the context's right end is at +REACH."""
 
 
 class Step(NamedTuple):
@@ -57,18 +57,18 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Tensor:
     """Visits all latents in coding order. z_hat: (B, h, w, N) grid units. Returns y_hat, (B, 4h, 4w, M)."""
     psi_sums = networks.psi_sums(networks.psi(z_hat))
     b, h, w, _ = psi_sums.shape
-    # y_hat with two rows above and two columns on either side, flat, so that one index finds a position
-    stride = w + 4
-    y_hat = z_hat.new_zeros(b, (h + 2) * stride, networks.M)
+    # y_hat with a margin above and on either side, flat, so that one index finds a position
+    stride = w + 2 * REACH
+    y_hat = z_hat.new_zeros(b, (h + REACH) * stride, networks.M)
     taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS], device=z_hat.device)
-    centre = 2 * stride + 2
+    centre = REACH * stride + REACH
     for rows, columns in wavefronts(h, w):
         corner = rows * stride + columns
         context = y_hat[:, corner[:, None] + taps].flatten(2)
         phi = networks.phi(context)
         sigma, mu = networks.parameters(psi_sums[:, rows, columns], phi)
         y_hat[:, corner + centre] = choose(Step(rows, columns, phi, sigma, mu))
-    return y_hat.reshape(b, h + 2, stride, networks.M)[:, 2:, 2:-2]
+    return y_hat.reshape(b, h + REACH, stride, networks.M)[:, REACH:, REACH:-REACH]
 
 
 class Trace(NamedTuple):

@@ -180,11 +180,14 @@ def test_a_poor_console_shows_what_it_can(tmp_path: Path) -> None:
     report, page = tmp_path / "report.json", tmp_path / "page.html"
     opening = {"record": "opening", "format": 1, "subject": {"name": "a", "version": "1"}}
     report.write_text("[\n" + json.dumps(opening))
-    command = [sys.executable, "-m", "mbtref.workbench.cli", "matrix", str(report), "--html", str(page)]
+    markdown = tmp_path / "page.md"
+    outputs = ["--html", str(page), "--markdown", str(markdown)]
+    command = [sys.executable, "-m", "mbtref.workbench.cli", "matrix", str(report), *outputs]
     done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert b"passed" in done.stdout, f"nothing is shown: {done.stdout!r}"
     assert page.is_file(), "the page isn't written"
+    assert "not to be edited" in markdown.read_text("utf-8"), "the page of docs doesn't say that it is made"
 
 
 def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

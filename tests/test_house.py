@@ -26,8 +26,13 @@ ROOMS = {
 ALL = (*ROOMS, "mbtref.decoder", "tests")
 
 
+OUTSIDE = ("conformance", "workbench", "vectors")
+"""Folders that are packages under mbtref only."""
+
+
 def room(module: str) -> str | None:
     """The innermost room that a module is in; None for a library."""
+    assert module.partition(".")[0] not in OUTSIDE, f"{module}: say mbtref.{module}"
     inside = [name for name in ALL if module == name or module.startswith(f"{name}.")]
     return max(inside, key=len, default=None)
 

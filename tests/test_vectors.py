@@ -56,6 +56,7 @@ def copy(frozen: Files, tmp_path: Path) -> Path:
 
 
 def test_manifest_fits_its_schema() -> None:
+    """The frozen manifest fits the schema beside it."""
     tool.validate(json.loads((FOLDER / MANIFEST).read_bytes()))
 
 

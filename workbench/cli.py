@@ -189,6 +189,9 @@ def checking(to: Group) -> None:
     add.add_argument(
         "--html", dest="output", type=checked(file_named(".html")), metavar="OUT.html", help="also as a page"
     )
+    add.add_argument(
+        "--markdown", type=checked(file_named(".md")), metavar="OUT.md", help="also as a page of docs"
+    )
 
     add = command(to, "requirements", commands.list_requirements, "write the table of all that is required")
     output(add, "OUT.md", file_named(".md"))

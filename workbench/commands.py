@@ -325,6 +325,8 @@ def make_matrix(args: argparse.Namespace) -> int:
     shown = matrix.matrix(args.reports)
     if args.output:
         write_whole(args.output, matrix.page(shown).encode())
+    if args.markdown:
+        write_whole(args.markdown, matrix.document(shown).encode())
     print(matrix.markdown(shown), end="")
     return 0
 

@@ -1,4 +1,4 @@
-"""Makes the vectors: everything under `vectors/` but the schema, the facts and this code.
+"""Makes the vectors: everything under `vectors/` but the schema, the page about them and the facts.
 
 Each module has one capability or a few. A vector is made by a function that asserts the rare property for which
 it is there; the golden answers are the reference's, its floats in float64 (`implementations`). What is frozen and

@@ -17,7 +17,7 @@ folder, which is empty before. In place of a result an answer may have one of
 
 where `unsupported` may be a text that says why. The model is null where the operation needs none. One request is
 open at a time, and the program ends when its input does. What it writes to standard error is shown if it fails.
-`example/mbt_numpy.py` is such a program. The side of the suite, here, needs a POSIX system.
+`numpy_program.py` is such a program. The side of the suite, here, needs a POSIX system.
 """
 
 import itertools
