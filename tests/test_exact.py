@@ -1,16 +1,20 @@
 """Exact arithmetic: equal to integers and to PyTorch's own convolutions, in any order, or refused."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mbtref import Model, load
+from mbtref import Model, decoder, load
+from mbtref.conformance.subjects.data import gaussian_file
 from mbtref.embedded import EMBEDDED
 from mbtref.exact import EntropyNetworks, Linear, leaky_relu
 from mbtref.grid import BIAS_BITS, EXACT, LIMIT, WEIGHT_BITS, from_activation, requantize, to_grid
 from mbtref.image import to_tensor
-from tests import oracle
+from mbtref.weights import export, networks_of
 from tests.support import picture, scanned, varied_networks
 
 State = dict[str, Tensor]
@@ -26,55 +30,55 @@ def random_units(*shape: int, reach: int) -> Tensor:
     return torch.randint(-reach, reach + 1, shape, generator=torch.Generator().manual_seed(3)).double()
 
 
-def to_oracle(units: Tensor) -> oracle.Integers:
+def channels_first(units: Tensor) -> decoder.Array:
     """(1, H, W, C) float64 -> (C, H, W) int64."""
     return units[0].permute(2, 0, 1).long().numpy()
 
 
-def check_against_integers(state: State, symbols: Tensor, k: Tensor) -> None:
-    """Asserts that psi, sigma, mu and y_hat of a scan are the integers of the oracle.
+def check_against_integers(folder: Path, state: State, symbols: Tensor, k: Tensor) -> None:
+    """Asserts that every stage of a scan has the integers of the one-file decoder, position by position in int64.
 
     symbols: (1, h, w, N) float64, of z. k: (1, 4h, 4w, M) float64, of y.
     """
-    networks, integers = EntropyNetworks(state), oracle.IntegerNetworks(state)
-    z_hat = integers.z_hat(to_oracle(symbols))
-    assert (to_oracle(networks.z_hat(symbols)) == z_hat).all(), "z_hat isn't symbol plus median"
-    psi = integers.psi(z_hat)
-    assert (to_oracle(networks.psi(networks.z_hat(symbols))) == psi).all(), "psi differs from its integers"
+    export(networks_of(state), folder / "model.safetensors", {})
+    model, whole = decoder.Model(folder / "model.safetensors", gaussian_file()), channels_first(k)
 
-    found = scanned(networks, networks.z_hat(symbols), k)
-    # teacher-forced: the integers take y_hat from the scan, and must then agree with how it came about
-    y_hat = to_oracle(found.y_hat)
-    sigma, mu = integers.parameters(psi, integers.phi(y_hat))
-    assert (to_oracle(found.sigma) == sigma).all(), "sigma differs from its integers"
-    assert (to_oracle(found.mu) == mu).all(), "mu differs from its integers"
-    assert (y_hat == oracle.clip(to_oracle(k) * 1024 + mu)).all(), "y_hat isn't symbol plus mean"
-    assert min(len(set(sigma.flat)), len(set(mu.flat))) > 1, "parameters that don't vary prove nothing"
+    def choose(row: int, column: int, index: decoder.Array, mu: decoder.Array) -> decoder.Array:
+        return decoder.saturate(whole[:, row, column] * 1024 + mu)
+
+    right = decoder.visit(model, channels_first(symbols), np.ndindex(whole.shape[1:]), choose)
+    networks = EntropyNetworks(state)
+    z_hat = networks.z_hat(symbols)
+    stages = {"z_hat": z_hat, "psi": networks.psi(z_hat), **scanned(networks, z_hat, k)._asdict()}
+    for name, units in stages.items():
+        assert (channels_first(units) == right[name]).all(), f"{name} differs from its integers"
+    for name in ("sigma", "mu"):
+        assert len(set(right[name].flat)) > 1, f"{name} that doesn't vary proves nothing"
 
 
 @pytest.mark.parametrize(("N", "M"), [(1, 1), (3, 5), (4, 6)])
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (2, 2)])
-def test_entropy_parameters_are_integers(N: int, M: int, size: tuple[int, int]) -> None:
-    """psi, sigma, mu and y_hat equal int64 loops, also where 10M/3 or 3M/2 isn't whole."""
+def test_entropy_parameters_are_integers(N: int, M: int, size: tuple[int, int], tmp_path: Path) -> None:
+    """All stages equal int64 loops, also where 10M/3 or 3M/2 isn't whole."""
     h, w = size
     symbols, k = random_units(1, h, w, N, reach=9), random_units(1, 4 * h, 4 * w, M, reach=9)
-    check_against_integers(small_state(N, M), symbols, k)
+    check_against_integers(tmp_path, small_state(N, M), symbols, k)
 
 
-def test_entropy_parameters_of_a_trained_model_are_integers(lite: Model) -> None:
+def test_entropy_parameters_of_a_trained_model_are_integers(lite: Model, tmp_path: Path) -> None:
     """The same for an embedded model."""
     symbols, k = random_units(1, 1, 2, 48, reach=3), random_units(1, 4, 8, 64, reach=5)
-    check_against_integers(lite.networks.state_dict(), symbols, k)
+    check_against_integers(tmp_path, lite.networks.state_dict(), symbols, k)
 
 
-def test_saturated_parameters_are_integers() -> None:
+def test_saturated_parameters_are_integers(tmp_path: Path) -> None:
     """The same where z_hat, hidden activations, sigma, mu and y_hat all reach the ends of their range."""
     state = small_state()
     for name in ("h_s.0", "h_s.4", "entropy_parameters.0", "entropy_parameters.4"):
         state[f"{name}.weight"] *= 30
         state[f"{name}.bias"][::2] -= 6000
     symbols, k = random_units(1, 1, 1, 3, reach=9000), random_units(1, 4, 4, 5, reach=9000)
-    check_against_integers(state, symbols, k)
+    check_against_integers(tmp_path, state, symbols, k)
     networks = EntropyNetworks(state)
     found = scanned(networks, networks.z_hat(symbols), k)
     for name, units in found._asdict().items():
