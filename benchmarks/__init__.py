@@ -1,1 +1,1 @@
-"""Speeds, as ratios of one run."""
+"""Measures speeds, as ratios within one run."""

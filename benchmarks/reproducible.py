@@ -1,8 +1,9 @@
-"""What reproducible transforms cost in time, beside float32 ones, in one run:
+"""Compares the times of reproducible and float32 transforms in one run:
 
     python -m benchmarks.reproducible PICTURE
 
-At lite-q4, and at N = M = 192 with seeded weights. Medians of seconds; the two kinds take turns.
+The models are lite-q4, and N = M = 192 with seeded weights. Times are medians in
+seconds; the two kinds take turns.
 """
 
 import statistics
@@ -22,7 +23,7 @@ RUNS = 5
 
 
 def seeded(channels: int) -> Model:
-    """A model of N = M channels that nobody trained."""
+    """An untrained model of N = M channels."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         return export(MBT2018(channels, channels).eval(), Path(folder, f"N=M={channels}.safetensors"), {})
@@ -35,7 +36,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def main(path: Path) -> None:
-    """Prints a table."""
+    """Prints a table of the times. path: a picture."""
     picture = image.read(path)
     height, width, _ = picture.shape
     print(f"{path.name}, {width}×{height}, {torch.get_num_threads()} threads, medians of {RUNS} runs")

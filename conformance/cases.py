@@ -1,4 +1,4 @@
-"""Asking a subject one case, and what can come of it."""
+"""Questions to a subject, and the outcomes of a case."""
 
 from enum import StrEnum
 from typing import NamedTuple, NoReturn
@@ -17,13 +17,13 @@ from mbtref.conformance.subjects.protocol import (
 
 
 class Outcome(StrEnum):
-    """What became of a case. Only `passed` is a pass."""
+    """The outcome of a case. Only `passed` is a pass."""
 
     PASSED = "passed"
     FAILED = "failed"
     """A value, a rejection or the form of an answer was wrong."""
     UNSUPPORTED = "unsupported"
-    """The subject doesn't declare the capability, or said that it doesn't do this."""
+    """The subject doesn't declare the capability, or says that it doesn't support the operation."""
     NOT_RUN = "not-run"
     """Something that the case needs is missing here, such as the Kodak pictures."""
     ERRORED = "errored"
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     CRASHED = "crashed"
     TIMED_OUT = "timed-out"
     PROTOCOL_FAULT = "protocol-fault"
-    """It answered, but not as the protocol has it."""
+    """Its answer breaks the protocol."""
     KNOWN_FAILURE = "known-failure"
     """It failed, and a --known-failures file says so and why."""
 
@@ -42,13 +42,13 @@ ENDINGS = {
     ProtocolFault: Outcome.PROTOCOL_FAULT,
     Errored: Outcome.ERRORED,
 }
-"""What a subject's exceptions say of it."""
+"""The outcome for each exception of a subject."""
 
 
 class Verdict(BaseException):
-    """The end of a case that isn't a pass.
+    """The end of a case that doesn't pass.
 
-    No Exception, since hypothesis would try such a case again: a subject that hangs would hang each time.
+    It isn't an Exception: hypothesis would try such a case again, and a subject that hangs would hang each time.
     """
 
     def __init__(self, outcome: Outcome, message: str) -> None:
@@ -57,21 +57,21 @@ class Verdict(BaseException):
 
 
 class WrongAnswer(Verdict, Exception):
-    """An answer was wrong: worth trying again with a smaller picture."""
+    """A wrong answer. Hypothesis may try the case again with a smaller picture."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Outcome.FAILED, message)
 
 
 class KnownFailure(NamedTuple):
-    """A case that is known to end otherwise than it should."""
+    """The known outcome of a case that doesn't pass, and the reason."""
 
     outcome: Outcome
     reason: str
 
 
 class Case(NamedTuple):
-    """What a test checks: for choosing, messages and reports."""
+    """What a test checks: it selects cases and names them in messages and reports."""
 
     requirement: str
     """One of `requirements.REQUIREMENTS`."""
@@ -97,7 +97,7 @@ def ask(subject: Subject, operation: str, model: str | None, inputs: Values) -> 
 
 
 def attempt(subject: Subject, operation: str, model: str | None, inputs: Values) -> Values:
-    """As `ask`, for inputs that may have to be refused: raises Rejected, if the subject does."""
+    """Like `ask`, for inputs that the subject may have to refuse: raises Rejected if the subject does."""
     if OPERATIONS[operation].capability not in subject.capabilities:
         raise Verdict(Outcome.UNSUPPORTED, f"{subject.name} doesn't declare {OPERATIONS[operation].capability}")
     try:

@@ -2,7 +2,7 @@
 
     pytest conformance [--subject S] [--capabilities a,b] [--tier T] [--processor P] [--report F]
 
-A case ends in one of `cases.Outcome`. Not supported and not run are neither passes nor failures: pytest shows them
+A case ends in one of `cases.Outcome`. "Unsupported" and "not run" are neither passes nor failures: pytest shows them
 with letters of their own. A run in which nothing was checked fails.
 """
 
@@ -30,16 +30,16 @@ from mbtref.conformance.subjects.protocol import Subject
 from mbtref.conformance.vectors import frozen
 
 TIMEOUT = 60.0
-"""Seconds that an answer may take, if nothing else is said."""
+"""Seconds that an answer may take by default."""
 SUBJECT = pytest.StashKey[Subject]()
 """Where a run keeps the implementation under test."""
 KNOWN = pytest.StashKey[Mapping[str, KnownFailure]]()
 """Where it keeps the known failures, by the id of a case."""
 LETTERS = {Outcome.UNSUPPORTED: "u", Outcome.NOT_RUN: "n", Outcome.KNOWN_FAILURE: "k"}
-"""How pytest's line of dots shows what is neither a pass nor a failure."""
+"""Outcomes that are neither a pass nor a failure, as letters in pytest's line of dots."""
 
 SEARCH = (Phase.explicit, Phase.reuse, Phase.generate)
-"""Of hypothesis: without making a failing picture smaller, which asks a slow subject a hundred times more."""
+"""Phases of hypothesis, without shrinking a failing picture, which asks a slow subject a hundred times more."""
 
 for name, examples, phases in (("default", 25, SEARCH), ("thorough", 500, (*SEARCH, Phase.shrink))):
     settings.register_profile(
@@ -58,14 +58,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--subject", default="reference", metavar="MODULE:NAME|cmd:PROGRAM",
         help=f"the implementation to check, or one of {', '.join(NAMES)}; default: reference")  # fmt: skip
     add("--capabilities", metavar="A,B", help=f"check only these of {', '.join(CAPABILITIES)}")
-    add("--tier", choices=TIERS, default=TIERS[-1], help="how much; default: all")
+    add("--tier", choices=TIERS, default=TIERS[-1], help="how much to check; default: all")
     add("--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds an answer may take; default: 60")
     add("--processor", choices=PROCESSORS,
         help="run the subject as on another processor; not with --in-process")  # fmt: skip
     add("--in-process", action="store_true",
         help="run a Python subject inside pytest, for a debugger; if it crashes, so does the run")  # fmt: skip
-    add("--report", type=Path, metavar="FILE.json", help="write what became of every case")
-    add("--known-failures", type=Path, metavar="FILE", help="cases that fail, with reasons; one that passes fails")
+    add("--report", type=Path, metavar="FILE.json", help="write the outcome of every case")
+    add(
+        "--known-failures",
+        type=Path,
+        metavar="FILE",
+        help="cases known to fail, with reasons; if one passes, it fails",
+    )
     add("--write-known-failures", type=Path, metavar="FILE", help="write the cases that failed")
 
 
@@ -94,12 +99,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def check_options(config: pytest.Config) -> None:
-    """Ends the run, with a word why, if an option can't be meant. Before any case: a long run must not be lost."""
+    """Ends the run with a message if an option makes no sense. It does so before any case, so no long run is lost."""
     wanted = capabilities(config)
     if unknown := [name for name in wanted if name not in CAPABILITIES]:
         raise pytest.UsageError(f"--capabilities: no {', '.join(unknown)}; there are {', '.join(CAPABILITIES)}")
     if not config.getoption("timeout") > 0:
-        raise pytest.UsageError("--timeout: seconds, more than 0")
+        raise pytest.UsageError("--timeout: must be more than 0 seconds")
     if config.getoption("in_process") and config.getoption("processor"):
         raise pytest.UsageError(
             "--processor sets the environment of the subject's process: leave out --in-process"
@@ -111,13 +116,13 @@ def check_options(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--{option.replace('_', '-')} {path}: {why}")
     pictures = os.environ.get("MBTREF_KODAK")
     if pictures and not Path(pictures).is_dir():
-        raise pytest.UsageError(f"MBTREF_KODAK is {pictures}, which is no folder")
+        raise pytest.UsageError(f"MBTREF_KODAK is {pictures}, which isn't a folder")
 
 
 def capabilities(config: pytest.Config) -> list[str]:
-    """Those that are wanted, as they were given."""
-    given = config.getoption("capabilities")
-    return list(CAPABILITIES) if given is None else [name.strip() for name in given.split(",")]
+    """The wanted capabilities, as on the command line."""
+    names = config.getoption("capabilities")
+    return list(CAPABILITIES) if names is None else [name.strip() for name in names.split(",")]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -125,14 +130,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def load(config: pytest.Config) -> Subject:
-    """The subject of --subject. A wrong one ends the run with a word why."""
-    given, processor = config.getoption("subject"), config.getoption("processor")
+    """The subject of --subject. A wrong one ends the run with a message."""
+    text, processor = config.getoption("subject"), config.getoption("processor")
     try:
         if config.getoption("in_process"):
-            return in_process(given)
-        return isolated(given, config.getoption("timeout"), PROCESSORS[processor] if processor else None)
+            return in_process(text)
+        return isolated(text, config.getoption("timeout"), PROCESSORS[processor] if processor else None)
     except ValueError as error:
-        raise pytest.UsageError(f"--subject {given}: {error}") from error
+        raise pytest.UsageError(f"--subject {text}: {error}") from error
 
 
 @pytest.fixture(scope="session")
@@ -143,17 +148,17 @@ def subject(pytestconfig: pytest.Config) -> Subject:
 
 @pytest.fixture(scope="session")
 def elsewhere(pytestconfig: pytest.Config) -> Iterator[Callable[[str], Subject]]:
-    """The same implementation in another process, as on another processor, by its name in `PROCESSORS`.
+    """The same implementation in another process, by the name of its simulated processor in `PROCESSORS`.
 
-    Started when it is first asked for. One that can't start ends the case.
+    The first use of a name starts its process. If it can't start, the case ends.
     """
-    given, timeout = pytestconfig.getoption("subject"), pytestconfig.getoption("timeout")
+    text, timeout = pytestconfig.getoption("subject"), pytestconfig.getoption("timeout")
     running: dict[str, Subject] = {}
 
     def process(name: str) -> Subject:
         if name not in running:
             try:
-                running[name] = isolated(given, timeout, PROCESSORS[name])
+                running[name] = isolated(text, timeout, PROCESSORS[name])
             except ValueError as error:
                 raise Verdict(Outcome.CRASHED, f"the second process, {name}, can't start: {error}") from error
         return running[name]
@@ -177,7 +182,7 @@ def case_of(item: pytest.Item) -> Case:
 
 
 def requirement_of(item: pytest.Item) -> Requirement:
-    """What is required in a test."""
+    """The requirement of a test."""
     return REQUIREMENTS[case_of(item).requirement]
 
 
@@ -216,7 +221,7 @@ def read_known_failures(path: Path | None) -> dict[str, KnownFailure]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Turns the end of a case into a result of pytest. What the subject doesn't declare isn't tried."""
+    """Turns the end of a case into a result of pytest. A capability that the subject lacks isn't tried."""
     case = case_of(pyfuncitem)
     tested = cast(Subject, pyfuncitem.funcargs["subject"])
     capability = requirement_of(pyfuncitem).capability

@@ -1,4 +1,4 @@
-"""Where an answer first departs from what was expected, in the order in which a codec computes."""
+"""The first difference between an answer and the expected one, in the order of computation."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,12 +9,12 @@ import numpy.typing as npt
 from mbtref.conformance.operations import Array, Values
 
 ROW_LAG = 3
-"""Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3). Not the codec's own
-constant, on purpose: the suite judges the codec."""
+"""Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3). It isn't the
+codec's constant, on purpose: the suite judges the codec."""
 
 
 class Difference(NamedTuple):
-    """The first difference between an answer and what was expected."""
+    """A difference between an answer and the expected one."""
 
     stage: str
     """Name of the output."""
@@ -28,7 +28,7 @@ class Difference(NamedTuple):
     wrong: int
     """How many values of this stage differ by more than the tolerance."""
     total: int
-    """Of how many."""
+    """How many values the stage has."""
 
     def __str__(self) -> str:
         place = f"{self.stage}{list(self.where)}"
@@ -88,7 +88,7 @@ def _array_difference(stage: str, value: Array, right: Array, tolerance: float) 
 
 
 def coding_order(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """When each place is coded. places: (K, axes) int64; (c, i, j) go in wavefront order, others as they stand."""
+    """Sort keys of places in coding order. places: (K, axes) int64; (c, i, j) in wavefront order, others as given."""
     if places.shape[1] != 3:
         return np.arange(len(places))
     channel, row, column = places.T

@@ -1,7 +1,7 @@
 """Python and NumPy of another architecture, run by qemu-user: Debian's own packages, unpacked into a folder.
 
-Nothing is installed: debootstrap fetches the packages and dpkg-deb unpacks them. What an installation would
-choose, such as a BLAS, is named by variables.
+Nothing is installed: debootstrap fetches the packages and dpkg-deb unpacks them. Environment variables name
+what an installation would choose, such as a BLAS.
 """
 
 import os
@@ -13,16 +13,16 @@ from pathlib import Path
 import mbtref
 
 RELEASE = "bookworm"
-"""Of Debian, whose packages are used."""
+"""The release of Debian that has the packages."""
 PACKAGES = "python3-numpy"
 EMULATORS: Mapping[str, str] = {
     "s390x": "qemu-s390x-static",
     "arm64": "qemu-aarch64-static",
     "armhf": "qemu-arm-static",
 }
-"""Debian's architectures and the program that runs each: a big-endian one, a common one, one of 32 bits."""
+"""Debian's architectures, each with its emulator: a big-endian one, a common one, one of 32 bits."""
 READY = ".ready"
-"""A file that a folder has once it is whole."""
+"""A file that marks a complete folder."""
 PROJECT = Path(mbtref.__file__).parent.parent
 """Where Python finds this project."""
 INSTALL = "apt-get install qemu-user-static debootstrap"
@@ -33,9 +33,9 @@ class NotHere(Exception):
 
 
 def python(architecture: str, folder: Path) -> Sequence[str]:
-    """The command that runs Python of an architecture. It is set up in the folder if it isn't there yet.
+    """The command that runs an architecture's Python. Sets it up in the folder if it isn't there yet.
 
-    Raises NotHere if the emulator or debootstrap is missing, or the packages can't be had.
+    Raises NotHere if the emulator or debootstrap is missing, or the packages can't be fetched.
     """
     for program in (EMULATORS[architecture], "debootstrap"):
         if not shutil.which(program):
@@ -43,7 +43,7 @@ def python(architecture: str, folder: Path) -> Sequence[str]:
     root = folder / architecture
     if not (root / READY).is_file():
         set_up(architecture, root)
-    # both would be chosen by a package's installation
+    # an installation would choose both
     libraries = os.pathsep.join(
         str(path) for name in ("blas", "lapack") for path in root.glob(f"usr/lib/*/{name}")
     )
@@ -64,7 +64,7 @@ def set_up(architecture: str, root: Path) -> None:
 
 
 def call(command: Sequence[str]) -> None:
-    """Runs a program. Raises NotHere, with the end of what it wrote, if it fails."""
+    """Runs a program. If it fails, raises NotHere with the last line of its output."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]

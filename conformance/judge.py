@@ -1,4 +1,4 @@
-"""Who judges a subject's streams: the one-file decoder, which shares nothing with the reference or any subject."""
+"""The judge of a subject's streams: the one-file decoder, which shares no code with any encoder under test."""
 
 import functools
 

@@ -1,6 +1,6 @@
 """The 24 Kodak pictures: where they are, whether they are the right ones, and cases made of them.
 
-They aren't part of the project. Their pixels are known by SHA-256 (`data/kodak.json`), whatever file holds them.
+They aren't part of the project. `data/kodak.json` has the SHA-256 of their pixels, not of their files.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.
 
 
 def folder() -> Path:
-    """The folder of the pictures: MBTREF_KODAK, or where 'mbtref kodak fetch' puts them. It may not exist.
+    """The folder of the pictures: MBTREF_KODAK, or the target of 'mbtref kodak fetch'. It may not exist.
 
     Raises ValueError as `home` does.
     """
@@ -44,7 +44,7 @@ def pixels(path: Path, name: str) -> npt.NDArray[np.uint8]:
 
 
 def pictures() -> list[Path]:
-    """The 24 files, in order, checked. Raises ValueError, saying how to get them, if one is missing or wrong."""
+    """The 24 files, checked, in order. If one is missing or wrong, raises ValueError with advice how to get it."""
     here = folder()
     missing = [name for name in PIXELS if not (here / name).is_file()]
     if missing:
@@ -58,7 +58,7 @@ def pictures() -> list[Path]:
 
 
 def picture(name: str) -> npt.NDArray[np.uint8]:
-    """The pixels of a picture for a case, which ends as not run if it isn't there or is another one."""
+    """The pixels of a picture for a case. If the file is missing or wrong, the case ends as not run."""
     try:
         return pixels(folder() / name, name)
     except (OSError, ValueError) as error:
@@ -67,7 +67,7 @@ def picture(name: str) -> npt.NDArray[np.uint8]:
 
 
 def cases(requirement: str) -> list[object]:
-    """Every picture at every model, a record of kodak.json each, as pytest's parameters."""
+    """The records of kodak.json, one for each picture and model, as parameters of pytest."""
     return [
         pytest.param(
             record,

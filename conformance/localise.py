@@ -1,12 +1,12 @@
-"""Where a decoder that went astray first went wrong: which symbol, and which stage fed it.
+"""Finds where a decoder first went wrong: which symbol, and which stage computed it.
 
-Free-running, one wrong latent spoils the context of all that follow, and the entropy coder loses its place: the
-end of a stream shows nothing. So the subject is asked twice more about the same picture:
+In a free run one wrong latent spoils the context of all later ones, and the entropy coder loses its place: the end
+of a stream shows nothing. So the suite asks the subject twice more about the same picture:
 
-- teacher-forced, with the right latents as context: what is wrong then is a network;
-- in closed loop without the coder: what is wrong then is what a step hands to the next.
+- teacher-forced, with the right latents as context: a wrong answer shows a wrong network;
+- in closed loop without the coder: a wrong answer shows a fault in what one step hands to the next.
 
-If both are right, the coder or the order of the symbols is wrong.
+If both answers are right, the coder or the order of the symbols is wrong.
 """
 
 from mbtref.conformance.cases import Verdict, ask
@@ -16,13 +16,13 @@ from mbtref.conformance.subjects.protocol import Subject
 from mbtref.conformance.vectors import Vector, frozen
 
 TEACHER_FORCED, FREE_RUNNING = "EXACT-1", "EXACT-2"
-"""Requirements whose vectors bear the name of the picture, as those of streams do."""
+"""Requirements whose vectors have the name of the picture, like the vectors of streams."""
 
 
 def explain(subject: Subject, vector: Vector, difference: Difference | None) -> list[str]:
-    """Lines on a vector with closed-loop latents that failed.
+    """Lines that explain the failure of a vector with closed-loop latents.
 
-    difference: the first one in the latents; None if the stream was refused instead.
+    difference: the first one in the latents; None if the subject refused the stream.
     """
     twins = {v.requirement: v for v in frozen().vectors if v.name == vector.name}
     if not twins.keys() >= {TEACHER_FORCED, FREE_RUNNING}:
@@ -36,7 +36,7 @@ def explain(subject: Subject, vector: Vector, difference: Difference | None) -> 
             return [*lines, f"teacher-forced, the first wrong stage is {forced.stage}: {forced}"]
         free = compare(subject, twins[FREE_RUNNING])
     except Verdict as verdict:
-        return [*lines, f"asked for its stages: {verdict}"]
+        return [*lines, f"its stages give no comparison: {verdict}"]
     lines.append("teacher-forced, every stage is right")
     if free:
         return [
@@ -58,7 +58,7 @@ def compare(subject: Subject, vector: Vector) -> Difference | None:
 
 
 def place(difference: Difference) -> str:
-    """Which value, in words."""
+    """The place of a difference, in words."""
     if len(difference.where) != 3:
         return difference.stage
     channel, row, column = difference.where

@@ -1,4 +1,4 @@
-"""One result on every machine, shown: what decoders find on this one, and on simulated and emulated ones.
+"""Shows that a decoder gives one result on every machine: real, simulated and emulated.
 
     real        this machine
     simulated   this machine, computing as an older one would (`conformance.processors`)
@@ -36,12 +36,12 @@ from mbtref.conformance.vectors import Vector, frozen
 TIMEOUT = 600
 """Seconds that an answer may take under emulation."""
 DIGITS = 16
-"""Hex digits of a digest that are shown."""
+"""Hex digits shown of a digest."""
 ABOUT = (
     "import numpy, platform, sys; print(f'{sys.byteorder}-endian, {sys.maxsize.bit_length() + 1} bits, "
     "Python {platform.python_version()}, NumPy {numpy.__version__}')"
 )
-"""What Python says of the machine it runs on."""
+"""A Python program that describes the machine it runs on."""
 FAILURES = (Outcome.FAILED, *ENDINGS.values())
 HEAD = ("machine", "decoder", "suite", "latents", "latents of Kodak", "pixels")
 
@@ -52,13 +52,13 @@ class Machine(NamedTuple):
     name: str
     decoder: str
     subject: str
-    """As after --subject."""
+    """The text after --subject."""
     processor: str | None
-    """A simulated one, of PROCESSORS."""
+    """A name in PROCESSORS, or None."""
 
 
 def machines(folder: Path) -> Iterator[Machine | tuple[str, str]]:
-    """All that can be had here; of the others, the name and why not. folder: where emulated ones are set up."""
+    """All available machines; for each other one, its name and the reason. folder: holds the emulated ones."""
     real = f"{platform.machine()}, {about([sys.executable])}"
     torch = f"mbtref, PyTorch {metadata.version('torch')}"
     yield Machine(f"real: {real}", torch, NAMES["reference"], None)
@@ -74,7 +74,7 @@ def machines(folder: Path) -> Iterator[Machine | tuple[str, str]]:
 
 
 def about(python: Sequence[str]) -> str:
-    """Byte order, word length and versions. python: the command that runs it."""
+    """Byte order, word length and versions. python: the command that runs Python."""
     return subprocess.run([*python, "-c", ABOUT], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -133,7 +133,7 @@ def suite(machine: Machine) -> str:
 
 
 def digest(subject: Subject, requirement: str, output: str) -> str:
-    """One SHA-256 of an output of all vectors of a requirement, in the order of their ids."""
+    """One SHA-256 over an output of all vectors of a requirement, in the order of their ids."""
     whole = hashlib.sha256()
     for vector in sorted(chosen(requirement), key=lambda vector: vector.id):
         value = np.asarray(subject.call(vector.operation, vector.model, vector.inputs)[output])

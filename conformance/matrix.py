@@ -1,4 +1,4 @@
-"""A table of implementations against requirements, made of several reports: Markdown and HTML."""
+"""A table of implementations against requirements, made from several reports: Markdown and HTML."""
 
 import html
 import itertools
@@ -12,7 +12,7 @@ from mbtref.conformance.cases import Outcome
 from mbtref.conformance.operations import CAPABILITIES
 
 MARKS: Mapping[str, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNSUPPORTED: "–"}
-"""How a cell shows an outcome; the others are shown by their names."""
+"""How a cell shows these outcomes. It shows the others by name."""
 LEGEND = (
     "✓ passed, ✗ failed, – not supported, blank not among the cases run. A cell shows the worst verdict on a "
     "requirement's cases, and how many had it if not all."
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 class Matrix(NamedTuple):
-    """What reports say, side by side."""
+    """Reports side by side."""
 
     rows: Sequence[Row]
     columns: Sequence[Column]

@@ -1,10 +1,10 @@
-"""What a subject can be asked, as one table: operations, their arguments and their answers.
+"""One table of the questions to a subject: operations, their arguments and their answers.
 
-Every operation is one stage of mbt2018 on its own, fed with golden inputs (teacher-forced), or a whole path
-whose stages come back too. An answer is checked against this table before any value is compared: an array too
-many, a wrong shape or dtype, a NaN are faults of their own.
+An operation is one stage of mbt2018, fed with golden inputs (teacher-forced), or a whole path that also gives its
+stages. The suite checks an answer against this table before it compares values: an extra array, a wrong shape or
+dtype, or a NaN is a fault of its own.
 
-Shapes are given by letters: H, W picture, padded where it goes into a network; M, N channels of y and z;
+Letters stand for sizes: H, W of the picture, padded where it goes into a network; M, N channels of y and z;
 h = H/64, w = W/64 of z; i = 4h, j = 4w of y. Arrays have no batch axis.
 """
 
@@ -20,16 +20,16 @@ Values = Mapping[str, Value]
 
 
 class Form(NamedTuple):
-    """What a value looks like."""
+    """The form of a value."""
 
     dtype: str
     """A NumPy dtype, or "bytes"."""
     axes: str = ""
-    """One letter an axis."""
+    """One letter for each axis."""
 
 
 GRID = 2**10
-"""Grid units in 1 (specification, §1). The suite says so by itself, since it judges the codec."""
+"""Grid units in 1 (specification, §1). The suite has its own constant, since it judges the codec."""
 X = Form("float32", "3HW")
 Y, Z = Form("float32", "Mij"), Form("float32", "Nhw")
 PARAMETERS = Form("float32", "Pij")  # P = 2M
@@ -43,13 +43,13 @@ TABLES = {"cdf": Form("int32", "TL"), "length": Form("int32", "T"), "offset": Fo
 
 
 class Operation(NamedTuple):
-    """One thing to ask."""
+    """One question to a subject."""
 
     capability: str
     needs_model: bool
     inputs: Mapping[str, Form]
     outputs: Mapping[str, Form]
-    """In the order in which a codec computes them: the first that differs is where it went wrong."""
+    """In the order of computation: the first that differs shows where the codec went wrong."""
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -103,9 +103,10 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """By name, grouped by capability.
 
-`compress` and `decompress` may use a format of the subject's own. `reconstruct` gives what its encoder holds: the
-latents that its decoder must find, and their picture. `encode_reproducible` and `decode_reproducible` are `encode`
-and `decode` of an implementation whose bytes and pixels don't depend on the machine; it may have no others.
+`compress` and `decompress` may use a format of the subject's own. `reconstruct` gives the
+encoder's latents, which the decoder must get too, and their picture. `encode_reproducible` and
+`decode_reproducible` are `encode` and `decode` of an implementation whose bytes and pixels don't depend on the
+machine; it need not have others.
 """
 
 CAPABILITIES = (
@@ -114,20 +115,20 @@ CAPABILITIES = (
     "rejection",
     "kodak",
 )
-"""The last three have no operations of their own. `portable`: what was compressed is decompressed by a process of
-other threads and processor features. `rejection`: malformed input of `rans` and `buffers` is refused, which many
-read on past; malformed streams are a part of `decode`. `kodak`: the figures of the Kodak pictures."""
+"""The last three have no operations of their own. `portable`: a process with other threads and
+processor features decompresses what was compressed. `rejection`: malformed input of `rans` and `buffers` is refused,
+where many coders read on; malformed streams are a part of `decode`. `kodak`: the figures of the Kodak pictures."""
 
 
 def native(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
-    """The same in this machine's byte order. A .npy file may have either, and says which."""
+    """The same dtype in this machine's byte order. A .npy file may have either order, and says which."""
     return dtype.newbyteorder("=")
 
 
 def fault(operation: str, inputs: Values, answer: object) -> str | None:
-    """What is wrong with the form of an answer, None if nothing is.
+    """The fault in the form of an answer, or None.
 
-    inputs: the arguments that were given, which fix the letters of the axes. answer: what came back.
+    inputs: the arguments of the question, which fix the sizes of the axes. answer: the subject's, of any type.
     """
     outputs = OPERATIONS[operation].outputs
     if not isinstance(answer, Mapping):
@@ -148,7 +149,7 @@ def fault(operation: str, inputs: Values, answer: object) -> str | None:
 
 
 def _match(value: object, form: Form, sizes: dict[str, int]) -> str | None:
-    """How a value departs from its form, None if it doesn't. sizes: what the letters stand for, so far."""
+    """How a value departs from its form, or None. sizes: by letter, as far as known; the value's are added."""
     if form.dtype == "bytes":
         return None if isinstance(value, bytes) else f"is {type(value).__name__}, not bytes"
     if not isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Pictures made by integers alone, the same on every machine: what a codec may trip over."""
+"""Pictures that are hard for a codec, made with integers alone: the same on every machine."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -53,18 +53,18 @@ def pad(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def tensor(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The padded picture as networks take it: (3, 64h, 64w) float32 in [0, 1]."""
+    """The padded picture as the networks' input: (3, 64h, 64w) float32 in [0, 1]."""
     x: npt.NDArray[np.float32] = (pad(picture).transpose(2, 0, 1) / np.float32(255)).astype(np.float32)
     return np.ascontiguousarray(x)
 
 
 def psnr_8bit(picture: object, shown: object) -> float:
-    """In dB, of pictures of one shape, uint8."""
+    """PSNR in dB of two uint8 pictures of one shape."""
     error = np.asarray(picture, np.float64) - np.asarray(shown, np.float64)
     return float(-10 * np.log10(np.mean(error**2) / 255**2))
 
 
 def psnr(x: npt.NDArray[np.float32], x_hat: npt.NDArray[np.float32]) -> float:
-    """In dB, of floats in [0, 1]; x_hat is clamped and cropped to x. x: (3, H, W); x_hat: (3, >= H, >= W)."""
+    """PSNR in dB of floats in [0, 1]; x_hat is clamped and cropped to x. x: (3, H, W); x_hat: (3, >= H, >= W)."""
     inside = x_hat[:, : x.shape[1], : x.shape[2]].clip(0, 1).astype(np.float64)
     return float(-10 * np.log10(np.mean((inside - x) ** 2)))

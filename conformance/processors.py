@@ -1,8 +1,8 @@
-"""Other processors, simulated: variables under which a process computes as an older or another machine would.
+"""Simulated processors: environment variables that make a process compute like an older or another machine.
 
-Numerical libraries choose their loops by the processor's instructions and by the number of threads, and sum in
-another order then. Each library listens to variables of its own, so a setting names them all. Measured on g_a of
-lite-q4 and on matrix products (AVX-512, 2 cores):
+A numerical library chooses its loops, and so its order of sums, by the processor's instructions and the number of
+threads. Each library reads variables of its own, so a setting names them all. Measured on g_a of lite-q4 and on
+matrix products (AVX-512, 2 cores):
 
 - ONEDNN_MAX_CPU_ISA moves float32 convolutions of PyTorch, by up to three times what threads do;
 - MKL_CBWR and MKL_ENABLE_INSTRUCTIONS move its matrix products, and through them convolutions in float64;
@@ -10,16 +10,16 @@ lite-q4 and on matrix products (AVX-512, 2 cores):
 - NPY_DISABLE_CPU_FEATURES moves NumPy's functions, OPENBLAS_CORETYPE its matrix products;
 - the number of threads moves all but the element-wise.
 
-A library that doesn't know a variable ignores it, so the settings serve a subject in any language.
+A library that doesn't know a variable ignores it, so the settings work for a subject in any language.
 """
 
 from collections.abc import Mapping
 
 Environment = Mapping[str, str]
-"""Variables to be added to those of a process."""
+"""Variables added to the environment of a process."""
 
 AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
-"""NumPy's names of what is newer than AVX2."""
+"""NumPy's names of the features newer than AVX2."""
 
 PROCESSORS: Mapping[str, Environment] = {
     "sse4": {

@@ -1,6 +1,6 @@
-"""Notes what became of every case: for the report, the list of known failures and the end of the run.
+"""Records the outcome of every case for the report, the list of known failures and the end of the run.
 
-A pytest plugin of the process that sees all results, also those of pytest-xdist's workers.
+It is a pytest plugin in the process that sees all results, including those of pytest-xdist's workers.
 """
 
 import json
@@ -17,11 +17,11 @@ from mbtref.files import write_whole
 NEUTRAL = (Outcome.UNSUPPORTED, Outcome.NOT_RUN)
 """Outcomes in which nothing was checked."""
 CUT_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-"""How a run ends that didn't try every case."""
+"""Exit codes of a run that didn't try every case."""
 
 
 class Recorder:
-    """report: opened by the caller. failures_to: where to write the cases that failed, None for nowhere.
+    """report: opened by the caller. failures_to: the file for the cases that failed, or None.
 
     known: the known failures by id. They keep their reasons.
     """
@@ -73,5 +73,5 @@ class Recorder:
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome:
-    """The outcome of a result of pytest. One that has none failed outside of its case."""
+    """The outcome of a result of pytest. A result without one failed outside of its case."""
     return Outcome(str(dict(report.user_properties).get("outcome", Outcome.FAILED)))

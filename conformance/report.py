@@ -1,7 +1,7 @@
 """The report of a run: a JSON array, one record a line, written as the run goes.
 
-The first record says what was checked and where, the last one that the run came to its end. A report without it
-was cut off. The schema is `report.schema.json`.
+The first record says what was checked and where. The last one says that the run came to its end: a report without
+it was cut off. The schema is `report.schema.json`.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ VERSIONS_OF = ("mbtref", "numpy", "torch", "compressai")
 
 
 class Report:
-    """Writes one report. file: where to, None for none; its counts are kept either way."""
+    """Writes one report and counts the outcomes. file: the report's file, None to count only."""
 
     def __init__(self, file: TextIO | None) -> None:
         self.file = file
         self.counts: Counter[str] = Counter()
 
     def open(self, subject: Subject, given: str, simulated: str | None) -> None:
-        """The first record. given: the subject as it was named on the command line. simulated: as
-        which processor it runs, see `processors`, None for this one."""
+        """Writes the first record. given: the subject as named on the command line. simulated: the name of its
+        simulated processor, see `processors`, or None."""
         self._write({
             "record": "opening",
             "format": FORMAT,
@@ -49,12 +49,12 @@ class Report:
         })  # fmt: skip
 
     def case(self, entry: Mapping[str, object]) -> None:
-        """One case: requirement, text, case, capability, tier, outcome, seconds, message."""
+        """Writes one case: requirement, text, case, capability, tier, outcome, seconds, message."""
         self.counts[str(entry["outcome"])] += 1
         self._write({"record": "case", **entry})
 
     def close(self, status: int | None) -> None:
-        """The last record, and the end of the file. status: the exit status of the run, None if it was cut off."""
+        """Writes the last record and closes the file. status: the run's exit status; None, if cut off, writes no record."""
         if status is not None:
             counts = {outcome: self.counts[outcome] for outcome in Outcome}
             self._write({"record": "closing", "status": status, "counts": counts}, last=True)
@@ -70,14 +70,14 @@ class Report:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what is installed of VERSIONS_OF, and the start of the SHA-256 of the vectors' manifest."""
-    found = {"vectors": hashlib.sha256((FOLDER / MANIFEST).read_bytes()).hexdigest()[:16]}
+    """Versions of the installed packages of VERSIONS_OF, and the start of the SHA-256 of the vectors' manifest."""
+    entries = {"vectors": hashlib.sha256((FOLDER / MANIFEST).read_bytes()).hexdigest()[:16]}
     for name in VERSIONS_OF:
         try:
-            found[name] = metadata.version(name)
+            entries[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return entries
 
 
 def read(path: Path) -> tuple[list[dict[str, object]], bool]:

@@ -14,7 +14,7 @@ from mbtref.conformance.subjects.protocol import Subject
 
 
 def compare(name: str, value: float, golden: float, tolerance: float) -> None:
-    """Fails the case if a figure is off."""
+    """Fails the case if a figure is out of its tolerance."""
     if not abs(value - golden) <= tolerance:
         times = abs(value - golden) / tolerance
         failed(f"{name} is {value:.5f}, expected {golden:.5f}: off by {times:.3g} times the tolerance")

@@ -1,8 +1,8 @@
-"""PORTABLE: what one process writes, another reads, though its machine sums in another order.
+"""PORTABLE: a process reads what another one wrote, even if their machines sum in different orders.
 
-That a file written on one machine decodes to noise on another is the oldest complaint about float codecs. It takes
-no second machine to see it: each stream is read again by processes with other threads, under simulated processors
-(`processors`). A float codec breaks on some pictures only, so there are many.
+The oldest complaint about float codecs is that a file written on one machine decodes to noise on another. One
+machine is enough to show it: processes with other threads, on simulated processors (`processors`), read each stream
+again. A float codec breaks on some pictures only, so there are many.
 """
 
 import itertools
@@ -24,13 +24,13 @@ from mbtref.conformance.subjects.protocol import Rejected, Subject
 from mbtref.conformance.vectors import frozen
 
 SIZE = (256, 384)
-"""Height and width: 24,576 latents at M = 64, with which a float codec goes astray once in a hundred times."""
+"""Height and width: 24,576 latents at M = 64. A float codec goes astray on them once in a hundred times."""
 LIMITS = {"y_hat": limit("PORTABLE-1", "latent"), "image": limit("PORTABLE-1", "level")}
 Elsewhere = Callable[[str], Subject]
 
 
 def cases(requirement: str, names: Iterable[str]) -> list[object]:
-    """Every picture at every model, as pytest's parameters."""
+    """Every picture at every model, as parameters of pytest."""
 
     def case(model: str, name: str) -> object:
         title = f"{model}/{name.partition('.')[0]}"
@@ -41,13 +41,13 @@ def cases(requirement: str, names: Iterable[str]) -> list[object]:
 
 @pytest.mark.parametrize(("model", "content"), cases("PORTABLE-1", CONTENTS))
 def test_made(subject: Subject, elsewhere: Elsewhere, model: str, content: str) -> None:
-    """A made picture, compressed in one process, is the same when others decompress it, as on other processors."""
+    """A drawn picture, compressed in one process, is the same when processes on other processors decompress it."""
     check(subject, elsewhere, model, draw(content, *SIZE))
 
 
 @pytest.mark.parametrize(("model", "name"), cases("PORTABLE-2", PIXELS))
 def test_kodak(subject: Subject, elsewhere: Elsewhere, model: str, name: str) -> None:
-    """The top left of a Kodak picture, compressed in one process, is the same when others decompress it."""
+    """The top left of a Kodak picture, compressed in one process, is the same when other processes decompress it."""
     height, width = SIZE
     check(subject, elsewhere, model, picture(name)[:height, :width])
 
@@ -60,7 +60,7 @@ def check(subject: Subject, elsewhere: Elsewhere, model: str, image: npt.NDArray
         try:
             there = attempt(elsewhere(processor), "decompress", model, compressed)
         except Rejected as rejected:
-            failed(f"in another process, {processor}: refused as {rejected.kind}, here it is taken")
+            failed(f"in another process, {processor}: refused as {rejected.kind}, but taken here")
         if wrong := changed(image, here, there):
             failed(f"in another process, {processor}: {wrong}\ncatches: {CATCHES}")
 
@@ -69,7 +69,7 @@ CATCHES = "entropy parameters that depend on the order of sums: an ulp moves an 
 
 
 def changed(image: npt.NDArray[np.uint8], here: Values, there: Values) -> str | None:
-    """What is other there, None if nothing is."""
+    """What differs there, or None."""
     difference = first_difference(there, here, LIMITS)
     if difference is None:
         return None

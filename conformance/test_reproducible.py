@@ -20,6 +20,6 @@ def test_streams(subject: Subject, record: Mapping[str, Any]) -> None:
     digest = hashlib.sha256(stream).hexdigest()
     if digest != record["stream_sha256"]:
         failed(
-            f"the stream of {len(stream)} bytes has the SHA-256 {digest}, that of {record['bytes']} bytes with "
-            f"{record['stream_sha256']} is due\ncatches: a latent that is rounded otherwise on another machine"
+            f"the stream has {len(stream)} bytes and the SHA-256 {digest}, expected {record['bytes']} bytes and "
+            f"{record['stream_sha256']}\ncatches: a latent that is rounded otherwise on another machine"
         )

@@ -53,10 +53,10 @@ def test_both_sides(subject: Subject, height: int, width: int, content: str, mod
     """The decoder has the latents and the picture that the encoder held."""
     image = {"image": draw(content, height, width)}
     held = ask(subject, "reconstruct", model, image)
-    found = ask(subject, "decompress", model, ask(subject, "compress", model, image))
+    decoded = ask(subject, "decompress", model, ask(subject, "compress", model, image))
     for stage in ("y_hat", "image"):
-        if not np.array_equal(held[stage], found[stage]):
-            differ = int(np.sum(np.asarray(held[stage]) != np.asarray(found[stage])))
+        if not np.array_equal(held[stage], decoded[stage]):
+            differ = int(np.sum(np.asarray(held[stage]) != np.asarray(decoded[stage])))
             failed(f"{differ} values of {stage} are not what the encoder held")
 
 

@@ -1,4 +1,4 @@
-"""Every golden vector: one operation, its inputs, what must come back."""
+"""Every golden vector: one operation, its inputs and the right answer."""
 
 import hashlib
 import zlib
@@ -16,7 +16,7 @@ from mbtref.conformance.vectors import Vector, frozen
 
 ROUNDED_OTHERWISE = limit("DECODE-1", "rounded_otherwise")
 ZLIB_AT = int(limit("BUFFER-2", "header"))
-"""Where the zlib stream of a latent buffer begins, byte."""
+"""The byte at which the zlib stream of a latent buffer begins."""
 
 
 def case(vector: Vector) -> object:
@@ -27,7 +27,7 @@ def case(vector: Vector) -> object:
 
 @pytest.mark.parametrize("vector", [case(vector) for vector in frozen().vectors])
 def test_vector(subject: Subject, vector: Vector) -> None:
-    """A subject answers a golden vector as it must."""
+    """A subject gives the right answer to a golden vector."""
     catches = f"catches: {vector.purpose}"
     try:
         answer = attempt(subject, vector.operation, vector.model, vector.inputs)
@@ -48,14 +48,16 @@ def test_vector(subject: Subject, vector: Vector) -> None:
     if vector.operation == "decode" and "image" in expected:
         share = float(np.mean(np.asarray(answer["image"]) != np.asarray(expected["image"])))
         if share > ROUNDED_OTHERWISE:
-            failed(f"image: {share:.2%} of the samples are one level off, {ROUNDED_OTHERWISE:.1%} may\n{catches}")
+            failed(
+                f"image: {share:.2%} of the samples are one level off, {ROUNDED_OTHERWISE:.1%} may be\n{catches}"
+            )
     for stage, digest in vector.sha256.items():
         if digest_of(stage, answer[stage]) != digest:
             failed(f"{stage}: its SHA-256 isn't {digest}\n{catches}")
 
 
 def comparable(vector: Vector, values: Values) -> Values:
-    """What is compared: the bytes of a zlib stream differ between builds of zlib, what they inflate to doesn't."""
+    """The values to compare. A zlib stream is inflated, since builds of zlib deflate differently."""
     buffer = values.get("buffer")
     if vector.operation != "pack_zlib" or not isinstance(buffer, bytes):
         return values
@@ -70,13 +72,13 @@ def comparable(vector: Vector, values: Values) -> Values:
 
 
 def in_bits(vector: Vector, values: Values) -> Values:
-    """Likelihoods as what they cost, -log2. One of 0 costs inf, which is never within a tolerance."""
+    """Likelihoods as bits, -log2. A likelihood of 0 costs inf, which is never within a tolerance."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return {stage: -np.log2(np.asarray(values[stage], np.float64)) for stage in vector.bits}
 
 
 def stages(subject: Subject, vector: Vector, difference: Difference | None) -> list[str]:
-    """For latents found in closed loop: what the same picture tells of the stages one by one."""
+    """For latents of a closed loop: lines about the single stages on the same picture."""
     if vector.operation not in ("decode", "exact_symbols") or (difference and difference.stage == "image"):
         return []
     return localise.explain(subject, vector, difference)

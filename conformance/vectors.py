@@ -1,6 +1,6 @@
-"""The golden vectors: reading the manifest, checking every file's hash, and giving the values.
+"""Reads the golden vectors: the manifest, the values, and every file's hash.
 
-Nothing is used that isn't exactly as it was frozen: `load` names the first file that is missing, changed or extra.
+Every file must be exactly as it was frozen: `load` names the first file that is missing, changed or extra.
 """
 
 import functools
@@ -18,7 +18,7 @@ from mbtref.conformance.operations import OPERATIONS, Array, Value, Values, nati
 from mbtref.conformance.requirements import REQUIREMENTS
 
 FOLDER = Path(__file__).parent.parent / "vectors"
-"""Beside the suite, in a clone as in an installation."""
+"""Beside the suite, in a clone and in an installation."""
 MANIFEST, SCHEMA, ABOUT = "manifest.json", "manifest.schema.json", "README.md"
 VERSION = 1
 HOW_TO_REPAIR = "restore the set, or make it anew with 'mbtref vectors generate'"
@@ -42,13 +42,13 @@ class Vector:
     rejected: str | None
     """The kind with which the inputs must be refused."""
     sha256: Mapping[str, str]
-    """Of outputs that aren't stored; over what, the requirement says."""
+    """Of outputs that aren't stored. The requirement says which bytes are hashed."""
     tolerance: Mapping[str, float]
     """Largest absolute error of an output. An output that isn't named must be equal."""
     bits: Mapping[str, float]
     """The same for -log2 of an output that is a likelihood."""
     margin: Mapping[str, float]
-    """How far the values that are rounded for an output stay from a tie."""
+    """Distance from the nearest tie of the values that are rounded for an output."""
     made: str
     """The function that makes it, module:function."""
 
@@ -59,21 +59,21 @@ class Vector:
 
     @property
     def inputs(self) -> Values:
-        """Read at every call."""
+        """Values by name, read at every call."""
         return {name: read(path) for name, path in self.input_files.items()}
 
     @property
     def expected(self) -> Values:
-        """Read at every call."""
+        """Values by name, read at every call."""
         return {name: read(path) for name, path in self.expected_files.items()}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture out of which vectors are made."""
+    """A picture from which vectors are made."""
 
     name: str
-    """Without the model. The vectors made of it are named model/name."""
+    """Without the model. The vectors made from it are named model/name."""
     model: str
     file: Path
     """(H, W, 3) uint8, not padded."""
@@ -92,7 +92,7 @@ class Manifest:
 
 
 def read(path: Path) -> Value:
-    """A file as an operation takes or gives it: .npy and .png are arrays, in native byte order, all else bytes."""
+    """A file as a value of an operation: an array, in native byte order, for .npy and .png, else bytes."""
     if path.suffix == ".npy":
         array: Array = np.load(path, allow_pickle=False)
         return array.astype(native(array.dtype), copy=False)
@@ -127,7 +127,7 @@ def frozen() -> Manifest:
 
 
 def verify(folder: Path, hashes: Mapping[str, str]) -> None:
-    """Raises ValueError, naming the file, if one is missing, changed, or not in the manifest.
+    """Raises ValueError, with the file's name, if one is missing, changed, or not in the manifest.
 
     hashes: SHA-256 by path.
     """
@@ -142,7 +142,7 @@ def verify(folder: Path, hashes: Mapping[str, str]) -> None:
 
 
 def data_files(folder: Path) -> list[str]:
-    """The paths of all files in a folder but the manifest, its schema and the page about them."""
+    """The paths of all files in a folder except the manifest, its schema and the README."""
     paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     return [path.as_posix() for path in paths if path.as_posix() not in (MANIFEST, SCHEMA, ABOUT)]
 

@@ -1,4 +1,4 @@
-"""How the lite models are made, run from the root of the repository:
+"""Makes the lite models. Run from the root of the repository:
 
     python -m training.train training/lite-q4.toml --data PHOTOGRAPHS --out runs/lite-q4
     python -m training.export runs/lite-q4 lite-q4.safetensors

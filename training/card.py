@@ -1,10 +1,10 @@
-"""Writes the model card, Markdown and a figure of the training, from what training and evaluation left:
+"""Writes the model card, Markdown and a figure of the training, from the results of training and evaluation:
 
     python -m training.card training/lite-q*.toml --runs runs --models FOLDER --evaluation kodak.json \\
         --published vectors/facts/kodak-published-rd.json --out card.md
 
-A config's stem names everything of a model: `RUNS/lite-q4/log.jsonl`, `MODELS/lite-q4.safetensors`, "lite-q4"
-in the evaluation. The figure goes beside the card, with the suffix .png.
+A config's stem is the name of its model everywhere: `RUNS/lite-q4/log.jsonl`, `MODELS/lite-q4.safetensors`,
+"lite-q4" in the evaluation. The figure goes beside the card, with the suffix .png.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from training.closed_loop import STEPS
 from training.train import Config, read_config
 
 PUBLISHED = {"jpeg": "JPEG", "webp": "WebP", "mbt2018-compressai-cpu": "mbt2018"}
-"""The published curves that the card compares with, and what it calls them."""
+"""The published curves in the card's comparisons, and their names there."""
 
 OPENING = f"""\
 # The lite models
@@ -46,7 +46,7 @@ loop, the latents that a decoder really has. Configs and code are in `training/`
 
 @dataclass(frozen=True)
 class Entry:
-    """All that the card says of one model."""
+    """The data of one model on the card."""
 
     name: str
     config: Config
@@ -59,7 +59,7 @@ class Entry:
 
 
 def read_entry(config_file: Path, runs: Path, models: Path, evaluation: Mapping[str, Any]) -> Entry:
-    """Gathers what belongs to one config. Raises OSError, or ValueError where something is missing."""
+    """Gathers the data of one config. Raises OSError, or ValueError if something is missing."""
     name = config_file.stem
     log_file = runs / name / "log.jsonl"
     log = [json.loads(line) for line in log_file.read_text().splitlines()]
@@ -74,7 +74,7 @@ def read_entry(config_file: Path, runs: Path, models: Path, evaluation: Mapping[
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is to the left, the others to the right."""
+    """A Markdown table. The first column is aligned left, the others right."""
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
 
@@ -129,7 +129,7 @@ def comparison_table(entries: Sequence[Entry], curves: Mapping[str, Any]) -> str
 
 
 def psnr_at(rate: float, curve: Mapping[str, Sequence[float]]) -> float:
-    """A published curve at a rate in bpp, by straight lines between its points; NaN outside of them."""
+    """PSNR of a published curve at a rate in bpp, by straight lines between its points; NaN outside them."""
     order = np.argsort(curve["bpp"])
     bpp, psnr = np.asarray(curve["bpp"])[order], np.asarray(curve["psnr-rgb"])[order]
     return float(np.interp(rate, bpp, psnr, left=np.nan, right=np.nan))
@@ -142,7 +142,7 @@ def gain_table(entries: Sequence[Entry], curves: Mapping[str, Any]) -> str:
     for key, name in PUBLISHED.items():
         rate, psnr = (np.asarray(curves[key][k]) for k in ("bpp", "psnr-rgb"))
         order = np.argsort(rate)
-        with warnings.catch_warnings(action="ignore"):  # of curves that overlap little
+        with warnings.catch_warnings(action="ignore"):  # warnings of little overlap
             published, own = (rate[order], psnr[order]), np.transpose(ours)
             gain = bd_rate(*published, *own, method="pchip", require_matching_points=False, min_overlap=0)
         rows.append([name, f"{gain:+.1f} %"])
@@ -159,7 +159,7 @@ def published_table(curves: Mapping[str, Any]) -> str:
 
 
 def draw_training(entries: Sequence[Entry], path: Path) -> None:
-    """A figure of PSNR and rate over the steps of training, both of the noisy pass, a line a model."""
+    """Draws PSNR and rate of the noisy pass over the steps of training, one line for each model."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for entry in entries:
@@ -175,7 +175,7 @@ def draw_training(entries: Sequence[Entry], path: Path) -> None:
 
 
 SMOOTHING = 10
-"""Lines of the log that a point of the figure is the mean of: crops differ more than training gains."""
+"""A point of the figure is the mean of this many lines of the log: crops differ more than training gains."""
 
 
 def smooth(values: Sequence[float]) -> list[float]:
@@ -211,7 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("configs", type=Path, nargs="+", help="the models' configs, in the card's order")
     parser.add_argument("--runs", type=Path, required=True, help="the folder of the runs' folders")
     parser.add_argument("--models", type=Path, required=True, help="the folder of the model files")
-    parser.add_argument("--evaluation", type=Path, required=True, help="what `mbtref eval` wrote on Kodak")
+    parser.add_argument(
+        "--evaluation", type=Path, required=True, help="the results of `mbtref eval` on Kodak, JSON"
+    )
     parser.add_argument("--published", type=Path, required=True, help="published curves on Kodak, JSON")
     parser.add_argument("--findings", type=Path, help="Markdown to add: aims, limits")
     parser.add_argument("--out", type=Path, required=True, help="the card to write, .md")

@@ -1,7 +1,7 @@
-"""What the transforms alone can reach: `python -m training.ceiling FOLDER --model lite-q3,lite-q6`.
+"""The PSNR that the transforms alone can reach: `python -m training.ceiling FOLDER --model lite-q3,lite-q6`.
 
-Prints the mean PSNR of g_s(g_a(x)), with nothing rounded at all, beside that of g_s(round(g_a(x))). Where the
-first is hardly higher, neither rate nor a better entropy model would help: the M channels of y are too few.
+Prints the mean PSNR of g_s(g_a(x)), without any rounding, beside that of g_s(round(g_a(x))). If the first
+is hardly higher, neither rate nor a better entropy model would help: the M channels of y are too few.
 """
 
 import argparse
@@ -30,9 +30,11 @@ def ceiling(model: Model, path: Path) -> tuple[float, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="training.ceiling", description="What the transforms alone can reach.")
+    parser = argparse.ArgumentParser(
+        prog="training.ceiling", description="Prints the PSNR that the transforms alone can reach."
+    )
     parser.add_argument("pictures", type=Path, help="a folder of pictures")
-    parser.add_argument("--model", required=True, help="names of models, with commas between")
+    parser.add_argument("--model", required=True, help="names of models, separated by commas")
     options = parser.parse_args(arguments)
     pictures = find_pictures([options.pictures])
     print("| model | PSNR, nothing rounded | PSNR, y rounded |\n|---|---:|---:|")

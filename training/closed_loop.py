@@ -1,9 +1,9 @@
 """The end of a training: the entropy networks learn on the codec's own closed loop.
 
-The noisy pass shows them contexts y + noise. A bitstream has others: where sigma is small nearly every k is 0
-and y_hat is mu itself, so a decoder knows less of y than the noise let through, and the networks are too sure of
-themselves. Here they go on learning on the y_hat that `mbtref.scan` gives, while g_a, h_a and g_s stay as they
-are: pictures don't change, only their rate.
+The noisy pass shows them the contexts y + noise. The contexts in a bitstream differ: where sigma is small, nearly
+every k is 0 and y_hat is mu itself. A decoder then knows less of y than the noise let through, and the networks
+are too sure of themselves. So they go on learning here, on the y_hat of `mbtref.scan`. g_a, h_a and g_s stay as
+they are: pictures don't change, only their rate.
 """
 
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ from training.objective import add_noise, schedule
 from training.train import Config
 
 STEPS = 1000
-"""Steps, by default."""
+"""Default number of steps."""
 LEARNING_RATE = 3e-4
-"""Its peak."""
+"""Peak of the learning rate."""
 WARMUP = 50
-"""Steps over which it rises."""
+"""Steps over which the learning rate rises."""
 
 
 @torch.no_grad()
 def closed_loop(net: MBT2018, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """What a decoder would know, (y_hat, z_hat), with the networks as they are now. Shapes as y and z, float32."""
+    """A decoder's (y_hat, z_hat) with the networks as they are now. Shapes as y and z, float32."""
     entropy = EntropyNetworks(net.state_dict())
     y_units = codec.grid_units(y)
     z_hat = entropy.z_hat(codec.nearest_symbol(codec.grid_units(z) - entropy.medians))
@@ -41,7 +41,7 @@ def closed_loop(net: MBT2018, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def refine(net: MBT2018, pictures: Sequence[Pixels], config: Config, steps: int) -> None:
-    """Changes h_s, context_prediction and entropy_parameters of net, and nothing else."""
+    """Trains h_s, context_prediction and entropy_parameters of net, and nothing else."""
     learning = list(
         chain(net.h_s.parameters(), net.context_prediction.parameters(), net.entropy_parameters.parameters())
     )
@@ -50,7 +50,7 @@ def refine(net: MBT2018, pictures: Sequence[Pixels], config: Config, steps: int)
     optimizer = torch.optim.Adam(learning, fused=True)
     bar = tqdm(range(steps), desc="closed loop", disable=None)
     for step in bar:
-        # batches that the run before has not drawn
+        # batches that the earlier training has not drawn
         rng = rng_of_step(config.seed, config.steps + step)
         crops = torch.from_numpy(draw_batch(pictures, config.batch, config.crop, rng))
         x = crops.permute(0, 3, 1, 2).float() / 255
@@ -65,7 +65,7 @@ def refine(net: MBT2018, pictures: Sequence[Pixels], config: Config, steps: int)
 
 
 def symbol_bits(net: MBT2018, x: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Bits of the symbols of a batch, once for sigma to learn from and once for mu. Scalars.
+    """Bits of a batch's symbols, two scalars: sigma learns from the first, mu from the second.
 
     The rate of k = round(y - mu) has a gradient for sigma, and it is the true rate. It has none for mu, which
     learns from the noisy residual instead. x: (B, 3, 64h, 64w) float in [0, 1].

@@ -1,6 +1,6 @@
 """Photographs in memory, and the batch of every step.
 
-A batch is a pure function of (seed, step): nothing of a data loader has to be saved for a run to resume,
+A batch is a pure function of (seed, step). So a run can resume without the saved state of a data loader,
 and a run on a GPU sees the crops and the noise of a run on the CPU.
 """
 
@@ -15,9 +15,9 @@ Pixels = NDArray[np.uint8]
 
 
 def read_pictures(folder: Path, crop: int) -> list[Pixels]:
-    """Every .jpg and .png of a folder, in the order of their names.
+    """Reads every .jpg and .png of a folder, in the order of their names.
 
-    Returns arrays (H, W, 3) uint8, RGB. Raises ValueError where there is none, or one has a side < crop.
+    Returns arrays (H, W, 3) uint8, RGB. Raises ValueError if there is none, or if one has a side < crop.
     """
     pictures = []
     for path in sorted(p for p in folder.glob("*") if p.suffix in (".jpg", ".png")):
@@ -31,7 +31,7 @@ def read_pictures(folder: Path, crop: int) -> list[Pixels]:
 
 
 def rng_of_step(seed: int, step: int) -> np.random.Generator:
-    """The generator that draws all that is random in one step: crops first, then noise."""
+    """The generator of all random numbers in one step: crops first, then noise."""
     return np.random.default_rng((seed, step))
 
 

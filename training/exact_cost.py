@@ -1,9 +1,8 @@
-"""What exact arithmetic costs in rate: `python -m training.exact_cost FOLDER --model lite-q3,lite-q6`.
+"""The rate that exact arithmetic costs: `python -m training.exact_cost FOLDER --model lite-q3,lite-q6`.
 
-Codes pictures in closed loop twice, once with the integer entropy networks and once with the same weights in
-float64, nothing rounded, and compares the bits of the symbols under their Gaussians. The last columns are the
-largest change of a single picture: one rounding that goes the other way changes the contexts of all that follow,
-so two codecs that are both right scatter by that much.
+Codes pictures in closed loop twice: with the integer entropy networks, and with the same weights in float64, not
+rounded. Compares the bits of the symbols under their Gaussians. The last columns are the largest change of one
+picture. One rounding that goes the other way changes all later contexts, so two correct codecs scatter that much.
 """
 
 import argparse
@@ -71,7 +70,7 @@ class Coded(NamedTuple):
 
 @torch.no_grad()
 def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
-    """One picture with these entropy networks."""
+    """Codes one picture with these entropy networks."""
     x = image.to_tensor(image.read(path))
     y = model.networks.g_a(image.pad(x))
     y_units, z_units = codec.grid_units(y), codec.grid_units(model.networks.h_a(y))
@@ -91,10 +90,10 @@ def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="training.exact_cost", description="What exact arithmetic costs in rate."
+        prog="training.exact_cost", description="Prints the rate that exact arithmetic costs."
     )
     parser.add_argument("pictures", type=Path, help="a folder of pictures")
-    parser.add_argument("--model", required=True, help="names of models, with commas between")
+    parser.add_argument("--model", required=True, help="names of models, separated by commas")
     options = parser.parse_args(arguments)
     pictures = find_pictures([options.pictures])
     print("| model | bits of y, exact | bits of y, float64 | cost | rate of a picture | PSNR of a picture |")

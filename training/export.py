@@ -1,7 +1,7 @@
 """Writes a model file from a run: `python -m training.export RUN MODEL.safetensors --data PHOTOGRAPHS`.
 
 Takes the averaged weights of `RUN/checkpoint.pt`, ends their training on the closed loop (`closed_loop`) and makes
-the integer tables that go with them.
+their integer tables.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from training.train import Config, Training
 
 
 def export_run(run: Path, model_file: Path, data: Path, steps: int) -> None:
-    """Writes the model file of a run, after so many steps on the closed loop.
+    """Writes the model file of a run, after `steps` steps on the closed loop.
 
     data: the folder of photographs. Raises OSError, or ValueError if the weights can't be made exact.
     """
@@ -35,10 +35,10 @@ def export_run(run: Path, model_file: Path, data: Path, steps: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0, or 2 with a line on stderr."""
     parser = argparse.ArgumentParser(prog="training.export", description="Writes a run's model file.")
-    parser.add_argument("run", type=Path, help="the folder that was training.train's --out")
+    parser.add_argument("run", type=Path, help="the --out folder of training.train")
     parser.add_argument("model", type=Path, help="the model file to write, .safetensors")
     parser.add_argument("--data", type=Path, required=True, help="a folder of photographs, .jpg or .png")
-    parser.add_argument("--steps", type=int, default=STEPS, help="on the closed loop; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps on the closed loop; default: %(default)s")
     options = parser.parse_args(arguments)
     try:
         export_run(options.run, options.model, options.data, options.steps)

@@ -1,4 +1,4 @@
-"""What training minimises: rate + λ · distortion, with noise in place of rounding.
+"""The objective of training: rate + λ · distortion, with noise in place of rounding.
 
 Rounding has no useful gradient, so training adds uniform noise in [-1/2, 1/2) to y and z instead (Ballé et
 al. 2017, arXiv:1611.01704, section 3): the density of a noisy latent at an integer is the probability of
@@ -34,13 +34,13 @@ class Loss(NamedTuple):
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
-    """Learning rate over its peak at a step (from 0): a linear rise, times a cosine that ends at zero."""
+    """Share of the peak learning rate at a step (from 0): a linear rise, times a cosine that ends at zero."""
     # min(1, (step + 1) / warmup) · (1 + cos(π · step / steps)) / 2
     return min(1.0, (step + 1) / warmup) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def add_noise(latents: Tensor, rng: np.random.Generator) -> Tensor:
-    """latents + U[-1/2, 1/2), the same shape and dtype. Drawn on the CPU, so alike on every device."""
+    """latents + U[-1/2, 1/2), the same shape and dtype. Drawn on the CPU: the same on every device."""
     noise = rng.random(tuple(latents.shape), dtype=np.float32) - np.float32(0.5)
     return latents + torch.from_numpy(noise).to(latents.device)
 
@@ -61,7 +61,7 @@ def rate_distortion(net: MBT2018, x: Tensor, lambda_: float, rng: np.random.Gene
 def quantile_loss(prior: FactorizedPrior) -> Tensor:
     """The auxiliary loss, 0 where each quantile of z sits at its logit. A scalar.
 
-    Only `prior.quantiles` is to learn from it: differentiate with `backward(inputs=[prior.quantiles])`.
+    Only `prior.quantiles` may learn from it: differentiate with `backward(inputs=[prior.quantiles])`.
     """
     # sum |logit(quantile) - target|
     target = torch.tensor([-TAIL_LOGIT, 0.0, TAIL_LOGIT], device=prior.quantiles.device)

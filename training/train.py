@@ -1,8 +1,8 @@
 """Trains one model: `python -m training.train training/lite-q4.toml --data PHOTOGRAPHS --out runs/lite-q4`.
 
-Goes on by itself from `OUT/checkpoint.pt` where there is one, and then does exactly what the unbroken run
-would have done: the batch and the noise of a step depend on the seed and the step alone (`data`), and the
-checkpoint holds all the rest. `OUT/log.jsonl` gets one line every `log_every` steps.
+Continues from `OUT/checkpoint.pt` if it exists, with exactly the results of an unbroken run: the batch and the
+noise of a step depend on the seed and the step alone (`data`), and the checkpoint holds all the rest.
+`OUT/log.jsonl` gets one line every `log_every` steps.
 """
 
 import argparse
@@ -49,29 +49,29 @@ class Config:
     steps: int
     """Where the learning rate reaches zero and training ends."""
     batch: int
-    """Crops a step."""
+    """Crops in a step."""
     crop: int
     """Side of a crop in pixels, a multiple of STRIDE_Z."""
     learning_rate: float
-    """Its peak."""
+    """Peak of the learning rate."""
     warmup: int
     """Steps over which the learning rate rises to its peak."""
     quantile_learning_rate: float
-    """Constant, of the auxiliary loss."""
+    """Constant learning rate of the auxiliary loss."""
     clip_norm: float
     """A longer gradient is shortened to this norm."""
     ema_decay: float
     """Weight of the past in the averaged weights."""
     log_every: int
-    """Steps a line of the log."""
+    """Steps for each line of the log."""
     checkpoint_every: int
-    """Steps a checkpoint."""
+    """Steps from one checkpoint to the next."""
 
 
 def read_config(path: Path) -> Config:
     """Reads and checks a config.
 
-    Raises OSError, or ValueError on an unknown or missing key, another type or a crop that doesn't fit.
+    Raises OSError, or ValueError on an unknown or missing key, a wrong type or a crop that doesn't fit.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -100,11 +100,11 @@ def learning_rate(config: Config, step: int) -> float:
 STATEFUL = ("net", "average", "optimizer", "quantile_optimizer")
 """The attributes of `Training` that a checkpoint holds by their `state_dict`."""
 COUNTED = ("step", "seconds", "sums")
-"""Those it holds as they are."""
+"""The attributes that a checkpoint holds as they are."""
 
 
 class Training:
-    """A model in training: all that changes from step to step, and that a checkpoint therefore holds.
+    """A model in training: all state that changes from step to step. A checkpoint holds it.
 
     net, average: the weights and their running average. optimizer, quantile_optimizer: one for each loss.
     step: steps done. seconds: the time they took. sums: (4,) float, the losses since the log's last line.
@@ -125,12 +125,12 @@ class Training:
         self.quantile_optimizer = torch.optim.Adam([quantiles], lr=config.quantile_learning_rate)
 
     def start_from(self, model_file: Path) -> None:
-        """Takes the weights of a model file. Raises OSError, or ValueError if they aren't of this N and M."""
-        given = networks_of(load_file(model_file))
-        if (given.N, given.M) != (self.config.N, self.config.M):
-            raise ValueError(f"{model_file} has N={given.N}, M={given.M}, unlike the config")
-        self.net.load_state_dict(given.state_dict())
-        self.average.load_state_dict(given.state_dict())
+        """Takes the weights of a model file. Raises OSError, or ValueError if they have another N or M."""
+        networks = networks_of(load_file(model_file))
+        if (networks.N, networks.M) != (self.config.N, self.config.M):
+            raise ValueError(f"{model_file} has N={networks.N}, M={networks.M}, unlike the config")
+        self.net.load_state_dict(networks.state_dict())
+        self.average.load_state_dict(networks.state_dict())
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint, whole or not at all."""
@@ -142,10 +142,10 @@ class Training:
         write_whole(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
-        """Takes up a checkpoint. Raises OSError, or ValueError if it was made with another config."""
+        """Restores a checkpoint. Raises OSError, or ValueError if it was made with another config."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["config"] != asdict(self.config):
-            raise ValueError(f"{path} was made with another config: give another --out")
+            raise ValueError(f"{path} was made with another config: choose another --out")
         for name in STATEFUL:
             getattr(self, name).load_state_dict(state[name])
         for name in COUNTED:
@@ -180,7 +180,7 @@ class Training:
         self.step += 1
 
     def line_of_log(self) -> dict[str, float]:
-        """The means since the last line, and a new interval begins. psnr, in dB, is the noisy pass's."""
+        """Returns the means since the last line, and begins a new interval. psnr is the noisy pass's, in dB."""
         total, bpp_y, bpp_z, mse = (self.sums / self.config.log_every).tolist()
         self.sums.zero_()
         return {
@@ -195,13 +195,13 @@ class Training:
 
 
 def cut_log(path: Path, lines: int) -> None:
-    """Keeps the first lines of a log: what follows was written after the checkpoint and will come again."""
+    """Keeps the first lines of a log. Later lines were written after the checkpoint and will come again."""
     kept = path.read_text().splitlines(keepends=True)[:lines] if path.exists() else []
     write_whole(path, "".join(kept).encode())
 
 
 def train(training: Training, pictures: Sequence[Pixels], out: Path, stop: int) -> None:
-    """Goes on until `stop` steps are done; writes the log and the checkpoints into the folder `out`."""
+    """Trains until `stop` steps are done. Writes the log and the checkpoints into the folder `out`."""
     config = training.config
     cut_log(out / "log.jsonl", training.step // config.log_every)
     with (
@@ -222,7 +222,7 @@ def train(training: Training, pictures: Sequence[Pixels], out: Path, stop: int) 
 
 
 def prepare(options: argparse.Namespace) -> tuple[Training, list[Pixels]]:
-    """The training where its checkpoint, its model file or chance has it begin, and the pictures.
+    """The training, begun from a checkpoint, a model file or random weights, and the pictures.
 
     Raises OSError, or ValueError on a config, a picture, a model file or a checkpoint that can't be used.
     """
@@ -246,7 +246,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="a folder of photographs, .jpg or .png")
     parser.add_argument("--out", type=Path, required=True, help="a folder for the checkpoint and the log")
     parser.add_argument("--start", type=Path, help="a model file to start from, in place of the config's")
-    parser.add_argument("--steps", type=int, help="stop after so many more; the schedule stays the config's")
+    parser.add_argument(
+        "--steps", type=int, help="stop after this many more steps; the schedule stays the config's"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args(arguments)
     try:
@@ -258,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         train(training, pictures, options.out, min(stop, training.config.steps))
     except KeyboardInterrupt:
-        print("training.train: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("training.train: stopped; the same command continues from the last checkpoint", file=sys.stderr)
         return 130
     return 0
 

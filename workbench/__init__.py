@@ -1,1 +1,1 @@
-"""What surrounds the core: the command line, evaluation, pictures. May import the core, never the reverse."""
+"""The tools around the codec: command line, evaluation, pictures. They import the codec; it never imports them."""

@@ -1,7 +1,7 @@
-"""What the figures of one picture at one model are drawn from: plain arrays, unpadded pictures.
+"""The data behind the figures of one picture at one model: plain arrays, unpadded pictures.
 
-Two rates appear, and differ. That of a *channel* is an estimate, from the likelihoods of the forward pass. The map
-of *blocks* is what the stream really spends: the cost of every coding step, at the table it was coded with.
+Two rates appear, and they differ. The rate of a *channel* is an estimate from the likelihoods of the forward pass.
+The map of *blocks* shows the bits that the stream really spends: the cost of every coding step under its table.
 """
 
 import functools
@@ -32,7 +32,7 @@ class Analysis(NamedTuple):
     closed_loop: Array
     """x_hat of the bitstream."""
     y_hat: Array
-    """(M, 4h, 4w) integers: open-loop, what a latent buffer holds."""
+    """(M, 4h, 4w) integers, open-loop: the content of a latent buffer."""
     channel_bpp: Array
     """(M,) theoretical rate of each channel of y; sums to `record.bpp_y`."""
     block_bits: Array
@@ -70,7 +70,7 @@ def symbol_bits(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence
 
 
 def block_bits(encoded: Encoded, model: Model) -> Array:
-    """`Analysis.block_bits` of a stream: y at its position, z in equal parts on the blocks that it stands for."""
+    """`Analysis.block_bits` of a stream. y counts at its position; z is shared equally by its blocks."""
     _, M, height, width = encoded.y_hat.shape
     bits = symbol_bits(encoded.symbols, encoded.indexes, model.tables)
     ratio = STRIDE_Z // STRIDE_Y

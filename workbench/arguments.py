@@ -1,4 +1,4 @@
-"""What a command line's arguments may be: files, folders, models. A wrong one is one line and status 2."""
+"""Types of command-line arguments: files, folders, models. A wrong argument gives one line and status 2."""
 
 import argparse
 from collections.abc import Callable
@@ -17,14 +17,14 @@ Wanted: TypeAlias = "Model | str"
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong use is one line and status 2."""
+    """A parser that answers wrong use with one line and status 2."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see '{self.prog} --help')\n")
 
 
 def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
-    """The type of an argument whose ValueError is worth showing."""
+    """An argument type that shows the text of a ValueError or OSError of `convert`."""
 
     def converted(text: str) -> T:
         try:
@@ -60,7 +60,7 @@ def input_folder(text: str) -> Path:
 
 
 def output_file(text: str) -> Path:
-    """An argument that names a file to be written."""
+    """An argument that names an output file."""
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"{path}: {'is a folder' if path.is_dir() else 'its folder does not exist'}")
@@ -68,7 +68,7 @@ def output_file(text: str) -> Path:
 
 
 def output_folder(text: str) -> Path:
-    """An argument that names a folder to be written into, made if it isn't there."""
+    """An argument that names an output folder. It need not exist."""
     path = Path(text)
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path}: is not a folder")
@@ -76,11 +76,11 @@ def output_folder(text: str) -> Path:
 
 
 def file_named(suffix: str) -> Callable[[str], Path]:
-    """The type of an argument that names a file to be written. It must end so, lest a slip overwrites another."""
+    """The type of an output file whose name must end in `suffix`, so that a slip overwrites no other file."""
 
     def named(text: str) -> Path:
         if not text.lower().endswith(suffix):
-            raise ValueError(f"{text}: name it {suffix}, since that is what will be in it")
+            raise ValueError(f"{text}: the name must end in {suffix}, the format of the file")
         return output_file(text)
 
     return named
@@ -95,7 +95,7 @@ def size(text: str) -> float:
 
 
 def wanted_model(text: str) -> Wanted:
-    """An argument that names a model. Of the zoo's it is still the name: they may have to be downloaded."""
+    """An argument that names a model. A zoo model stays a name here, since it may need a download."""
     if text in ZOO:
         return text
     if text not in EMBEDDED and not Path(text).is_file():
@@ -107,28 +107,28 @@ def wanted_model(text: str) -> Wanted:
 
 
 def names(text: str) -> list[str]:
-    """An argument that is names, with commas between."""
+    """An argument of names, separated by commas."""
     return [name.strip() for name in text.split(",")]
 
 
 def models(text: str) -> list[Wanted]:
-    """An argument that names models, with commas between."""
-    found = [wanted_model(name) for name in text.split(",")]
-    names = [wanted if isinstance(wanted, str) else wanted.name for wanted in found]
+    """An argument of model names, separated by commas."""
+    choices = [wanted_model(name) for name in text.split(",")]
+    names = [wanted if isinstance(wanted, str) else wanted.name for wanted in choices]
     if len(set(names)) < len(names):
-        raise ValueError(f"two models of one name in {', '.join(names)}: rename a file")
-    return found
+        raise ValueError(f"two models have the same name in {', '.join(names)}: rename a file")
+    return choices
 
 
 def zoo_names(text: str) -> list[str]:
-    """An argument that names zoo models, with commas between."""
+    """An argument of zoo models' names, separated by commas."""
     from mbtref.workbench.zoo import entry
 
     return [entry(name).name for name in text.split(",")]
 
 
 def curves(text: str) -> list[str]:
-    """An argument that names published curves, with commas between."""
+    """An argument of published curves' names, separated by commas."""
     from mbtref.workbench.facts import published_curves
 
     names = text.split(",")

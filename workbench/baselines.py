@@ -1,4 +1,4 @@
-"""What JPEG and WebP make of the same pictures, through Pillow: the curves that everyone knows."""
+"""Rate and PSNR of JPEG and WebP on the same pictures, by Pillow: the curves that everyone knows."""
 
 import io
 from collections.abc import Sequence
@@ -13,23 +13,22 @@ QUALITIES = {
     "JPEG": (5, 10, 20, 30, 40, 50, 60, 70, 80, 90),
     "WebP": (1, 5, 15, 30, 45, 60, 70, 80, 90),
 }
-"""The codecs, and at which of its qualities it is measured. All else is Pillow's default:
-chroma is subsampled 4:2:0."""
+"""The measured qualities of each codec. All other settings are Pillow's defaults: chroma is subsampled 4:2:0."""
 
 
 SIDE_MAX = {"JPEG": 65535, "WebP": 16383}
-"""Pixels that a side of a picture can have."""
+"""Longest possible side of a picture, in pixels."""
 
 
 class Point(NamedTuple):
-    """Rate in bits per pixel, the whole file, and PSNR in dB of the 8-bit picture."""
+    """Rate of the whole file in bits per pixel, and PSNR of the 8-bit picture in dB."""
 
     bpp: float
     psnr: float
 
 
 def curves(picture: image.Image) -> dict[str, list[Point]]:
-    """The curves of all codecs that can hold a picture, (H, W, 3) uint8."""
+    """The curves of all codecs that can hold the picture, (H, W, 3) uint8."""
     return {codec: curve(picture, codec) for codec in QUALITIES if max(picture.shape) <= SIDE_MAX[codec]}
 
 
@@ -50,5 +49,5 @@ def curve(picture: image.Image, codec: str) -> list[Point]:
 
 
 def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
-    """Means over pictures at each quality. curves: one or more, of one length."""
+    """Means over pictures at each quality. curves: one or more, of equal length."""
     return [Point(*np.mean(points, 0).tolist()) for points in zip(*curves, strict=True)]

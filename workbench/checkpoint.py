@@ -1,7 +1,7 @@
-"""Checkpoints of CompressAI's mbt2018: from a file that others made to a state dict with today's names.
+"""Checkpoints of CompressAI's mbt2018: from a foreign file to a state dict with today's names.
 
-A `.pth` or `.pth.tar` file is a pickle, which may run any code when it is read. Here it never does: it is read
-with `weights_only`, and a file that needs more is refused.
+A `.pth` or `.pth.tar` file is a pickle, which may run any code when it is read. This module runs none: it reads
+with `weights_only`, and refuses a file that needs more.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from mbtref.modelfile import METADATA_KEY
 from mbtref.weights import networks_of
 
 SAFETENSORS = ".safetensors"
-"""Files of this suffix aren't pickles."""
+"""Suffix of the files that aren't pickles."""
 
 RENAMES = (
     (r"module\.(.*)", r"\1"),
@@ -31,7 +31,7 @@ RENAMES = (
     (r"entropy_bottleneck\._matri(?:x|ces\.)(\d)", r"entropy_bottleneck.matrices.\1"),
     (r"entropy_bottleneck\._factor(?:s\.)?(\d)", r"entropy_bottleneck.factors.\1"),
 )
-"""Whole names in older forms and what they became, applied in this order. "module." comes of DataParallel."""
+"""Patterns of whole older names with today's names, applied in this order. DataParallel adds "module."."""
 
 
 class Checkpoint(NamedTuple):
@@ -40,20 +40,20 @@ class Checkpoint(NamedTuple):
     networks: MBT2018
     """The float networks, with the medians as they were trained."""
     metadata: Mapping[str, str]
-    """What a safetensors file says of itself."""
+    """Metadata of a safetensors file; empty for a pickle."""
     sha256: str
     """Of the file, 64 hex digits."""
 
 
 def read(path: Path) -> Checkpoint:
-    """Reads a checkpoint: safetensors or a pickle of PyTorch, a state dict or a dict with one in "state_dict".
+    """Reads a safetensors file or a PyTorch pickle that holds a state dict, or a dict with one in "state_dict".
 
-    Raises OSError, or ValueError if it is neither, holds more than tensors, or they aren't mbt2018's.
+    Raises OSError, or ValueError if the file is neither, holds more than tensors, or they aren't mbt2018's.
     """
     data = path.read_bytes()
     try:
-        found, metadata = (_safetensors if path.suffix == SAFETENSORS else _pickle)(data)
-        networks = networks_of(_state(found))
+        content, metadata = (_safetensors if path.suffix == SAFETENSORS else _pickle)(data)
+        networks = networks_of(_state(content))
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
     return Checkpoint(networks, metadata, hashlib.sha256(data).hexdigest())
@@ -68,7 +68,7 @@ def renamed(key: str) -> str:
 
 
 def _safetensors(data: bytes) -> tuple[object, dict[str, str]]:
-    """Tensors and metadata; of a model file of mbtref, the table that is in its one entry."""
+    """Tensors and metadata. A model file of mbtref keeps its metadata in one JSON entry, which is unpacked."""
     try:
         state = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -79,25 +79,25 @@ def _safetensors(data: bytes) -> tuple[object, dict[str, str]]:
 
 
 def _pickle(data: bytes) -> tuple[object, dict[str, str]]:
-    """What the pickle holds; it says nothing of itself."""
+    """The object in a pickle, and empty metadata."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # it warns of pickles that it then refuses
+        with warnings.catch_warnings(action="ignore"):  # PyTorch warns of pickles that it then refuses
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), {}
-    except Exception as error:  # whatever the bytes happen to provoke; its own text may advise to run them
+    except Exception as error:  # bad bytes may raise anything; PyTorch's text may advise to run them
         reason = "not a checkpoint of PyTorch, damaged, or holds more than tensors, which might run code"
         raise ValueError(reason) from error
 
 
-def _state(found: object) -> dict[str, Tensor]:
-    """The state dict, under today's names."""
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict):
-        raise ValueError(f"holds a {type(found).__name__}, not a state dict")
+def _state(content: object) -> dict[str, Tensor]:
+    """The state dict in the content of a file, with today's names."""
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise ValueError(f"holds a {type(content).__name__}, not a state dict")
     state: dict[str, Tensor] = {}
-    for key, value in found.items():
+    for key, value in content.items():
         if not (isinstance(key, str) and isinstance(value, Tensor) and value.layout == torch.strided):
-            raise ValueError(f"entry {key!r} isn't a named tensor; a state dict holds weights alone")
+            raise ValueError(f"entry {key!r} isn't a named tensor; a state dict holds only weights")
         if (name := renamed(key)) in state:
             raise ValueError(f"tensor {name} is there under two names")
         state[name] = value

@@ -1,6 +1,6 @@
-"""The commands of `mbtref`, each a function of its parsed arguments that returns the exit status.
+"""The commands of `mbtref`. Each is a function of its parsed arguments and returns the exit status.
 
-Each imports what it needs: PyTorch takes seconds to start, and many commands do without.
+Each imports its own modules: PyTorch takes seconds to start, and many commands don't need it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def find_model(fingerprint: bytes) -> "Model | None":
-    """The model of a stream, if it is an embedded one or a zoo model that was used before."""
+    """The model of a stream if it is embedded, or a zoo model that was used before; otherwise None."""
     from mbtref import weights
     from mbtref.embedded import name_of
     from mbtref.workbench import zoo
@@ -118,15 +118,15 @@ def run_evaluation(args: argparse.Namespace) -> int:
     if known:
         write_records(args.output, records)
         names = ", ".join(sorted({record.image for record in known.values()}))
-        print(f"taken out of {args.output}, since they weren't asked for: {names}", file=sys.stderr)
+        print(f"removed from {args.output}, since they weren't asked for: {names}", file=sys.stderr)
     print("\n".join(table(records)))
     return 1 if warn_of_unequal(records) or broken else 0
 
 
 def earlier_records(path: Path, models: Sequence["Model"]) -> list["Record"]:
-    """What an evaluation at these models that was cut off has left, nothing if there is no file.
+    """The records of an interrupted evaluation at these models; none if there is no file.
 
-    Raises ValueError if the file holds something else.
+    Raises ValueError if the file holds anything else.
     """
     from mbtref.workbench.evaluate import from_json
 
@@ -143,7 +143,7 @@ def earlier_records(path: Path, models: Sequence["Model"]) -> list["Record"]:
 
 
 def write_records(path: Path | None, records: Sequence["Record"]) -> None:
-    """Writes what is known so far, if it shall be written."""
+    """Writes the records known so far. Without a path it does nothing."""
     from mbtref.workbench.evaluate import as_json
 
     if path:
@@ -151,7 +151,7 @@ def write_records(path: Path | None, records: Sequence["Record"]) -> None:
 
 
 def warn_of_unequal(records: Sequence["Record"]) -> bool:
-    """Whether a decoder found other latents than its encoder, with a line on where."""
+    """Whether any decoded latents differ from the encoder's. Prints a line that names the pictures and models."""
     unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
     if unequal:
         print(f"decoded latents differ from the encoder's: {', '.join(unequal)}", file=sys.stderr)
@@ -213,7 +213,7 @@ def zoo_list(args: argparse.Namespace) -> int:
         checkpoint_there = "checkpoint" if (zoo.folder() / published).is_file() else "-"
         model_there = "model file" if zoo.model_file(name).is_file() else "-"
         print(f"{name:<14} {published:<36} {checkpoint_there:<11} {model_there}")
-    print(f"these are kept in {zoo.folder()}")
+    print(f"the files are kept in {zoo.folder()}")
     return 0
 
 
@@ -311,11 +311,11 @@ def try_machines(args: argparse.Namespace) -> int:
     """mbtref machines"""
     from mbtref.conformance import machines
 
-    found = list(machines.rows(home() / "machines"))
-    write_whole(args.output, machines.page(found).encode())
-    for row in found:
+    rows = list(machines.rows(home() / "machines"))
+    write_whole(args.output, machines.page(rows).encode())
+    for row in rows:
         print(" | ".join(row))
-    return 0 if machines.agree(found) else 1
+    return 0 if machines.agree(rows) else 1
 
 
 def make_matrix(args: argparse.Namespace) -> int:
@@ -335,6 +335,6 @@ def run_comparison(args: argparse.Namespace) -> int:
     """mbtref compare"""
     from mbtref.workbench import compare
 
-    first, second = (compare.read(given, args.rate) for given in (args.first, args.second))
+    first, second = (compare.read(source, args.rate) for source in (args.first, args.second))
     print("\n".join(compare.table(first, second)))
     return 0

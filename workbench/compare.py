@@ -1,9 +1,9 @@
 """Two evaluations side by side: model by model, and Bjøntegaard's differences curve by curve.
 
-A curve is what the models of one name but for their quality make: lite-q3 … lite-q6 are the curve "lite".
-BD-rate is the mean difference of log rate over the PSNR that both curves have, BD-PSNR the mean difference of PSNR
-over the rates that both have (Bjøntegaard, VCEG-M33, 2001), here with piecewise cubic interpolation, as in the
-common test conditions of JVET. Negative BD-rate and positive BD-PSNR mean that the second one is better.
+Models whose names differ only in the quality form a curve: lite-q3 … lite-q6 are the curve "lite". BD-rate is the
+mean difference of log rate over the PSNR that both curves share. BD-PSNR is the mean difference of PSNR over the
+rates that they share (Bjøntegaard, VCEG-M33, 2001). The interpolation is piecewise cubic, as in the common test
+conditions of JVET. Negative BD-rate and positive BD-PSNR mean that the second evaluation is better.
 """
 
 import json
@@ -30,58 +30,58 @@ class Point(NamedTuple):
 
 
 Curve = Mapping[str, Point]
-"""Points by what of a name tells them apart, such as "q4"."""
+"""Points by quality, such as "q4"; those of a published curve by number."""
 
 
 class Evaluation(NamedTuple):
-    """What `mbtref eval` wrote, or a published curve."""
+    """A result of `mbtref eval`, or a published curve."""
 
     name: str
     means: Mapping[str, Curve]
-    """By name of the curve."""
+    """Curves of the means, by name."""
     pictures: Mapping[str, Mapping[str, Curve]]
-    """The same of each picture, by its name; nothing for a published curve."""
+    """The curves of each picture, by its name; empty for a published curve."""
 
 
-def read(given: str, measure: str) -> Evaluation:
-    """A file of `mbtref eval --json`, or a published curve by its name. measure: one of MEASURES.
+def read(source: str, measure: str) -> Evaluation:
+    """Reads a file of `mbtref eval --json`, or a published curve by its name. measure: one of MEASURES.
 
-    Raises OSError, or ValueError if it is neither.
+    Raises OSError, or ValueError if the source is neither.
     """
     published = published_curves()
-    if given in published:
-        rates, psnrs = published[given]["bpp"], published[given]["psnr-rgb"]
+    if source in published:
+        rates, psnrs = published[source]["bpp"], published[source]["psnr-rgb"]
         points = {str(i): Point(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}
-        return Evaluation(given, {given: points}, {})
+        return Evaluation(source, {source: points}, {})
     try:
-        content = json.loads(Path(given).read_text(encoding="utf-8"))
+        content = json.loads(Path(source).read_text(encoding="utf-8"))
         means = curves(content["means"], measure)
         images = dict.fromkeys(record["image"] for record in content["records"])
         pictures = {
             image: curves([r for r in content["records"] if r["image"] == image], measure) for image in images
         }
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise ValueError(f"{given}: no such file, nor one of the published {', '.join(published)}") from error
+        raise ValueError(f"{source}: no such file, nor one of the published {', '.join(published)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{given}: not what 'mbtref eval --json' writes") from error
-    return Evaluation(Path(given).name, means, pictures)
+        raise ValueError(f"{source}: not what 'mbtref eval --json' writes") from error
+    return Evaluation(Path(source).name, means, pictures)
 
 
 def curves(entries: Sequence[Mapping[str, Any]], measure: str) -> dict[str, dict[str, Point]]:
-    """Curves of records or of means. What has no PSNR, as a perfect copy, is no point of a curve."""
-    found: dict[str, dict[str, Point]] = {}
+    """The curves of records or means. An entry without PSNR, such as a perfect copy, gives no point."""
+    points: dict[str, dict[str, Point]] = {}
     rate, psnr = MEASURES[measure]
     for entry in entries:
         name, quality = family(entry["model"])
         if entry[psnr] is not None:
-            found.setdefault(name, {})[quality] = Point(float(entry[rate]), float(entry[psnr]))
+            points.setdefault(name, {})[quality] = Point(float(entry[rate]), float(entry[psnr]))
             if not entry[rate] > 0:
                 raise ValueError(f"a rate of {entry[rate]}")
-    return found
+    return points
 
 
 def pairs(a: Evaluation, b: Evaluation) -> list[tuple[str, str]]:
-    """Which curve is compared with which: those of one name, or the only ones. Raises ValueError for none."""
+    """The pairs of curves to compare: those of one name, or the only two. Raises ValueError if there are none."""
     if both := [(name, name) for name in a.means if name in b.means]:
         return both
     if len(a.means) == len(b.means) == 1:
@@ -95,7 +95,7 @@ def pairs(a: Evaluation, b: Evaluation) -> list[tuple[str, str]]:
 def bjontegaard(a: Curve, b: Curve) -> Point:
     """BD-rate as a fraction and BD-PSNR in dB of b against a.
 
-    NaN where a curve has less than two points or doesn't rise, or where the curves share no range.
+    NaN if a curve has fewer than two points or doesn't rise, or if the curves share no range.
     """
     from bjontegaard import bd_psnr, bd_rate
 
@@ -104,25 +104,25 @@ def bjontegaard(a: Curve, b: Curve) -> Point:
     if any(len(points) < 2 or (np.diff(points, axis=0) <= 0).any() for points in ordered) or low >= high:
         return Point(math.nan, math.nan)
     arguments = [column for points in ordered for column in points.T]
-    with warnings.catch_warnings(action="ignore"):  # that curves overlap a little only: the table shows the range
-        found = [f(*arguments, method="pchip", require_matching_points=False) for f in (bd_rate, bd_psnr)]
-    return Point(found[0] / 100, found[1])
+    with warnings.catch_warnings(action="ignore"):  # warnings of little overlap: the table shows the range
+        deltas = [f(*arguments, method="pchip", require_matching_points=False) for f in (bd_rate, bd_psnr)]
+    return Point(deltas[0] / 100, deltas[1])
 
 
 def shared(a: Curve, b: Curve) -> tuple[float, float]:
-    """The range of PSNR that two curves share, dB. Its ends are the other way round if they share none."""
+    """The range of PSNR in dB that two curves share. If they share none, its ends are the other way round."""
     ranges = [[point.psnr for point in curve.values()] or [math.nan] for curve in (a, b)]
     return max(map(min, ranges)), min(map(max, ranges))
 
 
 def table(a: Evaluation, b: Evaluation) -> Iterator[str]:
-    """Lines for a terminal, also valid Markdown. Raises ValueError if there is nothing to compare."""
+    """The lines for a terminal; also valid Markdown. Raises ValueError if there is nothing to compare."""
     chosen = pairs(a, b)
     common = a.pictures.keys() & b.pictures.keys()
     if a.pictures and b.pictures and a.pictures.keys() != b.pictures.keys():
         raise ValueError(f"{a.name} and {b.name} share {len(common)} of their pictures; evaluate the same ones")
     if bool(a.pictures) != bool(b.pictures):
-        yield "A published curve is the mean over the 24 Kodak pictures: hold no evaluation of others against it."
+        yield "A published curve is the mean over the 24 Kodak pictures: don't compare it with other pictures."
         yield ""
     yield from model_lines(a, b)
     yield "| curve | BD-rate | BD-PSNR | over | BD-rate, mean of pictures | BD-PSNR, mean of pictures |"
@@ -132,7 +132,7 @@ def table(a: Evaluation, b: Evaluation) -> Iterator[str]:
 
 
 def model_lines(a: Evaluation, b: Evaluation) -> Iterator[str]:
-    """A line for each model that both have."""
+    """A line for each model that both evaluations have."""
     models = [(curve, q) for curve in a.means for q in a.means[curve] if q in b.means.get(curve, {})]
     if not models:
         return
@@ -148,7 +148,7 @@ def model_lines(a: Evaluation, b: Evaluation) -> Iterator[str]:
 
 
 def curve_line(a: Evaluation, b: Evaluation, name: str, other: str, images: Sequence[str]) -> str:
-    """One curve of b against one of a. images: those of which both have records."""
+    """One curve of b against one of a. images: the pictures that both have."""
     whole = bjontegaard(a.means[name], b.means[other])
     low, high = shared(a.means[name], b.means[other])
     each = [bjontegaard(a.pictures[image].get(name, {}), b.pictures[image].get(other, {})) for image in images]
@@ -162,7 +162,7 @@ def curve_line(a: Evaluation, b: Evaluation, name: str, other: str, images: Sequ
 
 
 def mean(values: Sequence[float]) -> float:
-    """NaN of nothing."""
+    """The mean; NaN without values."""
     return math.fsum(values) / len(values) if values else math.nan
 
 

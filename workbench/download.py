@@ -1,4 +1,4 @@
-"""Downloads that resume, show their progress and leave nothing half-written behind."""
+"""Downloads that resume and show their progress. No half-written file gets the final name."""
 
 import http.client
 import os
@@ -16,14 +16,14 @@ BLOCK = 1 << 16
 
 
 class DownloadError(Exception):
-    """A file that couldn't be had, or wasn't what it should be."""
+    """A file couldn't be downloaded, or isn't the right one."""
 
 
 def download(url: str, path: Path, check: Callable[[Path], None]) -> None:
-    """Fetches url to path, which appears only once it is whole and checked.
+    """Downloads url to path. The file appears there only when it is whole and checked.
 
-    What has come so far lies in `path` + ".part" and is taken up again by the next call.
-    check: raises ValueError if the file it is given isn't the right one.
+    An unfinished download stays in `path` + ".part", and the next call continues it.
+    check: raises ValueError if its argument isn't the right file.
     Raises DownloadError: no network, a server's refusal, a connection that was cut, a failed check.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def download(url: str, path: Path, check: Callable[[Path], None]) -> None:
     try:
         _fetch(url, part, have)
     except urllib.error.HTTPError as error:
-        # 416: nothing lies beyond what is there already
+        # 416: the server has no bytes beyond our part
         if not (error.code == 416 and have):
             raise DownloadError(f"{url}: the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -51,7 +51,7 @@ def _size(path: Path) -> int:
 
 
 def _fetch(url: str, part: Path, have: int) -> None:
-    """Appends to part what it lacks. Raises OSError, also if the server sent less than it announced."""
+    """Appends the missing bytes to part. Raises OSError, also if the server sent fewer than it announced."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         resumed = answer.status == 206

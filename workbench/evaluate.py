@@ -17,7 +17,7 @@ from mbtref.model import MBT2018, Forward
 from mbtref.weights import Model
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
-"""What counts as a picture in a folder."""
+"""Suffixes of the pictures in a folder."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Record:
     """Latent buffer of int16, header included."""
     bpp_buffer_zlib: float
     drift_buffer: float
-    """Largest absolute difference between g_s of the unpacked buffer and the forward x_hat: 0."""
+    """Largest absolute difference between g_s of the unpacked buffer and the forward x_hat; should be 0."""
     psnr_bitstream: float
     """Of the decoded stream: closed-loop."""
     psnr_bitstream_8bit: float
@@ -61,7 +61,7 @@ class Record:
 
 
 class Measured(NamedTuple):
-    """One picture at one model: the record, and what it was taken from."""
+    """One picture at one model: the record, and the data behind it."""
 
     record: Record
     forward: Forward
@@ -69,35 +69,35 @@ class Measured(NamedTuple):
     encoded: Encoded
     """Closed-loop."""
     x_hat: Tensor
-    """(1, 3, H', W') float, unclamped and padded: g_s of the latents that the decoder found, closed-loop."""
+    """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
 
 
 GIVEN = ("image", "model", "fingerprint", "pixels", "height", "width")
 MEASURES = [field.name for field in fields(Record) if field.name not in GIVEN]
-"""What a mean is taken of."""
+"""The fields of which `means` takes the mean."""
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and the pictures in the folders named, sorted by name.
+    """The named files, and the pictures in the named folders. A folder's pictures are sorted by name.
 
     Raises ValueError for a path that doesn't exist or a folder without pictures.
     """
-    found = []
+    pictures = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
             if not inside:
                 raise ValueError(f"{path}: no pictures in this folder")
-            found += inside
+            pictures += inside
         elif path.exists():
-            found.append(path)
+            pictures.append(path)
         else:
             raise ValueError(f"{path}: no such file or folder")
-    return found
+    return pictures
 
 
 class OpenLoop(NamedTuple):
-    """A forward pass and its latent buffers: no bitstream. Units as in `Record`."""
+    """A forward pass and its latent buffers, without a bitstream. Units as in `Record`."""
 
     forward: Forward
     psnr: float
@@ -111,7 +111,7 @@ class OpenLoop(NamedTuple):
 
 @torch.no_grad()
 def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
-    """What is measured of the forward pass. picture: (H, W, 3) uint8. Raises ValueError as `evaluate` does."""
+    """Measures the forward pass. picture: (H, W, 3) uint8. Raises ValueError as `evaluate` does."""
     image.check(picture)
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
@@ -137,13 +137,13 @@ def _psnr(x_hat: Tensor, x: Tensor) -> tuple[float, float]:
 
 
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:
-    """Everything measured of one picture. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
+    """Measures one picture at one model. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
     return measure(model, picture, name).record
 
 
 @torch.no_grad()
 def measure(model: Model, picture: image.Image, name: str) -> Measured:
-    """`evaluate`, with what it saw. Arguments and errors as there."""
+    """`evaluate`, with the data behind the record. Arguments and errors are the same."""
     opened = open_loop(model.networks, picture)
     height, width, _ = picture.shape
 
@@ -185,15 +185,15 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
 
 
 def family(model: str) -> tuple[str, str]:
-    """Curve and quality of a model's name: ("lite", "q4") of lite-q4, ("mine", "") of a name without quality."""
-    found = re.fullmatch(r"(.+)-(q\d+)", model)
-    return (found[1], found[2]) if found else (model, "")
+    """Curve and quality in a model's name: ("lite", "q4") of lite-q4, ("mine", "") of mine, without quality."""
+    match = re.fullmatch(r"(.+)-(q\d+)", model)
+    return (match[1], match[2]) if match else (model, "")
 
 
 def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool | None]]:
-    """One entry a model, in order of appearance: `model`, `images`, the mean of each measure.
+    """One entry for each model, in order of appearance: `model`, `images`, the mean of each measure.
 
-    `symbols_equal` is whether all are.
+    `symbols_equal` is true if it is true of all records.
     """
     result = []
     for model in dict.fromkeys(record.model for record in records):
@@ -221,7 +221,7 @@ def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, str | int | f
 
 
 def from_json(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
-    """The records of what `as_json` gave. Raises KeyError or TypeError if it is something else."""
+    """The records in a result of `as_json`. Raises KeyError or TypeError if the content is anything else."""
     records = []
     for row in content["records"]:
         values: dict[str, Any] = {key: math.inf if value is None else value for key, value in row.items()}

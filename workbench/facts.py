@@ -1,7 +1,7 @@
-"""What is known of mbt2018 from elsewhere, as data with its source: `vectors/facts`.
+"""Published facts about mbt2018, as data with their sources: `vectors/facts`.
 
 - `zoo-checkpoints`: the names, hashes and dimensions of CompressAI's published checkpoints;
-- `notebook-figures`: what they gave for kodim20, and the staircase of qualities 3 to 6;
+- `notebook-figures`: their figures for kodim20, and the staircase of qualities 3 to 6;
 - `kodak-published-rd`: published rate and distortion curves, means over the 24 Kodak pictures.
 """
 
@@ -13,16 +13,16 @@ from typing import Any
 
 @functools.cache
 def facts(name: str) -> dict[str, Any]:
-    """One of the files above, by its name without the suffix."""
-    found: dict[str, Any] = json.loads(
+    """The content of one of these files. name: without the suffix."""
+    content: dict[str, Any] = json.loads(
         (resources.files("mbtref") / "vectors" / "facts" / f"{name}.json").read_text("utf-8")
     )
-    return found
+    return content
 
 
 def published_curves() -> dict[str, dict[str, Any]]:
-    """Published curves by name. Each has `source`, `description` and lists of one length: `bpp`, `psnr-rgb` in dB;
-    some also `ms-ssim-rgb`, and `encoding_time` and `decoding_time` in seconds.
+    """Published curves by name. Each has `source`, `description` and lists of one length: `bpp`, `psnr-rgb` in dB.
+    Some also have `ms-ssim-rgb`, and `encoding_time` and `decoding_time` in seconds.
     """
     curves: dict[str, dict[str, Any]] = facts("kodak-published-rd")["curves"]
     return curves

@@ -13,17 +13,17 @@ from mbtref.workbench.look import PHOTOGRAPH, SKY, styled
 
 RESIDUAL_GAIN = 10
 SHOWN = 1024
-"""Pictures with a longer side are shown smaller, by a whole factor."""
+"""Pixels. A picture with a longer side is shown smaller, by a whole factor."""
 
 
 @styled
 def comparison(a: Analysis) -> Figure:
-    """Original, forward reconstruction and absolute residual, RESIDUAL_GAIN times."""
+    """Original, forward reconstruction, and absolute residual times RESIDUAL_GAIN."""
     residual = np.abs(a.x - a.open_loop)
     figure, axes = _row_of_pictures(a, 3)
     _photograph(axes[0], a.x, "original")
     _photograph(axes[1], a.open_loop, f"{a.record.model}, PSNR {a.record.psnr:.2f} dB")
-    # shown smaller, a residual is averaged before it is clipped
+    # a residual that is shown smaller is averaged before it is clipped
     _image(axes[2], np.clip(RESIDUAL_GAIN * _reduced(residual), 0, 1), a.x.shape)
     axes[2].set_title(f"absolute residual ×{RESIDUAL_GAIN}")
     return figure
@@ -64,7 +64,7 @@ def mosaic(a: Analysis) -> Figure:
 
 @styled
 def bit_map(a: Analysis) -> Figure:
-    """Where the bitstream spends its bits, beside the picture."""
+    """A map of the bits that the bitstream spends, beside the picture."""
     height, width, _ = a.x.shape
     bpp = a.block_bits / STRIDE_Y**2
     figure, axes = _row_of_pictures(a, 2)
@@ -79,7 +79,7 @@ def bit_map(a: Analysis) -> Figure:
 
 @styled
 def loop_difference(a: Analysis) -> Figure:
-    """Where the bitstream's picture (closed-loop) differs from the forward pass's (open-loop), both of 8 bits."""
+    """The 8-bit difference between the bitstream's picture (closed-loop) and the forward pass's (open-loop)."""
     levels = np.abs(np.round(255 * a.closed_loop) - np.round(255 * a.open_loop)).max(2)
     figure, axes = _row_of_pictures(a, 2)
     _photograph(axes[0], a.closed_loop, f"decoded bitstream, PSNR {a.record.psnr_bitstream:.2f} dB")
@@ -92,7 +92,7 @@ def loop_difference(a: Analysis) -> Figure:
 
 
 def _row_of_pictures(a: Analysis, count: int) -> tuple[Figure, list[Axes]]:
-    """Axes in a row for pictures of this shape."""
+    """A figure with a row of axes for pictures of this shape."""
     height, width, _ = a.x.shape
     figure = Figure(figsize=(4 * count, min(4 * height / width, 6) + 0.4), layout="constrained")
     axes = list(figure.subplots(1, count, squeeze=False)[0])
@@ -102,7 +102,7 @@ def _row_of_pictures(a: Analysis, count: int) -> tuple[Figure, list[Axes]]:
 
 
 def reduction(height: int, width: int) -> int:
-    """How many times smaller a picture is shown, so that no side is longer than SHOWN."""
+    """The factor by which a picture is shown smaller, so that no side is longer than SHOWN."""
     return -(-max(height, width) // SHOWN)
 
 

@@ -1,4 +1,4 @@
-"""Getting the 24 Kodak pictures, which aren't part of the project."""
+"""Downloads the 24 Kodak pictures, which aren't part of the project."""
 
 import functools
 from pathlib import Path
@@ -9,9 +9,9 @@ from mbtref.workbench.names import KODAK_URL
 
 
 def fetch(target: Path, url: str = KODAK_URL) -> int:
-    """Downloads what target lacks. Returns how many pictures came.
+    """Downloads the pictures that the folder target lacks. Returns their number.
 
-    Raises DownloadError or OSError, and ValueError if a file that is there has other pixels.
+    Raises DownloadError or OSError, and ValueError if an existing file has other pixels.
     """
     came = 0
     for name in PIXELS:
@@ -25,7 +25,7 @@ def fetch(target: Path, url: str = KODAK_URL) -> int:
 
 
 def check(path: Path, name: str) -> None:
-    """Raises ValueError if a file doesn't hold the pixels of picture `name`, or no picture at all."""
+    """Raises ValueError if a file doesn't hold the pixels of picture `name`, or isn't a picture."""
     try:
         pixels(path, name)
     except OSError as error:

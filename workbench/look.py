@@ -1,8 +1,8 @@
-"""How figures look: colours, type, and one SVG for light and dark pages.
+"""The look of figures: colours, type, and one SVG for light and dark pages.
 
-A colour means one thing in all of them: blues are mbt2018's rates, reds its latent buffers, green is JPEG, purple
-WebP. They are told apart by the colour-blind too (after Okabe and Ito 2008), and each has a twin for dark pages,
-to which `svg` lets the reader's browser switch.
+A colour means the same in all figures: blues are mbt2018's rates, reds its latent buffers, green is JPEG, purple
+WebP. Colour-blind readers can tell them apart too (after Okabe and Ito 2008). Each colour has a twin for dark
+pages; `svg` lets the reader's browser switch.
 """
 
 import base64
@@ -26,7 +26,7 @@ DARK = {
     INK: "#e8ebee", QUIET: "#a3adb8", RULE: "#39424c", BLUE: "#5ab4f0", SKY: "#9ad3f7", RED: "#ff8a4c",
     ORANGE: "#ffc061", GREEN: "#3fcfa4", PURPLE: "#e39ac9", GREY: "#8d98a4",
 }  # fmt: skip
-"""What each colour is on a dark page."""
+"""The twin of each colour on a dark page."""
 
 STYLE: Any = {
     "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.labelsize": 9, "legend.fontsize": 8.5,
@@ -40,11 +40,11 @@ STYLE: Any = {
 PHOTOGRAPH = "photograph"
 """Mark of the images that `svg` may store with loss."""
 PHOTOGRAPH_QUALITY = 95
-"""Of WebP: about 45 dB, far from the 30 dB of what is to be seen."""
+"""Of WebP: about 45 dB, far above the 30 dB of the reconstructions to be seen."""
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draws with STYLE, and leaves matplotlib's settings as they were."""
+    """Makes a function draw with STYLE. matplotlib's own settings stay as they were."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -57,14 +57,14 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def svg(figure: Figure) -> str:
     """A figure as one SVG file that follows the reader's light or dark scheme, and the reader's font.
 
-    Images in it are WebP: photographs at PHOTOGRAPH_QUALITY, all else without loss.
+    Images in it are WebP: photographs at PHOTOGRAPH_QUALITY, all others without loss.
     """
     file = io.StringIO()
     with matplotlib.rc_context(STYLE):
         unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", metadata=unsaid, bbox_inches="tight", pad_inches=0.03)
     text = file.getvalue()
-    text = text[text.index("<svg") :]  # what stands before it names outside addresses
+    text = text[text.index("<svg") :]  # the text before it names outside addresses
     text = re.sub(r'<image xlink:href="data:image/png;base64,([^"]*)" id="([^"]*)"([^>]*)/>', _as_webp, text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", text)
     for colour in DARK:
@@ -76,7 +76,7 @@ def svg(figure: Figure) -> str:
 
 
 def _as_webp(image: re.Match[str]) -> str:
-    """An image of an SVG file in its smaller form."""
+    """An image of an SVG file, from PNG to the smaller WebP."""
     data, name, rest = image.groups()
     file = io.BytesIO()
     with PIL.Image.open(io.BytesIO(base64.b64decode(data))) as picture:
@@ -86,5 +86,5 @@ def _as_webp(image: re.Match[str]) -> str:
             picture.save(file, "WEBP", lossless=True)
         scale = re.search(r"matrix\(([^ ]*)", rest)
     if scale and float(scale[1]) < 1:
-        rest = re.sub(r' style="image-rendering:[^"]*"', "", rest)  # made for pixels that are enlarged
+        rest = re.sub(r' style="image-rendering:[^"]*"', "", rest)  # this style is for enlarged pixels
     return f'<image xlink:href="data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"{rest}/>'

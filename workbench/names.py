@@ -1,7 +1,7 @@
-"""Names that the command line takes, known without loading what they stand for."""
+"""Names that the command line accepts. Nothing has to be loaded to know them."""
 
 METRICS = {"zoo-q": "mse", "zoo-msssim-q": "ms-ssim"}
-"""What the name of a zoo model begins with, and what its models were trained for."""
+"""The beginnings of zoo models' names, each with the metric of the training."""
 QUALITIES = range(1, 9)
 ZOO = tuple(f"{prefix}{quality}" for prefix in METRICS for quality in QUALITIES)
 """CompressAI's published checkpoints."""
@@ -10,6 +10,6 @@ MEASURES = {
     "theoretical": ("bpp_theoretical", "psnr"),
     "zlib": ("bpp_buffer_zlib", "psnr"),
 }
-"""Rate and PSNR of a record, by what is compared."""
+"""The rates to compare, each with the fields of `Record` for rate and PSNR."""
 KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 """Rich Franzen's copy of the Kodak Lossless True Color Image Suite."""

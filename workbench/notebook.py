@@ -1,12 +1,12 @@
-"""Whether the zoo's checkpoints give the figures that are known of them.
+"""Checks the zoo's checkpoints against their known figures.
 
-- For kodim20 at qualities 3 to 6: what CompressAI gave in the notebook that this project began with, to the last
+- For kodim20 at qualities 3 to 6: CompressAI's figures in the notebook that this project began with, to the last
   printed digit (`vectors/facts/notebook-figures.json`). The float networks are used as they are in the checkpoint.
-  Where another processor rounds one latent the other way, a rate may move by its last digit.
+  If another processor rounds one latent the other way, a rate may differ in its last digit.
 - For Kodak at all qualities: the published means of bitstreams (`vectors/facts/kodak-published-rd.json`), within
   tolerances, since those streams are CompressAI's.
 
-A figure whose weights or pictures aren't there is not run, which is neither right nor wrong.
+A figure whose weights or pictures are missing is not run. It is then neither right nor wrong.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,15 +37,15 @@ PRINTED = {
     "bpp_buffer_raw": BPP,
     "max_drift": "{:.2e}",
 }
-"""How the notebook prints a figure; what isn't here is whole numbers."""
+"""Formats in which the notebook prints figures. All other figures are whole numbers."""
 
 THRESHOLD_GAIN = 0.017
-"""Share of the rate saved at most, since our table is the nearest to a sigma, CompressAI's the next above it."""
+"""Largest share of the rate that we save: our table is the nearest to a sigma, CompressAI's the next above it."""
 EXACT_COST = 0.002
-"""Exact arithmetic may move the rate by so much of it (`docs/models.md` measures a tenth of that)."""
+"""Largest share of the rate by which exact arithmetic may change it (`docs/models.md` measures a tenth of it)."""
 CODER_STATE_BYTES = 8
 CONTAINER_BYTES = bitstream.HEADER_BYTES + CODER_STATE_BYTES - 2 * CODER_STATE_BYTES
-"""What our file holds more: a header, less one of the two coder states that CompressAI's two streams hold."""
+"""Extra bytes of our file: a header, less one of the two coder states that CompressAI's two streams hold."""
 KODAK_PIXELS = 768 * 512
 PSNR_TOLERANCE = 0.02
 """dB. A latent on our grid moves by 2^-11 at most; the rest is the processors' rounding. The source doesn't say
@@ -60,14 +60,14 @@ class Figure(NamedTuple):
     name: str
     expected: str
     found: str | None
-    """None: not run."""
+    """None if it was not run."""
     right: bool
 
 
 def check(weights: Path | None = None) -> list[Figure]:
-    """The notebook's figures. weights: a folder of published checkpoints; default: the cache.
+    """Checks the notebook's figures. weights: a folder of published checkpoints; default: the cache.
 
-    Raises OSError, and ValueError if a checkpoint or the picture is there but isn't the right one.
+    Raises OSError, and ValueError if a checkpoint or the picture exists but isn't the right one.
     """
     picture = kodak.folder() / PICTURE
     pixels = None
@@ -79,17 +79,17 @@ def check(weights: Path | None = None) -> list[Figure]:
         quality = f"q{step['quality']}"
         model = f"zoo-{quality}"
         path = checkpoint_of(model, weights)
-        found = measure(checkpoint.read(path).networks, pixels) if path and pixels is not None else None
+        measured = measure(checkpoint.read(path).networks, pixels) if path and pixels is not None else None
         # the notebook's own quality has a page of figures beside its step of the staircase
         for where, values in (("", known.get(quality, {})), ("staircase ", step)):
             for name in [name for name in values if name != "quality"]:
-                expected, own = printed(name, values[name]), printed(name, found[name]) if found else None
+                expected, own = printed(name, values[name]), printed(name, measured[name]) if measured else None
                 figures.append(Figure(model, where + name, expected, own, expected == own))
     return figures
 
 
 def measure(networks: MBT2018, picture: image.Image) -> dict[str, object]:
-    """The same measures of a picture, (H, W, 3) uint8."""
+    """The notebook's measures of a picture, (H, W, 3) uint8."""
     opened = open_loop(networks, picture)
     y_hat, z_hat = opened.forward.y_hat, opened.forward.z_hat
     pixels = picture.shape[0] * picture.shape[1]
@@ -118,7 +118,7 @@ def printed(name: str, value: object) -> str:
 
 
 def checkpoint_of(model: str, weights: Path | None) -> Path | None:
-    """The published checkpoint of a zoo model in a folder, or in the cache; None if it isn't there.
+    """The published checkpoint of a zoo model in a folder, or in the cache; None if it is missing.
 
     Raises ValueError if it has another hash.
     """
@@ -131,7 +131,7 @@ def checkpoint_of(model: str, weights: Path | None) -> Path | None:
 
 
 def check_kodak(weights: Path | None = None) -> list[Figure]:
-    """The published means over Kodak. Makes model files in the cache. Argument and errors as for `check`."""
+    """Checks the published means over Kodak. Makes model files in the cache. Argument, errors: as for `check`."""
     complete = all((kodak.folder() / name).is_file() for name in kodak.PIXELS)
     pictures = kodak.pictures() if complete else []
     curve = published_curves()[PUBLISHED]
@@ -149,7 +149,7 @@ def check_kodak(weights: Path | None = None) -> list[Figure]:
 
 
 def against_published(model: str, bpp: float, psnr: float, records: Sequence[Record]) -> Iterator[Figure]:
-    """The means of records, none if it is not run, against the published ones. bpp: bits per pixel; psnr: dB."""
+    """Compares means of records with the published bpp (bits per pixel) and psnr (dB). No records: not run."""
     low = bpp * (1 - THRESHOLD_GAIN - EXACT_COST)
     high = bpp * (1 + EXACT_COST) + 8 * CONTAINER_BYTES / KODAK_PIXELS
     rate = distortion = None
@@ -176,7 +176,7 @@ def table(figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def advice(figures: Sequence[Figure], weights: Path | None) -> Iterator[str]:
-    """How to get what is missing, a line each. weights: as for `check`."""
+    """How to get the missing weights and pictures, a line each. weights: as for `check`."""
     models = dict.fromkeys(figure.model for figure in figures if figure.found is None)
     absent = [model for model in models if not checkpoint_of(model, weights)]
     if absent:

@@ -1,7 +1,7 @@
-"""One self-contained page of everything that is measured: figures, staircase, tables. Nothing outside it is named.
+"""One self-contained page of all measurements: figures, staircase, tables. It names nothing outside itself.
 
-A picture with all its figures weighs one to two megabytes a model, mostly the residuals, which are kept without
-loss. So the figures stop when a limit is passed, and the page says so; the tables always hold every picture.
+The figures of a picture take one to two megabytes for each model, mostly for the residuals, which are kept without
+loss. So a page above a limit gets no more figures, and says so. The tables always hold every picture.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ Row = Mapping[str, Any]
 """A record, or a mean of them, by the names of `Record`."""
 
 CURVES = ("mbt2018-compressai-cpu", "vtm", "bpg444", "webp", "jpeg")
-"""The published curves that are drawn if none are chosen."""
+"""The published curves that are drawn by default."""
 
 
 class Column(NamedTuple):
-    """A column of the tables. value gives None for what is infinite."""
+    """A column of the tables. value returns None for infinity."""
 
     head: str
     unit: str
@@ -46,7 +46,7 @@ class Column(NamedTuple):
 
 
 def over_theoretical(row: Row) -> float:
-    """How much more the bitstream takes than the forward pass estimates, in percent."""
+    """Excess of the bitstream's rate over the forward pass's estimate, in percent."""
     over: float = 100 * (row["bpp_bitstream"] / row["bpp_theoretical"] - 1)
     return over
 
@@ -70,19 +70,19 @@ class Shown(NamedTuple):
     source: str
     """A data URI."""
     text: str
-    """What it shows, for those who don't see it."""
+    """A description, for readers who can't see it."""
     caption: str
     across: int = 1
-    """How many pictures stand side by side in it."""
+    """Number of pictures side by side in it."""
 
 
 class Picture(NamedTuple):
-    """What the page says of one picture."""
+    """The results of one picture on the page."""
 
     records: list[Record]
     """One for each model."""
     figures: list[list[Shown]]
-    """The same, or empty."""
+    """One list for each model, or empty."""
     curves: dict[str, list[Point]]
     """By codec of `baselines`."""
 
@@ -93,21 +93,21 @@ class Picture(NamedTuple):
 
 
 def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Callable[[], object]) -> Picture:
-    """Measures a picture file at all models. step: called after each.
+    """Measures a picture file at all models. step: called after each model.
 
     Raises ValueError, OSError or BitstreamError if it can't be read or coded.
     """
     pixels = image.read(path)
-    found = Picture([], [], baselines.curves(pixels))
+    picture = Picture([], [], baselines.curves(pixels))
     for model in models:
         if with_figures:
             analysis = analyse(model, pixels, path.name)
-            found.records.append(analysis.record)
-            found.figures.append(draw(analysis))
+            picture.records.append(analysis.record)
+            picture.figures.append(draw(analysis))
         else:
-            found.records.append(evaluate(model, pixels, path.name))
+            picture.records.append(evaluate(model, pixels, path.name))
         step()
-    return found
+    return picture
 
 
 def draw(a: Analysis) -> list[Shown]:
@@ -162,8 +162,8 @@ def page(
 ) -> str:
     """The page.
 
-    pictures: one or more. left_out: a line for each picture that couldn't be measured. curves: the published ones
-    to be drawn, names in `facts.published_curves`. command: what made the page.
+    pictures: one or more. left_out: a line for each picture that couldn't be measured. curves: names of the
+    published curves to draw, see `facts.published_curves`. command: the command line that made the page.
     """
     records = [record for picture in pictures for record in picture.records]
     measured = {
@@ -197,7 +197,7 @@ def page(
 
 
 def cells(row: Row) -> list[tuple[str, float]]:
-    """A row of a table: what is shown and by what it is sorted."""
+    """The cells of a table row: each is its text and its value for sorting."""
     values = [(column.form, column.value(row)) for column in COLUMNS]
     return [
         ("∞", math.inf) if value is None else (form.format(value).replace("-", "−"), value)
@@ -206,7 +206,7 @@ def cells(row: Row) -> list[tuple[str, float]]:
 
 
 def machine() -> dict[str, str]:
-    """What the times were measured on, and with which versions."""
+    """The machine on which times were measured, and the versions of the software."""
     versions = [f"Python {platform.python_version()}"]
     for name in ("mbtref", "torch", "numpy", "pillow", "matplotlib"):
         with contextlib.suppress(metadata.PackageNotFoundError):  # mbtref may be run from its folder

@@ -1,4 +1,4 @@
-"""The staircase: what a quality costs as estimate, file, deflated and raw latent buffer, beside other codecs."""
+"""The staircase: a quality's rate as estimate, file, deflated and raw latent buffer, beside other codecs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ PUBLISHED: dict[str, tuple[str, Look]] = {
     "webp": ("WebP", {"color": PURPLE, "linestyle": ":"}),
     "jpeg": ("JPEG", {"color": GREEN, "linestyle": ":"}),
 }
-"""Names in `facts.published_curves`, what they are called here, and how they are drawn."""
+"""Names in `facts.published_curves`, with their labels and looks in the figure."""
 
 
 @styled
@@ -58,10 +58,10 @@ def staircase(
     measured: Mapping[str, Sequence[Point]],
     published: Mapping[str, Mapping[str, Any]],
 ) -> Figure:
-    """Rate and PSNR, means over the records' pictures: what one quality costs in each form, beside other codecs.
+    """Draws rate and PSNR, means over the records' pictures: each quality in each form, beside other codecs.
 
-    measured: curves on the same pictures by codec, names of BASELINES. published: curves of
-    `facts.published_curves`, those that shall be drawn. Raw buffers have a panel of their own, on its own scale.
+    measured: curves on the same pictures, by codec in BASELINES. published: the curves of
+    `facts.published_curves` to draw. Raw buffers have their own panel, with its own scale.
     """
     mean = _means(records)
     figure = Figure(figsize=(8, 6.6), layout="constrained")
@@ -105,7 +105,7 @@ def staircase(
 
 
 def families(models: Iterable[str]) -> list[list[str]]:
-    """Models that lie on one curve: those of one family; one whose name has no quality is alone."""
+    """Groups of models, one for each curve: a family, or a single model whose name has no quality."""
     result: dict[str, list[str]] = {}
     for model in models:
         result.setdefault(family(model)[0], []).append(model)
@@ -128,7 +128,7 @@ def _curve(axes: Axes, points: Sequence[tuple[float, float]], label: str, look: 
 
 
 def _frame_staircase(near: Axes, far: Axes, mean: Mapping[str, Mapping[str, float]]) -> None:
-    """The scales: all of our points, and what other codecs have near them; the break between the panels."""
+    """Draws the scales and the break between the panels. All our points fit, with other codecs' points nearby."""
     right = 1.12 * max(m["bpp_buffer_zlib"] for m in mean.values())
     heights = [m[psnr] for m in mean.values() for psnr in ("psnr", "psnr_bitstream")]
     bottom = np.nanmin([*heights, 60]) - 2.5

@@ -6,10 +6,10 @@
 The first use of a name downloads its checkpoint, makes its integer tables and keeps a model file beside it, in the
 folder `zoo` of MBTREF_HOME. From then on that file is the model. What surprises:
 
-- A model file, and so its fingerprint, follows from the checkpoint alone: whoever imports the same one has the
-  same file, and decodes the streams of all others.
-- A local checkpoint under a published name must have that name's hash. Under any other name it is taken as it is;
-  if it isn't the published one, its model is called zoo-q4-0123abcd, by its own hash, and never stands for zoo-q4.
+- A model file, and so its fingerprint, follows from the checkpoint alone. All who import the same checkpoint have
+  the same file, and can decode each other's streams.
+- A local checkpoint with a published name must have the hash in that name. A file with another name is accepted.
+  If it isn't the published one, its model is called zoo-q4-0123abcd, by its own hash, and never stands for zoo-q4.
 """
 
 import functools
@@ -31,17 +31,17 @@ from mbtref.workbench.names import METRICS, ZOO
 HASH_DIGITS = 8
 """Hex digits of a SHA-256 that a published file name carries."""
 SOURCE = "source_sha256"
-"""Where a model file's metadata says of which checkpoint it was made."""
+"""Key of a model file's metadata: SHA-256 of its checkpoint."""
 CONTENT = "tensors_sha256"
-"""Where it says what lies behind its header, so that damage is seen."""
+"""Key of a model file's metadata: SHA-256 of the bytes after its header, which reveals damage."""
 
 
 class Entry(NamedTuple):
-    """What is known of a zoo model beforehand."""
+    """The facts of a zoo model that are known without its files."""
 
     name: str
     file: str
-    """The published checkpoint's."""
+    """Name of the published checkpoint."""
     digits: str
     """The first HASH_DIGITS hex digits of its SHA-256."""
     metadata: dict[str, str]
@@ -49,7 +49,7 @@ class Entry(NamedTuple):
 
 
 def entry(name: str) -> Entry:
-    """A zoo model by its name. Raises ValueError, listing the names, if there is none."""
+    """The entry of a zoo model. Raises ValueError, which lists the names, for an unknown name."""
     if name not in ZOO:
         raise ValueError(f"no zoo model {name!r}: there are {', '.join(ZOO)}")
     known = facts("zoo-checkpoints")
@@ -62,7 +62,7 @@ def entry(name: str) -> Entry:
 
 
 def folder() -> Path:
-    """Where checkpoints and model files are kept. It may not exist."""
+    """The folder of checkpoints and model files. It may not exist."""
     return home() / "zoo"
 
 
@@ -72,11 +72,11 @@ def model_file(name: str) -> Path:
 
 
 def load(name: str, weights: Path | None = None, url: str | None = None) -> Model:
-    """A zoo model: from the cache if it is there, else from its checkpoint.
+    """Loads a zoo model: from the cache if it is there, else from its checkpoint.
 
-    weights: a local checkpoint to use, see above. url: where the published files lie; default: CompressAI's.
-    A model file that is damaged, or made from another checkpoint, is made anew.
-    Raises ValueError for an unknown name or a checkpoint that isn't right, DownloadError, OSError.
+    weights: a local checkpoint to use, see above. url: address of the published files; default: CompressAI's.
+    A model file that is damaged, or made from another checkpoint, is made again.
+    Raises ValueError for an unknown name or a wrong checkpoint, DownloadError, OSError.
     """
     wanted = entry(name)
     if weights is None:
@@ -85,7 +85,7 @@ def load(name: str, weights: Path | None = None, url: str | None = None) -> Mode
 
 
 def fetch(name: str, url: str | None = None) -> Path:
-    """The published checkpoint in the cache, downloaded if it isn't there. Arguments and errors as for `load`."""
+    """The published checkpoint in the cache, downloaded if it is missing. Arguments and errors as for `load`."""
     wanted = entry(name)
     path = folder() / wanted.file
     if path.exists():
@@ -120,26 +120,26 @@ def _imported(wanted: Entry, path: Path) -> Model:
         check(path, published.digits)
         if published.name != wanted.name:
             raise ValueError(f"{path.name}: this is the checkpoint of {published.name}, not of {wanted.name}")
-    found = checkpoint.read(path)
+    source = checkpoint.read(path)
     name, metadata = wanted.name, wanted.metadata
-    if not found.sha256.startswith(wanted.digits):
-        name, metadata = f"{name}-{found.sha256[:HASH_DIGITS]}", {}
+    if not source.sha256.startswith(wanted.digits):
+        name, metadata = f"{name}-{source.sha256[:HASH_DIGITS]}", {}
     target = model_file(name)
-    if model := _cached(target, found.sha256):
+    if model := _cached(target, source.sha256):
         return model
     target.parent.mkdir(parents=True, exist_ok=True)
-    tensors = complete(found.networks)
+    tensors = complete(source.networks)
     content = hashlib.sha256(modelfile.body(tensors)).hexdigest()
-    return write(tensors, target, metadata | {SOURCE: found.sha256, CONTENT: content})
+    return write(tensors, target, metadata | {SOURCE: source.sha256, CONTENT: content})
 
 
 def content_sha256(data: bytes) -> str:
-    """Of the tensors in a model file, without its header: 64 hex digits."""
+    """SHA-256 of the tensors in a model file, without its header: 64 hex digits."""
     return hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
 
 
 def _cached(path: Path, digits: str) -> Model | None:
-    """The model in a file, if it is there, whole, and made from a checkpoint whose SHA-256 begins so."""
+    """The model in a file that exists, is whole, and comes from a checkpoint whose SHA-256 begins with digits."""
     try:
         data = path.read_bytes()
         model = parse(path.stem, data)

@@ -1,8 +1,8 @@
-"""Makes the vectors: everything under `vectors/` but the schema, the page about them and the facts.
+"""Makes the vectors: everything under `vectors/` except the schema, the README and the facts.
 
-Each module has one capability or a few. A vector is made by a function that asserts the rare property for which
-it is there; the golden answers are the reference's, its floats in float64 (`implementations`). What is frozen and
-still right stays as it is (`frozen`).
+Each module has one capability or a few. A function makes a vector and asserts the rare property that the vector is
+for. The golden answers are the reference's, with floats in float64 (`implementations`). A frozen file that is still
+right stays as it is (`frozen`).
 """
 
 import hashlib
@@ -29,9 +29,9 @@ from mbtref.embedded import EMBEDDED
 SOUND = ("lite-q4", "odd")
 """Model and picture of the stream into which faults are put."""
 FOREIGN = "lite-q3"
-"""Whose stream of that picture is the one of another model."""
+"""Another model, whose stream of that picture is a fault too."""
 FACTS = "facts"
-"""The folder of what is known from elsewhere: kept as it is, never made."""
+"""The folder of facts from other sources: kept as it is, never made."""
 
 
 MADE = (
@@ -47,11 +47,11 @@ MADE = (
 
 
 class Part(NamedTuple):
-    """Some vectors that are made together."""
+    """Vectors that are made together."""
 
     title: str
     requirements: Collection[str]
-    """Theirs."""
+    """Those of its vectors."""
     make: Callable[[], object]
 
 
@@ -59,7 +59,7 @@ def make(kodak_pictures: Sequence[Path], files: Files, only: Collection[str] = M
     """Makes a set, with a progress bar.
 
     kodak_pictures: the 24 files, needed for DECODE-3. files: the frozen set, empty if there is none. only:
-    requirements whose vectors are made; those of others stay as they are frozen.
+    requirements whose vectors are made; the vectors of others stay frozen.
     """
     frozen = parsed(files)
     out = VectorSet(Bench({name: load(name) for name in EMBEDDED}), frozen)
@@ -76,12 +76,12 @@ def make(kodak_pictures: Sequence[Path], files: Files, only: Collection[str] = M
     kept = frozen.without(only)
     wanted = [entry for entry in out.entries if entry["requirement"] in only]
     unwanted = paths(out.entries) - paths(wanted)
-    made = {path: data for path, data in out.files.items() if path not in unwanted}
-    return described([*kept.entries, *wanted], {**kept.pictures, **out.pictures}, {**kept.files, **made})
+    new = {path: data for path, data in out.files.items() if path not in unwanted}
+    return described([*kept.entries, *wanted], {**kept.pictures, **out.pictures}, {**kept.files, **new})
 
 
 def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
-    """All that can be made, in the order of making."""
+    """All parts, in the order of making."""
     yield Part("entropy coder", entropy_coder.REQUIREMENTS, partial(entropy_coder.all_vectors, out))
     yield Part("buffers", buffers.REQUIREMENTS, partial(buffers.all_vectors, out))
     for name, model in out.bench.models.items():
@@ -103,7 +103,7 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
 
 
 def sound(out: VectorSet) -> streams.Sound:
-    """A right stream, out of the vectors made before."""
+    """A right stream, from vectors made before."""
     name, size = SOUND
     folder = f"stages/{name}/{size}"
     return streams.Sound(

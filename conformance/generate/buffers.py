@@ -21,7 +21,7 @@ BODY = struct.pack(f"<{COUNT}h", *(7 * n - 200 for n in range(COUNT)))
 
 
 def stored_block(body: bytes) -> bytes:
-    """A zlib stream of one stored block: the same bytes whatever zlib is used. body: less than 2^16 bytes."""
+    """A zlib stream of one stored block: the same bytes for every build of zlib. body: less than 2^16 bytes."""
     block = struct.pack("<BHH", 1, len(body), len(body) ^ 0xFFFF) + body
     return b"\x78\x01" + block + struct.pack(">I", zlib.adler32(body))
 
@@ -31,7 +31,7 @@ def shaped(*shapes: int) -> bytes:
     return struct.pack("<8i", *shapes) + BODY
 
 
-# Latents that pictures don't give
+# Latents that no picture gives
 
 
 def extremes(out: VectorSet) -> None:
@@ -140,7 +140,7 @@ FAULTS_ZLIB: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
 
 
 def all_vectors(out: VectorSet) -> None:
-    """REQUIREMENTS, but for the vectors of pictures."""
+    """Makes the vectors of REQUIREMENTS, except those of pictures."""
     extremes(out)
     stored(out)
     for form, faults in (("raw", FAULTS_RAW), ("zlib", FAULTS_ZLIB)):

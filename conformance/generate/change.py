@@ -1,4 +1,4 @@
-"""How far two files of one path lie apart, by what they hold: values, pixels, latents, figures."""
+"""How far two versions of a file differ in content: values, pixels, latents or figures."""
 
 import io
 import json
@@ -15,7 +15,7 @@ BUFFER_HEADER = 32
 
 
 def change(path: str, old: bytes, new: bytes) -> float:
-    """Largest change of a value; 0 if the files say the same, inf if they can't be compared value by value."""
+    """Largest change of a value; 0 if the contents are equal, inf if they can't be compared value by value."""
     if old == new:
         return 0.0
     suffix = path.rpartition(".")[2]
@@ -29,7 +29,7 @@ def change(path: str, old: bytes, new: bytes) -> float:
 
 
 def array(path: str, data: bytes) -> npt.NDArray[Any]:
-    """What a .npy or .png file holds. data: its bytes."""
+    """The array of a .npy or .png file. data: its bytes."""
     file = io.BytesIO(data)
     values: npt.NDArray[Any] = np.load(file) if path.endswith(".npy") else np.array(PIL.Image.open(file))
     return values
@@ -42,7 +42,7 @@ def _array_change(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
 
 
 def _inflated(buffer: bytes) -> bytes:
-    """Builds of zlib deflate differently."""
+    """A buffer with its zlib stream inflated, since builds of zlib deflate differently."""
     return buffer[:BUFFER_HEADER] + zlib.decompress(buffer[BUFFER_HEADER:])
 
 

@@ -1,4 +1,4 @@
-"""Making the golden vectors anew, and checking that the frozen ones are what the reference gives."""
+"""Makes the golden vectors anew, and checks that the frozen ones are what the reference gives."""
 
 import json
 from collections.abc import Collection
@@ -20,9 +20,9 @@ from mbtref.files import write_whole
 def generate(folder: Path, only: Collection[str] = ()) -> None:
     """Writes a whole set into a folder, and prints what moved against the frozen one.
 
-    only: requirements whose vectors are made, all if empty; the others stay as they are frozen. Raises ValueError,
-    and then writes nothing, if there is no such requirement, a vector lost its property, or the Kodak pictures are
-    missing where they are needed.
+    only: requirements whose vectors are made, all if empty; the vectors of others stay frozen. Raises ValueError,
+    and writes nothing, if a requirement is unknown, a vector lost its property, or needed Kodak pictures are
+    missing.
     """
     only = only or MADE
     if unknown := sorted(set(only) - set(MADE)):
@@ -39,7 +39,7 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
 
 
 def check(with_kodak: bool) -> int:
-    """Regenerates the frozen set elsewhere and prints a line for each thing that differs. Returns how many.
+    """Makes the frozen set again in memory and prints a line for each difference. Returns their number.
 
     with_kodak: whether to do the Kodak part, which takes minutes and needs the pictures.
     Raises ValueError if the frozen files aren't those of their manifest, were made with other models, or a vector
@@ -63,28 +63,28 @@ def check(with_kodak: bool) -> int:
     if not pictures:
         only -= set(KODAK)
         print(f"not run: the Kodak part ({why})")
-    found = list(differences(frozen, made(pictures, frozen, only)))
-    for difference in found:
-        print(difference)
+    moves = list(differences(frozen, made(pictures, frozen, only)))
+    for move in moves:
+        print(move)
     checked = len(parsed(frozen).files) if pictures else len(parsed(frozen).without(KODAK).files)
-    print(f"{checked} files checked, {len(found)} differences")
-    return len(found)
+    print(f"{checked} files checked, {len(moves)} differences")
+    return len(moves)
 
 
 def made(pictures: list[Path], frozen: Files, only: Collection[str]) -> Files:
-    """`make`, whose broken assertions are worth a line."""
+    """Like `make`, but a broken assertion becomes a ValueError."""
     try:
         return make(pictures, frozen, only)
     except AssertionError as error:
-        raise ValueError(f"a vector isn't what it is there for: {error}") from error
+        raise ValueError(f"a vector lost its property: {error}") from error
 
 
 def measure() -> bool:
-    """Prints how near right implementations come to what is allowed; says whether all stay within."""
+    """Prints how near right implementations come to the limits. Returns whether all stay within."""
     bench = Bench({name: weights.load(name) for name in EMBEDDED})
-    found = measured(bench, load(FOLDER).vectors)
-    print("\n".join(map(str, found)))
-    return all(nearness.share <= 1 for nearness in found)
+    shares = measured(bench, load(FOLDER).vectors)
+    print("\n".join(map(str, shares)))
+    return all(nearness.share <= 1 for nearness in shares)
 
 
 def validate(manifest: object) -> None:
@@ -98,7 +98,7 @@ def validate(manifest: object) -> None:
 
 
 def stored(folder: Path) -> Files:
-    """The files of a set as far as they are there, nothing if there is no set."""
+    """The files that exist of a set; empty if there is no set."""
     if not (folder / MANIFEST).is_file():
         return {}
     manifest = (folder / MANIFEST).read_bytes()
@@ -107,7 +107,7 @@ def stored(folder: Path) -> Files:
 
 
 def write(folder: Path, files: Files) -> None:
-    """Writes a set, each file whole, the manifest last; then removes what only the set before had."""
+    """Writes a set, each file whole, the manifest last; then removes files that only the set before had."""
     before = stored(folder)
     schema = {SCHEMA: (FOLDER / SCHEMA).read_bytes()}
     for path, data in sorted((schema | dict(files)).items(), key=lambda item: item[0] == MANIFEST):

@@ -74,7 +74,7 @@ def code(steps: Sequence[Interval], x: int = LOWER, late: int = 0) -> Coded:
 
 
 def escaped(digits: Sequence[int], table: Table) -> list[Interval]:
-    """The steps of an escape with these digits, lowest first, and their count, whatever it is."""
+    """The steps of an escape with these digits, lowest first, and their count, even a forbidden one."""
     return [
         Interval(table.cdf[-2], TOTAL - table.cdf[-2], PRECISION),
         Interval(len(digits), 1, DIGIT_BITS),
@@ -222,7 +222,7 @@ FAULTS: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
 
 
 def all_vectors(out: VectorSet) -> None:
-    """REQUIREMENTS."""
+    """Makes the vectors of REQUIREMENTS."""
     for make in MESSAGES:
         message = make()
         folder = f"rans/{make.__name__}"
@@ -230,8 +230,8 @@ def all_vectors(out: VectorSet) -> None:
         inputs = {"symbols": symbols, **table_files(out, folder, message)}
         stream = out.add("RANS-1", make.__name__, "rans_encode", inputs, made=make, folder=folder)["stream"]
         assert stream.data == code(message.steps).data, f"{make.__name__} has other bytes step by step"
-        found = decode(out, "RANS-2", make, stream.data, message)["symbols"]
-        assert found.array.tolist() == message.symbols, f"{make.__name__} comes back as something else"
+        decoded = decode(out, "RANS-2", make, stream.data, message)["symbols"]
+        assert decoded.array.tolist() == message.symbols, f"{make.__name__} comes back as something else"
     for kind, faults in FAULTS.items():
         for fault in faults:
             decode(out, "RANS-3", fault, fault(), MESSAGE, kind)
@@ -245,7 +245,7 @@ def decode(
     message: Message,
     kind: Kind | None = None,
 ) -> dict[str, Stored]:
-    """Adds a stream to be read with a message's tables. kind: with which it must be refused."""
+    """Adds a stream to be read with a message's tables. kind: that of its refusal, if it must be refused."""
     folder = f"rans/{make.__name__}"
     inputs = {"stream": out.store(f"{folder}/stream", stream), **table_files(out, folder, message)}
     return out.add(requirement, make.__name__, "rans_decode", inputs, made=make, folder=folder, rejected=kind)

@@ -1,4 +1,4 @@
-"""EXACT: entropy parameters far from what pictures give."""
+"""EXACT: entropy parameters far from those of pictures."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,6 @@ from mbtref.tables import SCALES
 
 REQUIREMENTS = ("EXACT-1", "EXACT-2")
 I32 = npt.NDArray[np.int32]
-"""The value 1 in grid units."""
 MOST = 1 << 27
 """No stream holds a symbol farther out: an escape has seven digits, one bit of them is the sign."""
 
@@ -38,15 +37,15 @@ def growing(out: VectorSet, name: str, model: Model) -> None:
     folder = f"exact/{name}/growing"
     inputs = out.store_all(folder, {"k_z": k_z, "y_hat": y_hat})
     vector = f"{name}/growing"
-    found = out.add("EXACT-1", vector, "exact_parameters", inputs, made=growing, folder=folder, model=name)
-    index = found["index"].array
-    assert np.isin(found["sigma"].array, model.gaussian.thresholds).any(), f"no scale of {vector} is a threshold"
+    outputs = out.add("EXACT-1", vector, "exact_parameters", inputs, made=growing, folder=folder, model=name)
+    index = outputs["index"].array
+    assert np.isin(outputs["sigma"].array, model.gaussian.thresholds).any(), f"no scale of {vector} is a threshold"
     assert np.ptp(index) > SCALES // 2, f"indexes of {vector} only go from {index.min()} to {index.max()}"
     far = y_hat.copy()
     far[:, 0, 14] = 0
     phi = np.asarray(out.bench.golden.call("exact_parameters", name, {"k_z": k_z, "y_hat": far})["phi"])
-    changed = (phi != found["phi"].array).any(0)
-    assert changed[2, 12], f"in {vector} two rows up and two columns right doesn't matter"
+    changed = (phi != outputs["phi"].array).any(0)
+    assert changed[2, 12], f"{vector} doesn't depend on the tap two rows up and two columns right"
 
 
 def saturated(out: VectorSet, name: str, model: Model) -> None:
@@ -56,11 +55,11 @@ def saturated(out: VectorSet, name: str, model: Model) -> None:
     y_hat = np.where(sign, LIMIT - 1, -LIMIT).astype(np.int32)
     folder = f"exact/{name}/saturated"
     inputs = out.store_all(folder, {"k_z": k_z, "y_hat": y_hat})
-    found = out.add(
+    outputs = out.add(
         "EXACT-1", f"{name}/saturated", "exact_parameters", inputs, made=saturated, folder=folder, model=name
     )
     for stage in ("z_hat", "psi", "phi", "mu"):
-        values = found[stage].array
+        values = outputs[stage].array
         assert (values.min(), values.max()) == (-LIMIT, LIMIT - 1), f"{stage} of {name} doesn't saturate both ways"
 
 
@@ -71,11 +70,11 @@ def saturated_latents(out: VectorSet, name: str, model: Model) -> None:
     y = np.where(sign, (LIMIT - 1) / ONE, -LIMIT / ONE).astype(np.float32)
     folder = f"exact/{name}/saturated-latents"
     inputs = out.store_all(folder, {"k_z": k_z, "y": y})
-    found = out.add(
+    outputs = out.add(
         "EXACT-2", f"{name}/saturated-latents", "exact_symbols", inputs,
         made=saturated_latents, folder=folder, model=name,
     )  # fmt: skip
-    y_hat = found["y_hat"].array
+    y_hat = outputs["y_hat"].array
     assert (y_hat.min(), y_hat.max()) == (-LIMIT, LIMIT - 1), f"y_hat of {name} doesn't saturate both ways"
 
 
@@ -88,7 +87,7 @@ def ties(out: VectorSet, name: str, model: Model) -> None:
 
     def choose(step: Step) -> Tensor:
         where = (slice(None), step.rows, step.columns)
-        # k - 1/2 is rounded up to k, the float32 number just below it down; that below 0 vanishes beside mu
+        # k - 1/2 is rounded up to k, the next lower float32 number down; next to 0 that number vanishes beside mu
         tie = ((step.mu + k[where] * ONE - ONE / 2) / ONE).float()
         down = below[where] & (tie != 0)
         y[where] = torch.where(down, torch.nextafter(tie, torch.tensor(-torch.inf)), tie)
@@ -99,9 +98,9 @@ def ties(out: VectorSet, name: str, model: Model) -> None:
     scan(model.entropy, model.entropy.z_hat(torch.zeros(1, 1, 1, model.networks.N, dtype=torch.float64)), choose)
     folder = f"exact/{name}/ties"
     inputs = out.store_all(folder, {"k_z": k_z, "y": y[0].permute(2, 0, 1).numpy()})
-    found = out.add("EXACT-2", f"{name}/ties", "exact_symbols", inputs, made=ties, folder=folder, model=name)
-    assert np.array_equal(found["k"].array, k[0].permute(2, 0, 1).numpy()), f"a tie of {name} isn't rounded up"
+    outputs = out.add("EXACT-2", f"{name}/ties", "exact_symbols", inputs, made=ties, folder=folder, model=name)
+    assert np.array_equal(outputs["k"].array, k[0].permute(2, 0, 1).numpy()), f"a tie of {name} isn't rounded up"
 
 
 VECTORS: tuple[Callable[[VectorSet, str, Model], None], ...] = (growing, saturated, saturated_latents, ties)
-"""Each for one model."""
+"""Each makes a vector for one model."""

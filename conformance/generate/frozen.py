@@ -1,8 +1,8 @@
-"""The frozen set, as far as it stays when vectors are made anew. Nothing of it depends on the machine that runs.
+"""The part of the frozen set that stays when vectors are made anew. It doesn't depend on the machine that runs.
 
 - Choices (the seed of a picture, its content), tolerances and margins are found once and then kept.
 - A value stays as it was frozen if the new one equals it within its tolerance. So every stage starts from the same
-  bits on every machine, and a machine that rounds otherwise writes the same files.
+  bits on every machine, and a machine that rounds differently writes the same files.
 """
 
 import json
@@ -31,16 +31,16 @@ class Frozen:
         self._by_id = {entry["id"]: entry for entry in entries}
 
     def entry(self, vector: str) -> Entry:
-        """The entry of this id; nothing if the vector is new."""
+        """The entry of this id; empty if the vector is new."""
         return self._by_id.get(vector, {})
 
     def kept(self, path: str, data: bytes, allowed: float) -> bytes:
-        """The frozen bytes of a file if data is the same, within what is allowed; else data."""
+        """The frozen bytes of a file if data differs from them by the allowed change at most; else data."""
         old = self.files.get(path)
         return data if old is None or change(path, old, data) > allowed else old
 
     def without(self, requirements: Collection[str]) -> "Frozen":
-        """The set as if the vectors of these requirements weren't there, nor the files that only they use."""
+        """The set without the vectors of these requirements and the files that only they use."""
         entries = [entry for entry in self.entries if entry["requirement"] not in requirements]
         if not entries:
             return Frozen({}, (), {})
@@ -50,7 +50,7 @@ class Frozen:
 
 
 def parsed(files: Files) -> Frozen:
-    """A whole set, with its manifest; or nothing, where there is none."""
+    """A whole set, from its files with the manifest; an empty set if there is no manifest."""
     manifest = json.loads(files.get(MANIFEST, '{"vectors": [], "pictures": {}}'))
     rest = {path: data for path, data in files.items() if path != MANIFEST}
     return Frozen(rest, manifest["vectors"], manifest["pictures"])

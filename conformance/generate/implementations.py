@@ -1,9 +1,9 @@
-"""The reference in float64, which makes the golden floats, and right float32 ones, which say how far they scatter.
+"""The reference in float64, which makes the golden floats, and right float32 ones, which show their scatter.
 
-A golden float is the value computed in float64 and rounded to float32 at the end of its stage, so that it hardly
-depends on the machine. What other right implementations may differ by is measured, not guessed: the same stage
-is run in float32 in several ways and on several simulated processors, which sum in another order, and the largest
-deviation times FACTOR is the tolerance. It is measured once, when a vector is new, and then frozen.
+A golden float is computed in float64 and rounded to float32 at the end of its stage, so it hardly depends on the
+machine. Tolerances are measured, not guessed: the same stage runs in float32 in several ways and on several simulated
+processors, which sum in other orders. The tolerance is the largest deviation times FACTOR. It is measured once, when
+a vector is new, and then frozen.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ FACTOR = 8
 ULPS = 4
 """No tolerance is below this many units in the last place (float32) of the largest golden value."""
 TIE_DISTANCE = 1.5e-4
-"""What every value that the forward pass rounds keeps from the nearest tie: y, y - mu and z - median. It is 2.4
-times the largest deviation of such a value, 2^-14, over all pictures, models, implementations and simulated
-processors (`mbtref vectors measure`)."""
+"""Smallest distance from a tie of the values that the forward pass rounds: y, y - mu and z - median. It is 2.4 times
+the largest deviation of such a value, 2^-14, over all pictures, models, implementations and simulated processors
+(`mbtref vectors measure`)."""
 TIMEOUT = 600.0
 """Seconds that an implementation in a process of its own may take for an answer, on a busy machine."""
 DERIVATION = (
@@ -70,7 +70,7 @@ def unchanged(networks: MBT2018) -> MBT2018:
 
 
 def in_float64(networks: MBT2018) -> MBT2018:
-    """Computes in float64; what g_a and h_a give is rounded to float32, as the files hold it."""
+    """Computes in float64. The outputs of g_a and h_a are rounded to float32, as in the files."""
     networks.double()
     for part in networks.children():
         part.register_forward_pre_hook(lambda part, inputs: (inputs[0].double(),))
@@ -122,7 +122,7 @@ class Implementation(NamedTuple):
 
 
 class Bench:
-    """The golden subject and those that it is compared with."""
+    """The golden subject, and the implementations that are compared with it."""
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self.models = models
@@ -163,12 +163,12 @@ class Bench:
 
 
 def floats(value: object) -> F64:
-    """A value of an answer, known to be an array, any shape."""
+    """A value of an answer, an array of any shape, as float64."""
     return np.asarray(value, np.float64)
 
 
 def tolerance(golden: F64, answers: list[F64]) -> float:
-    """What an output may be off by. answers: of right implementations, all of the same shape."""
+    """The largest error of an output. answers: of right implementations, all of the same shape."""
     deviation = max(float(np.abs(answer - golden).max()) for answer in answers)
     last_place = float(np.spacing(np.float32(np.abs(golden).max())))
     limit = max(FACTOR * deviation, ULPS * last_place)
@@ -177,7 +177,7 @@ def tolerance(golden: F64, answers: list[F64]) -> float:
 
 
 def rounded(subject: Subject | Implementation, model: Model, x: npt.NDArray[np.float32]) -> dict[str, F64]:
-    """What the forward pass rounds: (M, 4h, 4w) and (N, h, w), by the output that depends on it. x: (3, H, W)."""
+    """The values that the forward pass rounds: (M, 4h, 4w) and (N, h, w), by the output that depends on it. x: (3, H, W)."""
     y = np.asarray(subject.call("g_a", model.name, {"x": x})["y"])
     z = np.asarray(subject.call("h_a", model.name, {"y": y})["z"])
     medians = model.networks.entropy_bottleneck.medians.float().numpy()

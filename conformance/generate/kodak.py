@@ -25,7 +25,7 @@ FOLDER = "kodak/"
 
 
 def all_vectors(out: VectorSet, pictures: Sequence[Path]) -> None:
-    """REQUIREMENTS and the table, with a progress bar. pictures: the 24 files."""
+    """Makes the vectors of REQUIREMENTS and the table, with a progress bar. pictures: the 24 files."""
     cases = list(itertools.product(out.bench.models, pictures))
     records = [kodak(out, name, path) for name, path in tqdm(cases, "Kodak", leave=False, disable=None)]
     out.put(TABLE, table(records), TABLE_TOLERANCE)

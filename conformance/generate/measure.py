@@ -1,7 +1,7 @@
 """How near right float32 implementations come to the frozen tolerances, and to the ties.
 
-Nothing is chosen by it. It shows that what was frozen holds on the machine that runs it, and on the processors
-that this one can simulate.
+It chooses nothing. It shows that the frozen tolerances hold on this machine, and on the processors that it can
+simulate.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from mbtref.conformance.vectors import Vector
 
 
 class Nearness(NamedTuple):
-    """How much of what is allowed an implementation uses, at most."""
+    """The largest share of a limit that an implementation uses."""
 
     share: float
     """1 is the limit."""
@@ -37,13 +37,13 @@ def measured(bench: Bench, vectors: Iterable[Vector]) -> list[Nearness]:
     floating = [vector for vector in vectors if vector.tolerance and vector.operation != "decode"]
     for vector in tqdm(floating, leave=False, disable=None):
         for implementation in bench.others:
-            for found in (*deviations(implementation, vector), *distances(bench, implementation, vector)):
-                worst[found.what] = max(found, worst.get(found.what, found))
+            for nearness in (*deviations(implementation, vector), *distances(bench, implementation, vector)):
+                worst[nearness.what] = max(nearness, worst.get(nearness.what, nearness))
     return sorted(worst.values(), reverse=True)
 
 
 def deviations(implementation: Implementation, vector: Vector) -> Iterator[Nearness]:
-    """Of each output, and of likelihoods as bits: the largest deviation over the tolerance."""
+    """For each output, and for likelihoods as bits: the largest deviation divided by the tolerance."""
     answer = implementation.call(vector.operation, vector.model, vector.inputs)
     for name, right in vector.expected.items():
         pairs = [(floats(answer[name]), floats(right), vector.tolerance.get(name))]
@@ -56,7 +56,7 @@ def deviations(implementation: Implementation, vector: Vector) -> Iterator[Nearn
 
 
 def distances(bench: Bench, implementation: Implementation, vector: Vector) -> Iterator[Nearness]:
-    """Of the values that the forward pass rounds: the largest deviation over TIE_DISTANCE."""
+    """For the values that the forward pass rounds: the largest deviation divided by TIE_DISTANCE."""
     if not vector.margin or vector.model is None:
         return
     model, x = bench.models[vector.model], np.asarray(vector.inputs["x"], np.float32)

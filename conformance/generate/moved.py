@@ -1,4 +1,4 @@
-"""What differs between two sets. A value within its tolerance doesn't: it stays as it was, see `frozen`."""
+"""The differences between two sets. A value within its tolerance doesn't differ: it stays frozen, see `frozen`."""
 
 import itertools
 import json
@@ -13,11 +13,11 @@ from mbtref.conformance.vectors import MANIFEST
 SHOWN = 8
 """Lines of a group in a summary."""
 OTHER = "beside the vectors"
-"""The group of what belongs to no requirement."""
+"""The group of differences that belong to no requirement."""
 
 
 class Move(NamedTuple):
-    """Something that differs between two sets."""
+    """One difference between two sets."""
 
     group: str
     """A requirement, or OTHER."""
@@ -60,7 +60,7 @@ def summary(found: Iterable[Move]) -> Iterator[str]:
 
 
 def _manifests(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Move]:
-    """Differences of entries, and of what stands beside them."""
+    """Differences of entries, and of the other parts of the manifest."""
     for part in ("version", "tolerances", "requirements", "models", "pictures"):
         if was[part] != now[part]:
             yield Move(OTHER, f"{MANIFEST}, {part}", "changed", math.inf)

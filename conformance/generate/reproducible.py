@@ -1,6 +1,6 @@
-"""REPRODUCIBLE: the golden streams and pictures once more, for those who promise to give just these.
+"""REPRODUCIBLE: the golden streams and pictures again, for implementations that promise exactly these.
 
-Nothing new is stored but the hashes of decoded Kodak pictures.
+The only new data are the hashes of decoded Kodak pictures.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ KODAK = ("REPRODUCIBLE-4",)
 
 
 def entries(out: VectorSet, requirement: str) -> Iterator[Entry]:
-    """The vectors of another requirement, as they were made now or are frozen."""
+    """The vectors of another requirement, new or frozen."""
     known = {entry["id"]: entry for entry in (*out.frozen.entries, *out.entries)}
     yield from (entry for entry in known.values() if entry["requirement"] == requirement)
 

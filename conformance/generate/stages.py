@@ -38,12 +38,12 @@ PURPOSES = {
     "BUFFER-4": "the header inflated too; raw deflate expected in place of a zlib stream",
     "DECODE-1": "any stage that isn't exact; symbols in another order; a crop that isn't the top left",
 }
-"""The bug that the vectors made of pictures catch, by requirement."""
+"""The bug that vectors made from pictures catch, by requirement."""
 
 FLOOR = ("FLOAT-2",)
 """The requirement of `VECTORS`."""
 SEEDS = range(1000)
-"""Of pictures, tried in this order."""
+"""Seeds of pictures, in the order of trying."""
 
 
 class Chosen(NamedTuple):
@@ -51,7 +51,7 @@ class Chosen(NamedTuple):
 
     model: str
     size: str
-    """One of `pictures.SIZES`."""
+    """One of `textures.SIZES`."""
     seed: int
     picture: image.Image
     """(H, W, 3) uint8."""
@@ -136,7 +136,7 @@ def floor(out: VectorSet, name: str, model: Model) -> None:
 
 
 VECTORS = (floor,)
-"""Each for one model."""
+"""Each makes a vector for one model."""
 
 
 def symbols_of_z(model: Model, z: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:

@@ -1,4 +1,4 @@
-"""DECODE-1 and DECODE-2: streams that pictures don't give, and streams with one fault each.
+"""DECODE-1 and DECODE-2: streams that no picture gives, and streams with one fault each.
 
 The docstring of each function that makes a vector is the bug that the vector catches.
 """
@@ -35,7 +35,7 @@ WORD = WORD_BITS // 8
 
 
 def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
-    """What is coded of symbols. k_z: (N, h, w); k: (M, 4h, 4w), in closed loop; places: the order of y."""
+    """The coding steps of symbols. k_z: (N, h, w); k: (M, 4h, 4w), in closed loop; places: the order of y."""
     symbols = torch.from_numpy(k.transpose(1, 2, 0)[None]).double()
     z_hat = model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double())
     sigma = trace(model.entropy, z_hat, lambda step: step.y_hat(step.of(symbols))).sigma
@@ -69,8 +69,8 @@ def far_symbols(out: VectorSet, name: str, model: Model) -> None:
     k[:4, 3, 3] = [MOST - 2000, -MOST + 2000, LIMIT // ONE - 1, -LIMIT // ONE]
     k_z[:2, 0, 0] = [MOST - 2000, -MOST + 2000]
     payload = code(steps(model, k_z, k, wavefronts(4, 4))).data
-    found = decode(out, name, far_symbols, stream(model, Size(64, 64), payload), outputs=("y_hat",))
-    y_hat = np.asarray(found["y_hat"].array) * ONE
+    decoded = decode(out, name, far_symbols, stream(model, Size(64, 64), payload), outputs=("y_hat",))
+    y_hat = np.asarray(decoded["y_hat"].array) * ONE
     assert (y_hat.min(), y_hat.max()) == (-LIMIT, LIMIT - 1), f"y_hat of {name} doesn't saturate both ways"
 
 
@@ -97,14 +97,14 @@ def decode(
 
 
 VECTORS: tuple[Callable[[VectorSet, str, Model], None], ...] = (pixel, far_symbols, scattered_symbols)
-"""Each for one model."""
+"""Each makes a vector for one model."""
 
 
 # Streams to be refused
 
 
 class Sound(NamedTuple):
-    """What faults are put into."""
+    """The stream into which faults are put."""
 
     model: Model
     data: bytes
@@ -134,17 +134,17 @@ class Sound(NamedTuple):
 
 
 def patched(data: bytes, at: int, part: bytes) -> bytes:
-    """data with part written over it."""
+    """data, overwritten by part from byte `at` on."""
     return data[:at] + part + data[at + len(part) :]
 
 
 def flipped(data: bytes, at: int) -> bytes:
-    """data with the lowest bit of byte at flipped."""
+    """data with the lowest bit of byte `at` flipped."""
     return patched(data, at, bytes([data[at] ^ 1]))
 
 
 def seal(data: bytes) -> bytes:
-    """data with its checksum made right, so that a decoder gets beyond it."""
+    """data with the right checksum, so that a decoder gets beyond it."""
     checksum = zlib.crc32(data[HEADER_BYTES:], zlib.crc32(data[:CHECKSUM_AT]))
     return patched(data, CHECKSUM_AT, struct.pack("<I", checksum))
 
@@ -320,12 +320,12 @@ FAULTS: Mapping[Kind, Sequence[Callable[[Sound], bytes]]] = {
 }
 """By the kind with which a decoder refuses them."""
 GARBAGE = (flipped_and_sealed, raster_order)
-"""These are read to some point where nothing fits any more. Which check fails first follows from the weights."""
+"""A decoder reads these up to some point where nothing fits. The weights decide which check fails first."""
 assert set(FAULTS) == set(Kind), "a kind of error has no vector"
 
 
 def malformed(out: VectorSet, name: str, sound: Sound) -> None:
-    """MALFORMED."""
+    """Makes the vectors of MALFORMED."""
     kinds = [(kind, make) for kind, makers in FAULTS.items() for make in makers]
     kinds += [(refusal(out, name, make(sound)), make) for make in GARBAGE]
     for kind, make in kinds:

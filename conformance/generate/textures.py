@@ -1,4 +1,4 @@
-"""Pictures made by integer arithmetic: the same on every machine, and no file of anybody's."""
+"""Pictures made by integer arithmetic: the same on every machine, without anybody's files."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ Integers = npt.NDArray[np.int64]
 
 
 class Size(NamedTuple):
-    """Pixels."""
+    """A size in pixels."""
 
     height: int
     width: int
@@ -48,7 +48,7 @@ def noise(rows: Integers, columns: Integers, cell: int, *keys: int) -> Integers:
 
 
 def picture(size: Size, seed: int) -> Image:
-    """Noise at three scales, each channel another one, and one colour beyond a slanted edge. (H, W, 3) uint8."""
+    """Noise at three scales, different in each channel, and one colour beyond a slanted edge. (H, W, 3) uint8."""
     rows, columns = np.indices(size)
     beyond = 3 * rows + 2 * columns > (3 * size.height + 2 * size.width) // 2
     channels = []

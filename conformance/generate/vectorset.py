@@ -18,7 +18,7 @@ from mbtref.conformance.subjects.protocol import Rejected
 from mbtref.image import Image
 
 MEASURED = ("transforms", "entropy-float")
-"""Capabilities whose floats have a measured tolerance. All else is equal or wrong."""
+"""Capabilities whose floats have a measured tolerance. All other outputs are equal or wrong."""
 
 
 class Stored(NamedTuple):
@@ -39,7 +39,7 @@ class Stored(NamedTuple):
 
 
 class VectorSet:
-    """All that is made: files by path, entries and pictures in order. frozen: what may stay as it is."""
+    """The new files by path, entries and pictures in order. frozen: the set whose files may stay."""
 
     def __init__(self, bench: Bench, frozen: Frozen) -> None:
         self.bench = bench
@@ -49,9 +49,9 @@ class VectorSet:
         self.pictures: dict[str, dict[str, Any]] = {}
 
     def put(self, path: str, data: bytes, allowed: float = 0.0) -> bytes:
-        """Keeps a file, or the frozen one if that is the same within what is allowed, and returns its bytes.
+        """Keeps a file, or the frozen one if they differ by the allowed change at most, and returns its bytes.
 
-        A file may be put twice, as long as it is the same.
+        A file may be put twice if its bytes are the same.
         """
         kept = self.frozen.kept(path, data, allowed)
         assert self.files.setdefault(path, kept) == kept, f"{path} is made twice, and differs"
@@ -62,7 +62,7 @@ class VectorSet:
         return self.files.get(path) or self.frozen.files[path]
 
     def array(self, path: str) -> npt.NDArray[Any]:
-        """What such a .npy file holds."""
+        """The array of such a .npy file."""
         return array(path, self.file(path))
 
     def encode(self, model: str, picture: Image) -> bytes:
@@ -99,29 +99,29 @@ class VectorSet:
         rejected: str | None = None,
         **more: Any,
     ) -> dict[str, Stored]:
-        """Asks the golden subject and notes what it answers. Returns the outputs, stored in folder.
+        """Asks the golden subject and notes its answer. Returns the outputs, stored in folder.
 
         made: the function that makes the vector. purpose: default: its docstring. outputs: those that are
         expected, default: all. equal: floats without a tolerance. suffix: of bytes among the outputs.
         rejected: the kind with which the inputs must be refused. more: further fields of the entry.
         """
-        values = {key: stored.value for key, stored in inputs.items()}
+        values = {key: value.value for key, value in inputs.items()}
         answer = self._answer(operation, model, values, rejected)
         judged: dict[str, Any] = {"rejected": rejected}
-        found: dict[str, Stored] = {}
+        stored: dict[str, Stored] = {}
         if rejected is None:
             names = [key for key in OPERATIONS[operation].outputs if outputs is None or key in outputs]
             measure = functools.partial(self._measured, operation, model, values, answer, equal)
             limits = self.frozen.entry(f"{requirement}/{name}").get("tolerance") or measure()
             for key in names:
-                # a golden picture is made in float64: it doesn't move, though others' may by a level
+                # a golden picture is made in float64 and doesn't move; a subject's may differ by a level
                 allowed = 0.0 if key == "image" else limits.get(key, {}).get("absolute", 0.0)
-                found[key] = self.store(f"{folder}/{key}", answer[key], suffix, allowed)
-            judged = {"expected": {key: stored.path for key, stored in found.items()}}
+                stored[key] = self.store(f"{folder}/{key}", answer[key], suffix, allowed)
+            judged = {"expected": {key: output.path for key, output in stored.items()}}
             if limits:
                 judged["tolerance"] = {key: limits[key] for key in names if key in limits}
         self.note(requirement, name, operation, inputs, made=made, model=model, purpose=purpose, **judged, **more)
-        return found
+        return stored
 
     def note(
         self,
@@ -152,7 +152,7 @@ class VectorSet:
         )
 
     def _answer(self, operation: str, model: str | None, inputs: Values, rejected: str | None) -> Values:
-        """The golden answer, or nothing where the inputs are refused as they must be."""
+        """The golden answer; empty if the inputs are refused as they must be."""
         answer: Values = {}
         kind = None
         try:
@@ -165,7 +165,7 @@ class VectorSet:
     def _measured(
         self, operation: str, model: str | None, inputs: Values, answer: Values, equal: Collection[str]
     ) -> dict[str, dict[str, float]]:
-        """By output, where there is one: the largest absolute error, of likelihoods also that of their bits."""
+        """Tolerances by output, where there are any: the largest absolute error, for likelihoods also that of their bits."""
         if operation == "decode":
             return {"image": {"absolute": limit("DECODE-1", "level")}}
         if model is None or OPERATIONS[operation].capability not in MEASURED:

@@ -10,14 +10,14 @@
     its answer        {"id": 1, "result": {"y_hat": "y_hat.npy", "image": "image.npy"}}
 
 Operations, their inputs and their results are the table in `conformance/operations.py`. An array is a .npy file,
-bytes are a .bin file; both ways the suffix tells which. A result names files that the program has put into the
-folder, which is empty before. In place of a result an answer may have one of
+bytes are a .bin file; the suffix tells which, in both directions. A result names files that the program has put into
+the folder, which was empty. In place of a result an answer may have one of
 
     "unsupported": true       "rejected": "truncated"       "error": "any text"
 
-where `unsupported` may be a text that says why. The model is null where the operation needs none. One request is
-open at a time, and the program ends when its input does. What it writes to standard error is shown if it fails.
-`numpy_program.py` is such a program. The side of the suite, here, needs a POSIX system.
+where `unsupported` may also be the reason, a text. The model is null where the operation needs none. One request is
+open at a time. The program ends when its input does. If it fails, its standard error is shown. `numpy_program.py` is
+such a program. The suite's side, this module, needs a POSIX system.
 """
 
 import itertools
@@ -53,7 +53,7 @@ QUOTED = 200
 
 
 class Greeting(NamedTuple):
-    """What a program says of itself."""
+    """A program's description of itself."""
 
     name: str
     version: str
@@ -63,7 +63,7 @@ class Greeting(NamedTuple):
 class Program:
     """A running program that answers lines with lines.
 
-    arguments: the program and what it is given. timeout: seconds for an answer. more: added to its environment.
+    arguments: the program and its arguments. timeout: seconds for an answer. more: added to its environment.
     Raises Crashed if it can't start.
     """
 
@@ -86,13 +86,13 @@ class Program:
         except OSError as error:
             self._errors.close()
             raise Crashed(f"{arguments[0]} can't be started: {error}") from error
-        # called by `stop`, or when this object goes, or at the end of the run
+        # called by `stop`, or when this object is deleted, or at the end of the run
         self._end = weakref.finalize(self, end, self._process, self._errors)
 
     def ask(self, request: Mapping[str, object]) -> object:
         """The answer to a request. Raises Crashed, TimedOut, or ProtocolFault for a line that isn't JSON."""
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # the end of its output will tell
+        with suppress(BrokenPipeError):  # reading its output will show that it ended
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
         line = self._line()
         try:
@@ -120,14 +120,14 @@ class Program:
         return line
 
     def last_words(self) -> str:
-        """The end of its standard error, for a message. Not after `stop`."""
+        """The end of its standard error, for a message. Not to be called after `stop`."""
         size = os.fstat(self._errors.fileno()).st_size
-        # pread leaves the position alone, which the program shares
+        # pread doesn't move the position, which the program shares
         text = os.pread(self._errors.fileno(), LAST_WORDS, max(0, size - LAST_WORDS)).decode(errors="replace")
         return f"; it wrote:\n{text.rstrip()}" if text else ""
 
     def stop(self) -> None:
-        """Ends it and its children."""
+        """Ends the program and its children."""
         self._end()
 
 
@@ -138,9 +138,9 @@ def end(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
 
 
 class Command:
-    """A program as a subject. It is started at once, and anew for the next request after it failed.
+    """A program as a subject. It is started at once. After a failure the next request starts it again.
 
-    arguments: the program and what it is given. timeout: seconds for an answer. more: added to its environment.
+    arguments: the program and its arguments. timeout: seconds for an answer. more: added to its environment.
     Raises Crashed, TimedOut, ProtocolFault or Errored if the program doesn't greet.
     """
 
@@ -152,10 +152,10 @@ class Command:
             pass  # it has greeted
 
     def call(self, operation: str, model: str | None, inputs: Values) -> Values:
-        """See `protocol.Subject`. Raises also Errored, Crashed, TimedOut and ProtocolFault."""
+        """See `protocol.Subject`. Also raises Errored, Crashed, TimedOut and ProtocolFault."""
         with tempfile.TemporaryDirectory(prefix="mbtref-") as temporary, self._program() as program:
-            given, folder = Path(temporary, "inputs"), Path(temporary, "outputs")
-            given.mkdir()
+            input_folder, folder = Path(temporary, "inputs"), Path(temporary, "outputs")
+            input_folder.mkdir()
             folder.mkdir()
             request = {
                 "id": next(self._ids),
@@ -163,7 +163,7 @@ class Command:
                 "model": model,
                 "model_file": None if model is None else str(model_file(model)),
                 "gaussian_file": str(gaussian_file()),
-                "inputs": {name: str(path) for name, path in write(given, inputs).items()},
+                "inputs": {name: str(path) for name, path in write(input_folder, inputs).items()},
                 "folder": str(folder),
             }
             files = result(program.ask(request), request["id"])
@@ -205,9 +205,9 @@ def greet(program: Program) -> Greeting:
 
 
 def result(answer: object, number: object) -> Mapping[str, object]:
-    """The files of an answer, by name of the value. number: of the request.
+    """The files of an answer, by name of the value. number: the request's id.
 
-    Raises Unsupported, Rejected or Errored as the answer says, ProtocolFault if it says none of the four, or two.
+    Raises Unsupported, Rejected or Errored as the answer says, ProtocolFault if it has none of the four, or two.
     """
     if not isinstance(answer, dict) or answer.get("id") != number or len(answer) != 2:
         raise ProtocolFault(f"answered {shown(answer)} to request {number}")
@@ -250,7 +250,7 @@ def read(folder: Path, name: object) -> Value:
 
 
 def value_in(path: Path) -> Value:
-    """What a file holds. Raises OSError, or ValueError if it is no .npy file but named so."""
+    """The value in a file. Raises OSError, or ValueError for a file named .npy that isn't one."""
     return array(path) if path.suffix == ".npy" else path.read_bytes()
 
 
@@ -259,12 +259,12 @@ def array(path: Path) -> Array:
     with path.open("rb") as file:
         try:
             values = np.asarray(np.lib.format.read_array(file, allow_pickle=False))  # type: ignore[no-untyped-call]
-        except Exception as error:  # a damaged header makes NumPy raise a dozen kinds
+        except Exception as error:  # a damaged header makes NumPy raise a dozen kinds of errors
             raise ValueError(f"not a .npy file: {error}") from error
     return values.astype(native(values.dtype), copy=False)
 
 
 def shown(text: object) -> str:
-    """The start of something wrong, for a message."""
+    """The start of a wrong value, for a message."""
     quoted = repr(text)
     return quoted if len(quoted) <= QUOTED else quoted[:QUOTED] + "…"

@@ -1,6 +1,6 @@
 """CompressAI 1.2.8 as a subject, on the same weights: the library that most users of mbt2018 have.
 
-Nothing here is mbtref's but the files of the weights. It is also a model for adapting a fork of CompressAI.
+Only the files of the weights are mbtref's. A fork of CompressAI can be adapted in the same way.
 """
 
 import functools
@@ -32,7 +32,7 @@ U8 = npt.NDArray[np.uint8]
 SHAPES = struct.Struct("<8i")
 """A latent buffer's header: the shapes of y and z."""
 CONTAINER = struct.Struct("<HHI")
-"""What the adapter puts before CompressAI's two strings: height and width in pixels, length of the string of y."""
+"""The adapter's header before CompressAI's two strings: height and width in pixels, length of the string of y."""
 
 
 @functools.cache
@@ -63,7 +63,7 @@ def network(model: str) -> Any:
 
 
 def batch(array: npt.NDArray[np.generic]) -> Tensor:
-    """One more axis in front, of length 1."""
+    """Adds an axis of length 1 in front."""
     return torch.from_numpy(array.copy())[None]
 
 
@@ -75,7 +75,7 @@ def single(tensor: Tensor) -> F32:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Encoder and decoder must sum in the same order, or an ulp in a mean breaks the rest of the stream."""
+    """Uses one thread: if encoder and decoder sum in different orders, an ulp in a mean breaks the rest of the stream."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -85,11 +85,11 @@ def one_thread() -> Iterator[None]:
 
 
 class CompressAI(Methods):
-    """CompressAI as it is. What its coder can't take without damage is answered as unsupported."""
+    """CompressAI as it is. Inputs that would break its coder are answered as unsupported."""
 
     name = "CompressAI"
     order = torch.contiguous_format
-    """Of a picture's values in memory: plane by plane."""
+    """The order of a picture's values in memory: plane by plane."""
     capabilities = ("transforms", "entropy-float", "rans", "buffers", "roundtrip", "portable", "kodak")
 
     @property
@@ -119,7 +119,7 @@ class CompressAI(Methods):
     def forward(self, model: str, x: F32) -> Values:
         net, picture = network(model), batch(x)
         result = net(picture)
-        # it keeps its latents to itself: the same calls give them again
+        # it doesn't return its latents: the same calls compute them again
         y = net.g_a(picture)
         z_hat, _ = net.entropy_bottleneck(net.h_a(y))
         return {
@@ -167,22 +167,22 @@ class CompressAI(Methods):
         height, width, length = CONTAINER.unpack_from(blob)
         strings = blob[CONTAINER.size :]
         shape = (-(-height // 64), -(-width // 64))
-        found: list[Tensor] = []
+        y_hats: list[Tensor] = []
         net = network(model)
-        # its decoder keeps the latents to itself: take what it gives to g_s
-        hook = net.g_s.register_forward_pre_hook(lambda _, given: found.append(given[0]))
+        # its decoder doesn't return the latents: the hook takes the input of g_s
+        hook = net.g_s.register_forward_pre_hook(lambda _, inputs: y_hats.append(inputs[0]))
         with one_thread():
             x_hat = net.decompress([[strings[:length]], [strings[length:]]], shape)["x_hat"]
         hook.remove()
         pixels = (x_hat[0, :, :height, :width] * 255).round().byte()
-        return {"y_hat": found[0][0].numpy(), "image": pixels.permute(1, 2, 0).numpy()}
+        return {"y_hat": y_hats[0][0].numpy(), "image": pixels.permute(1, 2, 0).numpy()}
 
 
 class ChannelsLast(CompressAI):
-    """CompressAI, given pictures pixel by pixel, as image files have them and fast convolutions like them.
+    """CompressAI with pictures stored pixel by pixel, as in image files and for fast convolutions.
 
-    Its encoder passes this order on to its latents, its decoder begins with latents in the other one: they sum in
-    different orders, and the decoder of some pictures goes astray, on one machine, in one process.
+    Its encoder passes this order on to its latents, but its decoder begins with latents in the other order. They sum
+    in different orders, and the decoder goes astray on some pictures, on one machine, in one process.
     """
 
     name = "CompressAI, channels last"
@@ -190,7 +190,7 @@ class ChannelsLast(CompressAI):
 
 
 def refuse_what_breaks_the_encoder(symbols: I32, indexes: I32, length: I32, offset: I32) -> None:
-    """Raises Unsupported for the inputs on which CompressAI's coder doesn't fail but break."""
+    """Raises Unsupported for inputs that break CompressAI's coder without an exception."""
     escapes = length[indexes].astype(np.int64) - 2
     if (escapes == 0).any():
         raise Unsupported("CompressAI keeps a frequency in 16 bits, divides by 0 for one of 65536")
@@ -215,12 +215,12 @@ def shapes(y_hat: F32, z_hat: F32) -> bytes:
 
 
 def int16(latent: F32) -> bytes:
-    """Truncated toward zero, as a cast does."""
+    """A latent as int16, truncated toward zero like a cast."""
     return latent.astype("<i2").tobytes()
 
 
 def latents(buffer: bytes, body: bytes) -> Values:
-    """What a buffer holds. body: its latents, inflated."""
+    """The latents in a buffer. body: its bytes after the header, inflated."""
     shape = SHAPES.unpack_from(buffer)
     values = np.frombuffer(body, "<i2").astype(np.float32)
     count = int(np.prod(shape[:4]))

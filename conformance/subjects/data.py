@@ -1,4 +1,4 @@
-"""The files that any implementation may read: weights and Gaussian tables are given, never expected values."""
+"""The files that any implementation may read: weights and Gaussian tables, but no expected values."""
 
 from importlib import resources
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""A twin of the reference: how far float64 moves its float answers, and its integers computed another way.
+"""A twin of the reference: it shows how far float64 moves float answers, and computes integers in another way.
 
-The float networks are the reference's, in float64. The exact ones are those same networks with whole numbers for
-weights, requantised after each layer: PyTorch's own convolutions, for which `mbtref.exact` has matrix products.
+The float networks are the reference's, in float64. The exact ones are the same networks with whole numbers as
+weights, requantised after each layer. They use PyTorch's convolutions, where `mbtref.exact` uses matrix products.
 """
 
 import copy
@@ -39,7 +39,7 @@ class Float64(Reference):
 
     @functools.cache  # noqa: B019
     def whole(self, model: str) -> MBT2018:
-        """The same with the weights of the entropy path in grid units."""
+        """The same networks with the weights of the entropy path in grid units."""
         networks = copy.deepcopy(self.wide(model))
         for layer in (*networks.h_s, networks.context_prediction, *networks.entropy_parameters):
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
@@ -76,12 +76,12 @@ class Float64(Reference):
         z_hat = self._z_hat(model, k_z)
         psi = exactly(self.whole(model).h_s, z_hat)
         stages = self._stages(model, psi, batch(y_hat).double())
-        found = {"z_hat": z_hat, "psi": psi, **stages._asdict(), "index": self._index(model, stages.sigma)}
-        return {name: integers(value) for name, value in found.items()}
+        answer = {"z_hat": z_hat, "psi": psi, **stages._asdict(), "index": self._index(model, stages.sigma)}
+        return {name: integers(value) for name, value in answer.items()}
 
     def exact_symbols(self, model: str, k_z: I32, y: F32) -> Values:
-        """Without a traversal: a latent depends on earlier ones only, so computing all of them from all of them,
-        until none moves, ends where coding them one by one ends."""
+        """Needs no traversal. A latent depends on earlier ones only. So computing all latents from all, until none
+        moves, gives the same as coding them one by one."""
         psi = exactly(self.whole(model).h_s, self._z_hat(model, k_z))
         wanted = saturate(batch(y).double() * ONE)
         y_hat, previous = torch.zeros_like(wanted), None
@@ -90,8 +90,8 @@ class Float64(Reference):
             stages = self._stages(model, psi, y_hat)
             k = round_half_up((wanted - stages.mu) / ONE)
             y_hat = saturate(k * ONE + stages.mu)
-        found = {"mu": stages.mu, "index": self._index(model, stages.sigma), "k": k, "y_hat": y_hat}
-        return {name: integers(value) for name, value in found.items()}
+        answer = {"mu": stages.mu, "index": self._index(model, stages.sigma), "k": k, "y_hat": y_hat}
+        return {name: integers(value) for name, value in answer.items()}
 
     def _z_hat(self, model: str, k_z: I32) -> Tensor:
         """(N, h, w) symbols -> (1, N, i, j) grid units."""

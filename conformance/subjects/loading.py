@@ -1,4 +1,4 @@
-"""From the text after --subject to a subject."""
+"""Turns the text after --subject into a subject."""
 
 import importlib
 import os
@@ -53,14 +53,16 @@ def in_process(given: str) -> Subject:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found = getattr(importlib.import_module(module), attribute)
-        subject: Subject = found() if callable(found) else found
+        target = getattr(importlib.import_module(module), attribute)
+        subject: Subject = target() if callable(target) else target
     except Exception as error:
         names = (*module.split("."), module, attribute)
         not_there = isinstance(error, ImportError | AttributeError) and error.name in names
         raise ValueError(str(error) if not_there else account(error)) from error
     if absent := [name for name in ("name", "version", "capabilities", "call") if not hasattr(subject, name)]:
-        raise ValueError(f"{attribute} has no {', '.join(absent)}; derive it from protocol.Methods, it needs all")
+        raise ValueError(
+            f"{attribute} has no {', '.join(absent)}; it needs all four, protocol.Methods provides call"
+        )
     if unknown := [name for name in subject.capabilities if name not in CAPABILITIES]:
         raise ValueError(f"it declares {unknown}; capabilities are {', '.join(CAPABILITIES)}")
     return subject

@@ -30,7 +30,7 @@ load = functools.cache(Model)
 
 
 def write(path: Path, value: Any) -> str:
-    """Writes a value. Returns the name of the file: the path's, with the suffix that the value needs."""
+    """Writes a value. Returns the name of the file: the path's name with the suffix of the value's type."""
     if isinstance(value, bytes):
         path.with_suffix(".bin").write_bytes(value)
         return f"{path.name}.bin"
@@ -39,7 +39,7 @@ def write(path: Path, value: Any) -> str:
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, object]:
-    """One of result, unsupported, rejected and error."""
+    """The answer to a request: one of result, unsupported, rejected and error."""
     if request["operation"] not in OPERATIONS:
         return {"unsupported": True}
     try:

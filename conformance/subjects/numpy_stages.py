@@ -1,6 +1,6 @@
-"""What the suite asks of a codec beside decoding, with NumPy alone: stages one by one, §5 written, §8.
+"""The operations beside decoding, with NumPy alone: single stages, the encoder of §5, and §8.
 
-It completes the one-file decoder, which is its other half, and shares nothing with the reference either.
+It completes the one-file decoder, and like it shares no code with the reference.
 """
 
 import struct
@@ -16,7 +16,7 @@ Values = dict[str, Any]
 """Arrays and bytes by name."""
 
 
-# §§2 to 4 Stages one by one
+# §§2 to 4 Single stages
 def exact_parameters(model: decoder.Model, k_z: Array, y_hat: Array) -> Values:
     stages = decoder.visit(model, k_z, np.ndindex(y_hat.shape[1:]), lambda i, j, index, mu: y_hat[:, i, j])
     return {name: stages[name].astype(np.int32) for name in ("z_hat", "psi", "phi", "sigma", "mu", "index")}
@@ -44,12 +44,12 @@ def decode_reproducible(model: decoder.Model, stream: bytes) -> Values:
 
 # §5 Entropy coding
 def intervals(symbol: int, table: decoder.Table) -> list[tuple[int, int, int]]:
-    """What codes a symbol, in reading order: (start, freq, bits)."""
+    """The intervals that code a symbol, in reading order: (start, freq, bits)."""
     cdf, offset = table
     escape, value = len(cdf) - 2, symbol - offset
-    found = value if 0 <= value < escape else escape
-    parts = [(cdf[found], cdf[found + 1] - cdf[found], 16)]
-    if found == escape:
+    place = value if 0 <= value < escape else escape
+    parts = [(cdf[place], cdf[place + 1] - cdf[place], 16)]
+    if place == escape:
         raw = -2 * value - 1 if value < 0 else 2 * (value - escape)
         digits = [int(digit, 16) for digit in f"{raw:x}"[::-1]] if raw else []
         if len(digits) > 7:
@@ -59,9 +59,9 @@ def intervals(symbol: int, table: decoder.Table) -> list[tuple[int, int, int]]:
 
 
 def rans_encode(symbols: Array, indexes: Array, **tables: Array) -> Values:
-    """The last symbol goes in first. The stream is the state, then the words in the order of reading."""
-    made, x, words = decoder.make_tables(**tables), 1 << 31, []
-    message = [part for s, i in zip(symbols.tolist(), indexes, strict=True) for part in intervals(s, made[i])]
+    """Codes the last symbol first. The stream is the state, then the words in the order of reading."""
+    by_index, x, words = decoder.make_tables(**tables), 1 << 31, []
+    message = [part for s, i in zip(symbols.tolist(), indexes, strict=True) for part in intervals(s, by_index[i])]
     for start, freq, bits in reversed(message):
         if x >= freq << (63 - bits):
             words.append(x % 2**32)
@@ -71,8 +71,8 @@ def rans_encode(symbols: Array, indexes: Array, **tables: Array) -> Values:
 
 
 def rans_decode(stream: bytes, indexes: Array, **tables: Array) -> Values:
-    made, reader = decoder.make_tables(**tables), decoder.Reader(stream)
-    symbols = [reader.symbol(made[i]) for i in indexes]
+    by_index, reader = decoder.make_tables(**tables), decoder.Reader(stream)
+    symbols = [reader.symbol(by_index[i]) for i in indexes]
     reader.finish()
     return {"symbols": np.array(symbols, np.int32)}
 

@@ -1,7 +1,7 @@
-"""What the suite needs of an implementation: a name, a version, what it can do, and a way to ask.
+"""The interface of an implementation under test: its name, its version, its capabilities and `call`.
 
-In Python a subject is any object with these three attributes and `call`; `Methods` makes one of a class that has
-a method for each operation. A program in any other language is reached through `command`.
+In Python a subject is any object with these four. `Methods` provides `call` for a class that has a method for each
+operation. `command` makes a subject of a program in any other language.
 """
 
 import traceback
@@ -12,11 +12,11 @@ from mbtref.conformance.operations import OPERATIONS, Values
 
 
 class Unsupported(Exception):
-    """The subject doesn't do this."""
+    """The subject doesn't support the operation."""
 
 
 class Rejected(Exception):
-    """The subject refuses its input: what a decoder owes a malformed stream. kind: as in the specification, §7."""
+    """The subject refuses its input, as a decoder must refuse a malformed stream. kind: as in the specification, §7."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -36,11 +36,11 @@ class TimedOut(Exception):
 
 
 class ProtocolFault(Exception):
-    """What the subject's program wrote isn't an answer to what it was asked."""
+    """The output of the subject's program isn't an answer to the request."""
 
 
 def account(error: Exception) -> str:
-    """What a subject's exception says, and below it where it was raised: for whoever has to repair it."""
+    """The text of a subject's exception, and below it the traceback."""
     return f"{type(error).__name__}: {error}\n{''.join(traceback.format_tb(error.__traceback__)).rstrip()}"
 
 
@@ -55,14 +55,14 @@ class Subject(Protocol):
 
     @property
     def capabilities(self) -> Collection[str]:
-        """Some of `operations.CAPABILITIES`. What isn't declared isn't asked, and is reported as not supported."""
+        """Some of `operations.CAPABILITIES`. The suite doesn't ask for others, and reports them as unsupported."""
         ...
 
     def call(self, operation: str, model: str | None, inputs: Values) -> Values:
         """Answers one operation of `operations.OPERATIONS`.
 
         model: the name of an embedded model where the operation needs one. Raises Unsupported or Rejected;
-        anything else that is raised is an error of the subject.
+        any other exception is an error of the subject.
         """
         ...
 
@@ -70,7 +70,7 @@ class Subject(Protocol):
 class Methods:
     """A subject whose operations are its methods: `def g_a(self, model, x): return {"y": ...}`.
 
-    Methods of operations without a model take the inputs alone. A missing method is unsupported.
+    Methods of operations without a model take the inputs alone. An operation without a method is unsupported.
     """
 
     def call(self, operation: str, model: str | None, inputs: Values) -> Values:

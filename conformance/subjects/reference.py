@@ -33,7 +33,7 @@ def single(tensor: Tensor) -> F32:
 
 
 def units_in(array: npt.NDArray[np.generic]) -> Tensor:
-    """(C, H, W) -> (1, H, W, C) float64, as the exact half has it."""
+    """(C, H, W) -> (1, H, W, C) float64, as the exact half takes it."""
     return batch(array).permute(0, 2, 3, 1).double()
 
 

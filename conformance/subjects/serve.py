@@ -1,6 +1,6 @@
 """A Python subject as a program of its own: `python -m mbtref.conformance.subjects.serve module:attribute`.
 
-It speaks the protocol of `command`. So a subject that hangs, crashes or prints takes nothing down with it.
+It speaks the protocol of `command`. So a subject that hangs, crashes or prints doesn't disturb the suite.
 """
 
 import json
@@ -16,7 +16,7 @@ from mbtref.conformance.subjects.protocol import Rejected, Subject, Unsupported,
 
 
 def answer(subject: Subject, request: Mapping[str, Any]) -> dict[str, object]:
-    """One of result, unsupported, rejected and error."""
+    """The answer to a request: one of result, unsupported, rejected and error."""
     try:
         inputs = {name: value_in(Path(path)) for name, path in request["inputs"].items()}
         values = subject.call(request["operation"], request["model"], inputs)
@@ -30,8 +30,8 @@ def answer(subject: Subject, request: Mapping[str, Any]) -> dict[str, object]:
 
 
 def main(given: str) -> None:
-    """Answers requests until there are no more."""
-    # what the subject prints goes to standard error, the protocol keeps the pipe
+    """Answers requests until the input ends."""
+    # the subject's own output goes to standard error: the pipe is for the protocol
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
