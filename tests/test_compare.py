@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref.workbench.compare import Curve, Point, bjontegaard, read, table
+from mbtref.workbench.compare import Curve, Mean, bjontegaard, read, table
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.names import MEASURES
 from tests.support import one_line, run
@@ -18,7 +18,7 @@ RATES, PSNRS = (0.2, 0.4, 0.7, 1.1), (28.0, 30.5, 32.6, 34.1)
 
 def curve(rates: object, psnrs: object) -> Curve:
     """Points of these rates and PSNRs."""
-    return {f"q{i}": Point(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}  # type: ignore[call-overload]
+    return {f"q{i}": Mean(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}  # type: ignore[call-overload]
 
 
 def test_a_shift_of_a_curve_is_found() -> None:
@@ -94,7 +94,7 @@ def test_two_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_each_rate_has_its_psnr(rate: str, scale: int, below: float, tmp_path: Path) -> None:
     """Rate and PSNR of a comparison are those of the form that is asked for."""
     found = read(str(evaluation(tmp_path / "a.json", 1)), rate).means["lite"]["q3"]
-    assert found == Point(scale * RATES[0], PSNRS[0] - below), f"{rate}: {found}"
+    assert found == Mean(scale * RATES[0], PSNRS[0] - below), f"{rate}: {found}"
 
 
 def test_a_published_curve(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_published_curve(tmp_path: Path) -> None:
     a = read(str(evaluation(tmp_path / "a.json", 1)), "bitstream")
     jpeg = read("jpeg", "bitstream")
     known = published_curves()["jpeg"]
-    assert jpeg.means["jpeg"]["3"] == Point(known["bpp"][3], known["psnr-rgb"][3]), "the points are others"
+    assert jpeg.means["jpeg"]["3"] == Mean(known["bpp"][3], known["psnr-rgb"][3]), "the points are others"
     lines = list(table(jpeg, a))
     assert lines[-1].startswith("| lite against jpeg | -"), lines
     assert "24 Kodak pictures" in lines[0], "it isn't said what a published curve is"

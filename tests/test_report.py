@@ -214,7 +214,7 @@ def test_without_packages(
     """Without the packages of the report extra, one line says how to get them."""
     image.write_png(tmp_path / "a.png", picture(64, 64))
     monkeypatch.setitem(sys.modules, package, None)
-    for name in ("report", "figures"):
+    for name in ("page", "figures"):
         monkeypatch.delitem(sys.modules, f"mbtref.workbench.{name}", raising=False)
         monkeypatch.delattr(workbench, name)
     assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path) == 1, f"{package} is missing"

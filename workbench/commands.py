@@ -160,29 +160,29 @@ def warn_of_unequal(records: Sequence["Record"]) -> bool:
 
 def make_report(args: argparse.Namespace) -> int:
     """mbtref report"""
-    from mbtref.workbench import report
+    from mbtref.workbench import page
     from mbtref.workbench.evaluate import find_pictures
 
     paths = find_pictures(args.pictures)
-    pictures: list[report.Picture] = []
+    pictures: list[page.Picture] = []
     left_out = []
     with tqdm(total=len(paths) * len(args.model), unit="picture", leave=False, disable=None) as bar:
         for path in paths:
             bar.set_description(path.name)
             room = sum(picture.size for picture in pictures) < args.limit * 10**6
             try:
-                pictures.append(report.measure(path, args.model, room, bar.update))
+                pictures.append(page.measure(path, args.model, room, bar.update))
             except (ValueError, OSError, BitstreamError) as error:
                 left_out.append(f"{path.name}: {error}")
                 bar.write(f"left out {left_out[-1]}", file=sys.stderr)
     if not pictures:
         return 1
-    page = report.page(pictures, left_out, args.model, args.curves or report.CURVES, args.command).encode()
+    content = page.page(pictures, left_out, args.model, args.curves or page.CURVES, args.command).encode()
     args.output.mkdir(parents=True, exist_ok=True)
     path = args.output / "index.html"
-    write_whole(path, page)
+    write_whole(path, content)
     records = [record for picture in pictures for record in picture.records]
-    print(f"{path}: pictures {len(pictures)}, models {len(args.model)}, {len(page) / 10**6:.1f} MB")
+    print(f"{path}: pictures {len(pictures)}, models {len(args.model)}, {len(content) / 10**6:.1f} MB")
     return 1 if warn_of_unequal(records) or left_out else 0
 
 

@@ -20,7 +20,7 @@ from mbtref.workbench.facts import published_curves
 from mbtref.workbench.names import MEASURES
 
 
-class Point(NamedTuple):
+class Mean(NamedTuple):
     """One model, on one picture or as a mean."""
 
     rate: float
@@ -29,7 +29,7 @@ class Point(NamedTuple):
     """dB"""
 
 
-Curve = Mapping[str, Point]
+Curve = Mapping[str, Mean]
 """Points by quality, such as "q4"; those of a published curve by number."""
 
 
@@ -51,7 +51,7 @@ def read(source: str, measure: str) -> Evaluation:
     published = published_curves()
     if source in published:
         rates, psnrs = published[source]["bpp"], published[source]["psnr-rgb"]
-        points = {str(i): Point(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}
+        points = {str(i): Mean(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}
         return Evaluation(source, {source: points}, {})
     try:
         content = json.loads(Path(source).read_text(encoding="utf-8"))
@@ -67,14 +67,14 @@ def read(source: str, measure: str) -> Evaluation:
     return Evaluation(Path(source).name, means, pictures)
 
 
-def curves(entries: Sequence[Mapping[str, Any]], measure: str) -> dict[str, dict[str, Point]]:
+def curves(entries: Sequence[Mapping[str, Any]], measure: str) -> dict[str, dict[str, Mean]]:
     """The curves of records or means. An entry without PSNR, such as a perfect copy, gives no point."""
-    points: dict[str, dict[str, Point]] = {}
+    points: dict[str, dict[str, Mean]] = {}
     rate, psnr = MEASURES[measure]
     for entry in entries:
         name, quality = family(entry["model"])
         if entry[psnr] is not None:
-            points.setdefault(name, {})[quality] = Point(float(entry[rate]), float(entry[psnr]))
+            points.setdefault(name, {})[quality] = Mean(float(entry[rate]), float(entry[psnr]))
             if not entry[rate] > 0:
                 raise ValueError(f"a rate of {entry[rate]}")
     return points
@@ -92,7 +92,7 @@ def pairs(a: Evaluation, b: Evaluation) -> list[tuple[str, str]]:
     )
 
 
-def bjontegaard(a: Curve, b: Curve) -> Point:
+def bjontegaard(a: Curve, b: Curve) -> Mean:
     """BD-rate as a fraction and BD-PSNR in dB of b against a.
 
     NaN if a curve has fewer than two points or doesn't rise, or if the curves share no range.
@@ -102,11 +102,11 @@ def bjontegaard(a: Curve, b: Curve) -> Point:
     ordered = [np.array(sorted(curve.values())).reshape(-1, 2) for curve in (a, b)]
     low, high = shared(a, b)
     if any(len(points) < 2 or (np.diff(points, axis=0) <= 0).any() for points in ordered) or low >= high:
-        return Point(math.nan, math.nan)
+        return Mean(math.nan, math.nan)
     arguments = [column for points in ordered for column in points.T]
     with warnings.catch_warnings(action="ignore"):  # warnings of little overlap: the table shows the range
         deltas = [f(*arguments, method="pchip", require_matching_points=False) for f in (bd_rate, bd_psnr)]
-    return Point(deltas[0] / 100, deltas[1])
+    return Mean(deltas[0] / 100, deltas[1])
 
 
 def shared(a: Curve, b: Curve) -> tuple[float, float]:
