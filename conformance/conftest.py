@@ -2,7 +2,7 @@
 
     pytest conformance [--subject S] [--capabilities a,b] [--tier T] [--processor P] [--report F]
 
-A case ends in one of `cases.Outcome`. "Unsupported" and "not run" are neither passes nor failures: pytest shows them
+A case ends in one of `cases.Outcome`. Unsupported and not run are neither passes nor failures: pytest shows them
 with letters of their own. A run in which nothing was checked fails.
 """
 
@@ -59,7 +59,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"the implementation to check, or one of {', '.join(NAMES)}; default: reference")  # fmt: skip
     add("--capabilities", metavar="A,B", help=f"check only these of {', '.join(CAPABILITIES)}")
     add("--tier", choices=TIERS, default=TIERS[-1], help="how much to check; default: all")
-    add("--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds an answer may take; default: 60")
+    add(
+        "--timeout",
+        type=float,
+        default=TIMEOUT,
+        metavar="S",
+        help=f"seconds an answer may take; default: {TIMEOUT:g}",
+    )
     add("--processor", choices=PROCESSORS,
         help="run the subject as on another processor; not with --in-process")  # fmt: skip
     add("--in-process", action="store_true",
@@ -99,7 +105,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def check_options(config: pytest.Config) -> None:
-    """Ends the run with a message if an option makes no sense. It does so before any case, so no long run is lost."""
+    """Ends the run with a message if an option makes no sense, before any case, so that no long run is lost."""
     wanted = capabilities(config)
     if unknown := [name for name in wanted if name not in CAPABILITIES]:
         raise pytest.UsageError(f"--capabilities: no {', '.join(unknown)}; there are {', '.join(CAPABILITIES)}")

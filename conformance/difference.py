@@ -88,7 +88,7 @@ def _array_difference(stage: str, value: Array, right: Array, tolerance: float) 
 
 
 def coding_order(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Sort keys of places in coding order. places: (K, axes) int64; (c, i, j) in wavefront order, others as given."""
+    """Sort keys of places in coding order. places: (K, axes) int64; (c, i, j) in wavefronts, others as given."""
     if places.shape[1] != 3:
         return np.arange(len(places))
     channel, row, column = places.T

@@ -115,9 +115,9 @@ CAPABILITIES = (
     "rejection",
     "kodak",
 )
-"""The last three have no operations of their own. `portable`: a process with other threads and
-processor features decompresses what was compressed. `rejection`: malformed input of `rans` and `buffers` is refused,
-where many coders read on; malformed streams are a part of `decode`. `kodak`: the figures of the Kodak pictures."""
+"""The last three have no operations of their own. `portable`: a process with other threads and processor features
+decompresses what was compressed. `rejection`: malformed input of `rans` and `buffers` is refused, where many
+coders read on; malformed streams are a part of `decode`. `kodak`: the figures of the Kodak pictures."""
 
 
 def native(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:

@@ -54,7 +54,7 @@ class Report:
         self._write({"record": "case", **entry})
 
     def close(self, status: int | None) -> None:
-        """Writes the last record and closes the file. status: the run's exit status; None, if cut off, writes no record."""
+        """Writes the last record and closes the file. status: of the run; None, if it was cut off: no record."""
         if status is not None:
             counts = {outcome: self.counts[outcome] for outcome in Outcome}
             self._write({"record": "closing", "status": status, "counts": counts}, last=True)

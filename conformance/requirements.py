@@ -136,7 +136,7 @@ REQUIREMENTS: Mapping[str, Requirement] = {
     "ENCODE-1": Requirement(
         "encode",
         "full",
-        "A stream decodes to nearly the golden latents, and costs no more than it should.",
+        "A stream decodes to nearly the golden latents, and costs about what the golden one does.",
         "§§1 to 6",
         {
             "moved": Limit(

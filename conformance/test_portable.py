@@ -1,8 +1,8 @@
 """PORTABLE: a process reads what another one wrote, even if their machines sum in different orders.
 
 The oldest complaint about float codecs is that a file written on one machine decodes to noise on another. One
-machine is enough to show it: processes with other threads, on simulated processors (`processors`), read each stream
-again. A float codec breaks on some pictures only, so there are many.
+machine is enough to show it: processes with other threads, on simulated processors (`processors`), read each
+stream again. A float codec breaks on some pictures only, so there are many.
 """
 
 import itertools
@@ -47,7 +47,7 @@ def test_made(subject: Subject, elsewhere: Elsewhere, model: str, content: str) 
 
 @pytest.mark.parametrize(("model", "name"), cases("PORTABLE-2", PIXELS))
 def test_kodak(subject: Subject, elsewhere: Elsewhere, model: str, name: str) -> None:
-    """The top left of a Kodak picture, compressed in one process, is the same when other processes decompress it."""
+    """The top left of a Kodak picture, compressed in one process, is the same when others decompress it."""
     height, width = SIZE
     check(subject, elsewhere, model, picture(name)[:height, :width])
 

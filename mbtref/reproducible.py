@@ -1,7 +1,7 @@
 """g_a, h_a and g_s with the same bits on every machine, for whoever asks for them.
 
 Any stream decodes to the same latents anywhere. Which stream an encoder writes, and which pixels a decoder shows,
-follow from float networks, whose rounded sums depend on their order. Here no sum is rounded:
+follow from float networks, whose rounded sums depend on their order. Here no sum of products is rounded:
 
 - A tensor is split into two parts on grids so coarse that all sums of products of parts are integers below 2^53
   in their unit, which float64 adds exactly in any order (Ozaki, Ogita, Oishi and Rump 2012, Numer. Algor. 59).

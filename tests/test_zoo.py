@@ -101,7 +101,7 @@ def checkpoints(states: dict[int, State], tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def few_weights() -> State:
+def little() -> State:
     """The state dict of a model so small that it costs nothing."""
     return compressai_state(3, 5, 0)
 
@@ -183,12 +183,12 @@ def test_end_to_end(
 
 
 def test_commands_take_zoo_names(
-    server: tuple[str, Path], few_weights: State, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    server: tuple[str, Path], little: State, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """Encode downloads the model that it names; then inspect, decode and eval find it without a network."""
     url, folder = server
-    publish(put(folder, 4, saved(few_weights)))
+    publish(put(folder, 4, saved(little)))
     original, stream, out = tmp_path / "a.png", tmp_path / "a.mbt", tmp_path / "b.png"
     image.write_png(original, picture(40, 70))
     monkeypatch.setitem(facts("zoo-checkpoints"), "root_url", url)
@@ -207,11 +207,9 @@ def test_commands_take_zoo_names(
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("form", ["", *OLD_FORMS])
 @pytest.mark.parametrize("wrap", [dict, lambda state: {"state_dict": state, "epoch": 3}], ids=["plain", "wrapped"])
-def test_key_forms(
-    prefix: str, form: str, wrap: Callable[[State], object], few_weights: State, tmp_path: Path
-) -> None:
+def test_key_forms(prefix: str, form: str, wrap: Callable[[State], object], little: State, tmp_path: Path) -> None:
     """Every form that CompressAI's releases gave to a checkpoint is read as the same weights."""
-    state = {prefix + key: tensor for key, tensor in renamed(few_weights, form).items()}
+    state = {prefix + key: tensor for key, tensor in renamed(little, form).items()}
     if form:
         assert not any(".biases." in key for key in state), "the old form isn't old"
     path = tmp_path / "form.pth"
@@ -231,10 +229,10 @@ class Unwelcome:
         return Path.touch, (self.path,)
 
 
-def test_no_code_is_run(tmp_path: Path, cache: Path, publish: Publish, few_weights: State) -> None:
+def test_no_code_is_run(tmp_path: Path, cache: Path, publish: Publish, little: State) -> None:
     """A pickle that would run code is refused, whatever else it holds, and nothing is run."""
     proof = tmp_path / "proof"
-    for content in (Unwelcome(proof), few_weights | {"more": Unwelcome(proof)}):
+    for content in (Unwelcome(proof), little | {"more": Unwelcome(proof)}):
         for data in (saved(content), pickle.dumps(content)):
             path = put(tmp_path, 4, data)
             publish(path)
@@ -283,24 +281,22 @@ BAD = {
 def test_a_bad_checkpoint_is_refused(
     spoil: Callable[[State], object],
     message: str,
-    few_weights: State,
+    little: State,
     publish: Publish,
     tmp_path: Path,
     cache: Path,
 ) -> None:
     """A checkpoint that isn't mbt2018's is a ValueError that names file and tensor; the cache stays empty."""
-    path = put(tmp_path, 4, saved(spoil(few_weights)))
+    path = put(tmp_path, 4, saved(spoil(little)))
     publish(path)
     with pytest.raises(ValueError, match=f"^(?!.*\n)({path.name}: )?{message}"):
         zoo.load("zoo-q4", path)
     assert inside(cache) == [], f"the cache has {inside(cache)}"
 
 
-def test_what_is_no_checkpoint_is_refused(
-    few_weights: State, publish: Publish, tmp_path: Path, cache: Path
-) -> None:
+def test_what_is_no_checkpoint_is_refused(little: State, publish: Publish, tmp_path: Path, cache: Path) -> None:
     """Texts, pictures, cut files and nothing at all are a ValueError of one line that names the file."""
-    whole = saved(few_weights)
+    whole = saved(little)
     for data in (b"", b"text", b"<html>", b"\x89PNG\r\n\x1a\n", whole[:-100], whole[:100], bytes(1000)):
         path = put(tmp_path, 4, data)
         publish(path)
@@ -310,11 +306,11 @@ def test_what_is_no_checkpoint_is_refused(
 
 
 def test_a_cut_download_goes_on(
-    server: tuple[str, Path], few_weights: State, publish: Publish, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: tuple[str, Path], little: State, publish: Publish, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A download that was cut off leaves a part, no checkpoint and no model; the next call goes on from there."""
     url, folder = server
-    path = put(folder, 4, saved(few_weights))
+    path = put(folder, 4, saved(little))
     publish(path)
     monkeypatch.setattr(QuietHandler, "cut", {path.name: 1000})
     with pytest.raises(DownloadError, match="cut off at byte 1000 of .* go on from byte 1000"):
@@ -328,11 +324,11 @@ def test_a_cut_download_goes_on(
 
 
 def test_a_wrong_download_is_not_kept(
-    server: tuple[str, Path], few_weights: State, publish: Publish, cache: Path
+    server: tuple[str, Path], little: State, publish: Publish, cache: Path
 ) -> None:
     """A file whose hash isn't its name's, a file that the server lacks, and no server: nothing is kept."""
     url, folder = server
-    path = put(folder, 4, saved(few_weights))
+    path = put(folder, 4, saved(little))
     publish(path)
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(DownloadError, match="its SHA-256 is .* damaged or another file; nothing was kept"):
@@ -345,7 +341,7 @@ def test_a_wrong_download_is_not_kept(
 
 
 def test_the_command_line_says_it_in_a_line(
-    server: tuple[str, Path], few_weights: State, publish: Publish, tmp_path: Path, cache: Path,
+    server: tuple[str, Path], little: State, publish: Publish, tmp_path: Path, cache: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """What goes wrong with a zoo model is one line, with status 1 for a file and 2 for wrong use; no output."""
@@ -387,18 +383,18 @@ def of_another_machine(data: bytes) -> bytes:
 
 
 def test_a_model_file_is_the_checkpoints(
-    server: tuple[str, Path], few_weights: State, publish: Publish, cache: Path
+    server: tuple[str, Path], little: State, publish: Publish, cache: Path
 ) -> None:
     """A cached model file that is damaged, or of another checkpoint, is made anew; a right one is left alone."""
     url, folder = server
-    path = put(folder, 4, saved(few_weights))
+    path = put(folder, 4, saved(little))
     publish(path)
     model = zoo.load("zoo-q4", url=url)
     file = cache / "zoo-q4.safetensors"
     whole = file.read_bytes()
     other = weights.export(varied_networks(3, 5, seed=1), folder / "other.safetensors", {})
     assert other.fingerprint != model.fingerprint, "another model would prove nothing"
-    at = whole.index(few_weights["g_a.0.weight"].numpy().tobytes())
+    at = whole.index(little["g_a.0.weight"].numpy().tobytes())
     flipped = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
     for wrong in (b"", whole[:-1], flipped, (folder / "other.safetensors").read_bytes()):
         file.write_bytes(wrong)
@@ -407,7 +403,7 @@ def test_a_model_file_is_the_checkpoints(
     theirs = of_another_machine(whole)
     file.write_bytes(theirs)
     assert zoo.load("zoo-q4").fingerprint == hashlib.sha256(theirs).digest()[:8], "a copied file isn't used"
-    newer = put(folder, 4, saved(few_weights | {"g_a.0.bias": torch.ones(3)}))
+    newer = put(folder, 4, saved(little | {"g_a.0.bias": torch.ones(3)}))
     publish(newer)
     digest = hashlib.sha256(newer.read_bytes()).hexdigest()
     assert zoo.load("zoo-q4", url=url).metadata["source_sha256"] == digest, (
@@ -415,10 +411,10 @@ def test_a_model_file_is_the_checkpoints(
     )
 
 
-def test_a_damaged_checkpoint_is_not_imported(few_weights: State, publish: Publish, cache: Path) -> None:
+def test_a_damaged_checkpoint_is_not_imported(little: State, publish: Publish, cache: Path) -> None:
     """A checkpoint in the cache whose hash is wrong is a ValueError that names it, and makes no model."""
     cache.mkdir(parents=True)
-    path = put(cache, 4, saved(few_weights))
+    path = put(cache, 4, saved(little))
     publish(path)
     path.write_bytes(path.read_bytes()[:-1])
     for get in (zoo.load, zoo.fetch):
@@ -428,10 +424,10 @@ def test_a_damaged_checkpoint_is_not_imported(few_weights: State, publish: Publi
 
 
 def test_local_weights(
-    few_weights: State, publish: Publish, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    little: State, publish: Publish, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A local file is the published one if its hash says so, else another model; refused if its name lies."""
-    path = put(tmp_path, 4, saved(few_weights))
+    path = put(tmp_path, 4, saved(little))
     publish(path)
     published = zoo.load("zoo-q4", path)
     assert inside(cache) == ["zoo-q4.safetensors"], f"the cache has {inside(cache)}"
@@ -441,7 +437,7 @@ def test_local_weights(
     assert zoo.load("zoo-q4", copy).fingerprint == published.fingerprint, "the name of a file is part of its model"
 
     own = tmp_path / "own.pth"
-    own.write_bytes(saved(few_weights | {"g_a.0.bias": torch.ones(3)}))
+    own.write_bytes(saved(little | {"g_a.0.bias": torch.ones(3)}))
     digest = hashlib.sha256(own.read_bytes()).hexdigest()
     model = zoo.load("zoo-q4", own)
     assert model.name == f"zoo-q4-{digest[:8]}", f"a checkpoint of one's own is called {model.name}"
@@ -476,14 +472,14 @@ def test_an_unknown_fingerprint_is_found_nowhere(
 
 def test_fetch_and_list(
     server: tuple[str, Path],
-    few_weights: State,
+    little: State,
     publish: Publish,
     cache: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Fetch brings checkpoint and model file, list shows them; what is there isn't fetched again."""
     url, folder = server
-    path = put(folder, 4, saved(few_weights))
+    path = put(folder, 4, saved(little))
     publish(path)
     for source in (url, NOWHERE):
         assert run("zoo", "fetch", "zoo-q4", "--url", source) == 0, capsys.readouterr().err
@@ -495,10 +491,10 @@ def test_fetch_and_list(
     assert lines["zoo-q5"].split()[1:] == ["-", "-"], f"shown: {lines['zoo-q5']}"
 
 
-def test_import_takes_a_pickle(few_weights: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_takes_a_pickle(little: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`mbtref import` makes the same model of a pickle as of safetensors, and refuses anything else in a line."""
-    inputs = {".pth.tar": saved({"state_dict": renamed(few_weights, "_bias0")}), ".safetensors": b""}
-    inputs[".safetensors"] = safetensors.torch.save(renamed(few_weights, "_bias0"))
+    inputs = {".pth.tar": saved({"state_dict": renamed(little, "_bias0")}), ".safetensors": b""}
+    inputs[".safetensors"] = safetensors.torch.save(renamed(little, "_bias0"))
     files = []
     for suffix, data in inputs.items():
         (tmp_path / f"in{suffix}").write_bytes(data)
@@ -618,7 +614,7 @@ def test_notebook_check(
 
 
 def test_notebook_check_not_run(
-    few_weights: State, publish: Publish, kodim20: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    little: State, publish: Publish, kodim20: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without weights or picture a figure is not run, never right; the status is 0, a line says what to do."""
     assert run("notebook-check", "--kodak") == 0, "what isn't run isn't wrong"
@@ -631,7 +627,7 @@ def test_notebook_check_not_run(
     )
 
     cache.mkdir(parents=True)
-    paths = [put(cache, quality, saved(few_weights)) for quality in QUALITIES]
+    paths = [put(cache, quality, saved(little)) for quality in QUALITIES]
     publish(*paths)
     (kodim20 / "kodim20.png").unlink()
     assert run("notebook-check", "--kodak") == 0, "what isn't run isn't wrong"
@@ -642,11 +638,11 @@ def test_notebook_check_not_run(
 
 
 def test_notebook_check_refuses_wrong_files(
-    few_weights: State, publish: Publish, kodim20: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    little: State, publish: Publish, kodim20: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Wrong pixels or weights of another hash are one line that names the file, and status 1."""
     cache.mkdir(parents=True)
-    path = put(cache, 3, saved(few_weights))
+    path = put(cache, 3, saved(little))
     publish(path)
     path.write_bytes(path.read_bytes() + b"\0")
     assert run("notebook-check") == 1, "the hash is wrong"
@@ -657,11 +653,11 @@ def test_notebook_check_refuses_wrong_files(
 
 
 def test_kodak_means(
-    few_weights: State, publish: Publish, kodim20: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    little: State, publish: Publish, kodim20: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """With --kodak the means of real streams are held to the published curve, model by model."""
-    path = put(tmp_path, 2, saved(few_weights))
+    path = put(tmp_path, 2, saved(little))
     publish(path)
     model = zoo.load("zoo-q2", path)
     data = mbtref.encode(model, picture(60, 100))

@@ -1,8 +1,8 @@
 """Makes the vectors: everything under `vectors/` except the schema, the README and the facts.
 
 Each module has one capability or a few. A function makes a vector and asserts the rare property that the vector is
-for. The golden answers are the reference's, with floats in float64 (`implementations`). A frozen file that is still
-right stays as it is (`frozen`).
+for. The golden answers are the reference's, with floats in float64 (`implementations`). A frozen file that is
+still right stays as it is (`frozen`).
 """
 
 import hashlib

@@ -1,9 +1,9 @@
 """The reference in float64, which makes the golden floats, and right float32 ones, which show their scatter.
 
 A golden float is computed in float64 and rounded to float32 at the end of its stage, so it hardly depends on the
-machine. Tolerances are measured, not guessed: the same stage runs in float32 in several ways and on several simulated
-processors, which sum in other orders. The tolerance is the largest deviation times FACTOR. It is measured once, when
-a vector is new, and then frozen.
+machine. Tolerances are measured, not guessed: the same stage runs in float32 in several ways and on several
+simulated processors, which sum in other orders. The tolerance is the largest deviation times FACTOR. It is
+measured once, when a vector is new, and then frozen.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ FACTOR = 8
 ULPS = 4
 """No tolerance is below this many units in the last place (float32) of the largest golden value."""
 TIE_DISTANCE = 1.5e-4
-"""Smallest distance from a tie of the values that the forward pass rounds: y, y - mu and z - median. It is 2.4 times
-the largest deviation of such a value, 2^-14, over all pictures, models, implementations and simulated processors
-(`mbtref vectors measure`)."""
+"""Smallest distance from a tie of the values that the forward pass rounds: y, y - mu and z - median. It is 2.4
+times the largest deviation of such a value, 2^-14, over all pictures, models, implementations and simulated
+processors (`mbtref vectors measure`)."""
 TIMEOUT = 600.0
 """Seconds that an implementation in a process of its own may take for an answer, on a busy machine."""
 DERIVATION = (
@@ -177,7 +177,7 @@ def tolerance(golden: F64, answers: list[F64]) -> float:
 
 
 def rounded(subject: Subject | Implementation, model: Model, x: npt.NDArray[np.float32]) -> dict[str, F64]:
-    """The values that the forward pass rounds: (M, 4h, 4w) and (N, h, w), by the output that depends on it. x: (3, H, W)."""
+    """Values that the forward pass rounds, (M, 4h, 4w) or (N, h, w), by the output of each. x: (3, H, W)."""
     y = np.asarray(subject.call("g_a", model.name, {"x": x})["y"])
     z = np.asarray(subject.call("h_a", model.name, {"y": y})["z"])
     medians = model.networks.entropy_bottleneck.medians.float().numpy()

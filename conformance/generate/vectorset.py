@@ -59,7 +59,7 @@ class VectorSet:
 
     def file(self, path: str) -> bytes:
         """A file that was made before, in this set or in the frozen one."""
-        return self.files.get(path) or self.frozen.files[path]
+        return self.files[path] if path in self.files else self.frozen.files[path]
 
     def array(self, path: str) -> npt.NDArray[Any]:
         """The array of such a .npy file."""
@@ -165,7 +165,7 @@ class VectorSet:
     def _measured(
         self, operation: str, model: str | None, inputs: Values, answer: Values, equal: Collection[str]
     ) -> dict[str, dict[str, float]]:
-        """Tolerances by output, where there are any: the largest absolute error, for likelihoods also that of their bits."""
+        """Tolerances by output, if there are any: the largest error, for likelihoods also that of their bits."""
         if operation == "decode":
             return {"image": {"absolute": limit("DECODE-1", "level")}}
         if model is None or OPERATIONS[operation].capability not in MEASURED:

@@ -10,14 +10,14 @@
     its answer        {"id": 1, "result": {"y_hat": "y_hat.npy", "image": "image.npy"}}
 
 Operations, their inputs and their results are the table in `conformance/operations.py`. An array is a .npy file,
-bytes are a .bin file; the suffix tells which, in both directions. A result names files that the program has put into
-the folder, which was empty. In place of a result an answer may have one of
+bytes are a .bin file; the suffix tells which, in both directions. A result names files that the program has put
+into the folder, which was empty. In place of a result an answer may have one of
 
     "unsupported": true       "rejected": "truncated"       "error": "any text"
 
-where `unsupported` may also be the reason, a text. The model is null where the operation needs none. One request is
-open at a time. The program ends when its input does. If it fails, its standard error is shown. `numpy_program.py` is
-such a program. The suite's side, this module, needs a POSIX system.
+where `unsupported` may also be the reason, a text. The model is null where the operation needs none. One request
+is open at a time. The program ends when its input does. If it fails, its standard error is shown.
+`numpy_program.py` is such a program. The suite's side, this module, needs a POSIX system.
 """
 
 import itertools
@@ -176,12 +176,20 @@ class Command:
         program = self._running = self._running or Program(self._arguments, self._timeout, self._more)
         try:
             if new:
-                self.name, self.version, self.capabilities = greet(program)
+                self._greet(program)
             yield program
         except (Crashed, TimedOut, ProtocolFault) as failure:
             words = program.last_words()
             self.close()
             raise type(failure)(f"{failure}{words}") from failure
+
+    def _greet(self, program: Program) -> None:
+        """The handshake. A program that can't begin is stopped, so that the next request starts it again."""
+        try:
+            self.name, self.version, self.capabilities = greet(program)
+        except Errored:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Ends the program."""

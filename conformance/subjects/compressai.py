@@ -75,7 +75,7 @@ def single(tensor: Tensor) -> F32:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Uses one thread: if encoder and decoder sum in different orders, an ulp in a mean breaks the rest of the stream."""
+    """Uses one thread: if encoder and decoder sum in different orders, an ulp in a mean breaks the stream."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -181,8 +181,8 @@ class CompressAI(Methods):
 class ChannelsLast(CompressAI):
     """CompressAI with pictures stored pixel by pixel, as in image files and for fast convolutions.
 
-    Its encoder passes this order on to its latents, but its decoder begins with latents in the other order. They sum
-    in different orders, and the decoder goes astray on some pictures, on one machine, in one process.
+    Its encoder passes this order on to its latents, but its decoder begins with latents in the other order. They
+    sum in different orders, and the decoder goes astray on some pictures, on one machine, in one process.
     """
 
     name = "CompressAI, channels last"

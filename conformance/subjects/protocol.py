@@ -16,7 +16,7 @@ class Unsupported(Exception):
 
 
 class Rejected(Exception):
-    """The subject refuses its input, as a decoder must refuse a malformed stream. kind: as in the specification, §7."""
+    """The subject refuses its input, as a decoder refuses a malformed stream. kind: see the specification, §7."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
