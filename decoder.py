@@ -2,11 +2,11 @@
 
     python decoder.py picture.mbt picture.png --model mbtref/data/lite-q4.safetensors
 
-It follows docs/specification.md section by section and shares nothing with the reference: int64 in the entropy
-path, one position at a time; convolutions as their definition says; float64 for the picture. Surprises first:
+It follows docs/specification.md section by section and shares nothing with the reference. The entropy path is
+int64, one position at a time. Convolutions follow their definition. The picture is float64. Surprises first:
 
-- Everything that decides which bits are read (§§1 to 5) is integer arithmetic. So the latents are right or wrong,
-  never nearly right, and any language with 64-bit integers finds the same ones.
+- Integer arithmetic alone decides which bits are read (§§1 to 5). So the latents are right or wrong, never nearly
+  right. Any language with 64-bit integers gives the same latents.
 - A decoder makes no tables (§4). They are data, in the model file and in the file of Gaussian tables beside it.
 - Only the last step, from latents to a picture (§9), is float.
 """
@@ -43,13 +43,13 @@ def read_safetensors(path: str | Path) -> dict[str, Array]:
 
 
 def grid(v: Array, bits: int) -> Array:
-    """The nearest multiple of 2^-bits, in these units."""
+    """The nearest multiple of 2^-bits, in units of 2^-bits."""
     units: Array = np.floor(v.astype(np.float64) * 2.0**bits + 0.5).astype(np.int64)
     return units
 
 
 class Model:
-    """The weights of one file, those of the entropy path in grid units, and all tables."""
+    """The weights of one file, all tables, and the weights of the entropy path in grid units."""
 
     def __init__(self, model_file: str | Path, gaussian_file: str | Path) -> None:
         self.fingerprint = hashlib.sha256(Path(model_file).read_bytes()).digest()[:8]
@@ -59,7 +59,7 @@ class Model:
         layers = ["h_s.0", "h_s.2", "h_s.4", "context_prediction", *(f"entropy_parameters.{i}" for i in (0, 2, 4))]
         self.weight = {layer: grid(self.float[f"{layer}.weight"], 14) for layer in layers}
         self.bias = {layer: grid(self.float[f"{layer}.bias"], 24) for layer in layers}
-        # of the context model's 25 taps, the 12 before the centre
+        # the context model uses 12 of its 25 taps: the ones before the centre
         taps = self.weight["context_prediction"].reshape(2 * self.M, self.M, 25)
         self.weight["context_prediction"] = taps[:, :, :12].copy()
         parts = ("_quantized_cdf", "_cdf_length", "_offset")
@@ -115,16 +115,16 @@ def dense(model: Model, layer: str, a: Array) -> Array:
 
 # §3 Latents and their order
 Choose = Callable[[int, int, Array, Array], Array]
-"""(row, column, index, mu) -> y_hat there; all three (M)."""
+"""(row, column, index, mu) -> y_hat of this position. index, mu and y_hat: (M)."""
 
 
 def wavefronts(height: int, width: int) -> list[tuple[int, ...]]:
-    """All places of y in coding order."""
+    """All positions (row, column) of y in coding order."""
     return sorted(np.ndindex(height, width), key=lambda place: (place[1] + 3 * place[0], place[0]))
 
 
 def visit(model: Model, k_z: Array, places: Iterable[tuple[int, ...]], choose: Choose) -> dict[str, Array]:
-    """Entropy parameters place by place, each from the latents chosen before. Returns all stages, (C, h, w)."""
+    """Entropy parameters, position by position, from the latents chosen before. Returns all stages, (C, h, w)."""
     z_hat = saturate(k_z.astype(np.int64) * 1024 + model.medians[:, None, None])
     psi = hyper_synthesis(model, z_hat)
     phi = np.zeros_like(psi)
@@ -137,7 +137,7 @@ def visit(model: Model, k_z: Array, places: Iterable[tuple[int, ...]], choose: C
         a = leaky_relu(dense(model, "entropy_parameters.0", np.concatenate([psi[here], phi[here]])))
         a = leaky_relu(dense(model, "entropy_parameters.2", a))
         sigma[here], mu[here] = dense(model, "entropy_parameters.4", a).reshape(2, model.M)
-        index[here] = np.searchsorted(model.thresholds, sigma[here])  # how many are smaller
+        index[here] = np.searchsorted(model.thresholds, sigma[here])  # the number of smaller thresholds
         y_hat[here] = choose(row, column, index[here], mu[here])
         bordered[:, row + 2, column + 2] = y_hat[here]
     return {"z_hat": z_hat, "psi": psi, "phi": phi, "sigma": sigma, "mu": mu, "index": index, "y_hat": y_hat}
@@ -145,17 +145,17 @@ def visit(model: Model, k_z: Array, places: Iterable[tuple[int, ...]], choose: C
 
 # §4 Tables
 Table = tuple[list[int], int]
-"""cdf and offset. Bin i has the slots cdf[i] to cdf[i + 1] - 1 and is symbol offset + i; the last bin escapes."""
+"""cdf and offset. Bin i has the slots cdf[i] to cdf[i + 1] - 1 and is symbol offset + i. The last bin escapes."""
 
 
 def make_tables(cdf: Array, length: Array, offset: Array) -> list[Table]:
-    """Tables out of the arrays of a file."""
+    """The tables in the arrays of a file."""
     return [(row[:n].tolist(), int(first)) for row, n, first in zip(cdf, length, offset, strict=True)]
 
 
 # §5 Entropy coding
 class Reader:
-    """A payload that is being decoded."""
+    """Reads the symbols of a payload."""
 
     def __init__(self, payload: bytes) -> None:
         if len(payload) < 8 or len(payload) % 4:
@@ -178,10 +178,10 @@ class Reader:
 
     def symbol(self, table: Table) -> int:
         (cdf, offset), (high, slot) = table, divmod(self.x, 1 << 16)
-        found = bisect.bisect_right(cdf, slot) - 1
-        self.x = (cdf[found + 1] - cdf[found]) * high + slot - cdf[found]
+        value = bisect.bisect_right(cdf, slot) - 1
+        self.x = (cdf[value + 1] - cdf[value]) * high + slot - cdf[value]
         self.refill()
-        if found == len(cdf) - 2:
+        if value == len(cdf) - 2:
             count = self.digit()
             if count > 7:
                 raise Rejected("symbol-out-of-range")
@@ -189,8 +189,8 @@ class Reader:
             if digits and digits[-1] == 0:
                 raise Rejected("symbol-out-of-range")
             raw = sum(digit * 16**j for j, digit in enumerate(digits))
-            found = -(raw + 1) // 2 if raw % 2 else raw // 2 + found
-        return offset + found
+            value = -(raw + 1) // 2 if raw % 2 else raw // 2 + value
+        return offset + value
 
     def finish(self) -> None:
         if self.words or self.x != 1 << 31:
@@ -217,7 +217,7 @@ def parse(model: Model, data: bytes) -> tuple[int, int, bytes]:
 
 # §7 Errors
 class Rejected(Exception):
-    """The stream is nothing that an encoder wrote. The text is a kind of §7."""
+    """No encoder writes such a stream. The text is a kind of §7."""
 
 
 # §9 The picture
@@ -225,7 +225,7 @@ def synthesis(model: Model, y_hat: Array) -> Any:
     """g_s: (M, 4h, 4w) -> x_hat, (3, 64h, 64w) float64."""
 
     def stored(name: str, minimum: float) -> Any:
-        """A GDN's parameter v is kept as sqrt(v + 2^-36). The bound comes before the square: some are negative."""
+        """A GDN stores v as sqrt(v + 2^-36). Some stored values are negative: the bound precedes the square."""
         return np.maximum(model.float[name].astype(np.float64), (minimum + 2.0**-36) ** 0.5) ** 2 - 2.0**-36
 
     a = transpose_convolve(model.float["g_s.0.weight"], model.float["g_s.0.bias"], y_hat.astype(np.float64))
@@ -236,7 +236,7 @@ def synthesis(model: Model, y_hat: Array) -> Any:
     return a
 
 
-# All together
+# The whole decoder
 def decode(model: Model, data: bytes) -> tuple[Array, Array]:
     """A stream -> its latents y_hat, (M, 4h, 4w) in units of 2^-10, and its picture, (H, W, 3) uint8.
 
@@ -247,7 +247,7 @@ def decode(model: Model, data: bytes) -> tuple[Array, Array]:
     k_z = np.array([reader.symbol(table) for table in model.z_tables for _ in range(h * w)])
 
     def choose(row: int, column: int, index: Array, mu: Array) -> Array:
-        # np.int64 by name: NumPy's own integers have 32 bits on some machines
+        # np.int64, since NumPy's default integers have 32 bits on some machines
         k = np.array([reader.symbol(model.y_tables[i]) for i in index], np.int64)
         return saturate(k * 1024 + mu)
 
@@ -258,7 +258,7 @@ def decode(model: Model, data: bytes) -> tuple[Array, Array]:
 
 
 def png(picture: Array) -> bytes:
-    """A .png file: (H, W, 3) uint8, its rows unfiltered."""
+    """The bytes of a .png file with unfiltered rows. picture: (H, W, 3) uint8."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -1,6 +1,6 @@
 """mbtref: the reference codec of mbt2018 (Minnen, Ballé and Toderici 2018).
 
-The codec is imported when it is first used: PyTorch takes seconds to start, and much needs none of it.
+The codec is imported at its first use: PyTorch takes seconds to start, and much of the package doesn't need it.
 """
 
 import importlib

@@ -8,7 +8,7 @@
          16   4  CRC-32 (zlib's) of all other bytes: 0 to 15, then the payload
          20      payload, whole 32-bit words
 
-All numbers are little-endian. The checksum covers the header too: a flipped bit in the height would else
+All numbers are little-endian. The checksum covers the header too: otherwise a flipped bit in the height would
 give another crop of the same latents.
 """
 
@@ -28,15 +28,15 @@ HEADER_BYTES = _FIELDS.size + _CHECKSUM.size
 DIMENSION_MAX = (1 << 16) - 1
 """Largest height or width, pixels."""
 PIXELS_MAX = 1 << 25
-"""Largest height times width, pixels; 8K UHD fits. It bounds what a header can make a decoder allocate: g_s of a
-lite model takes about 220 bytes a pixel."""
+"""Largest height times width, pixels; 8K UHD fits. It bounds the memory that a header can make a decoder allocate:
+g_s of a lite model takes about 220 bytes a pixel."""
 
 
 class Stream(NamedTuple):
     """A parsed file."""
 
     fingerprint: bytes
-    """FINGERPRINT_BYTES bytes, which model decodes it."""
+    """FINGERPRINT_BYTES bytes that name the model."""
     height: int
     width: int
     payload: bytes
@@ -47,7 +47,7 @@ def check_dimensions(height: int, width: int) -> None:
     if not (1 <= height <= DIMENSION_MAX and 1 <= width <= DIMENSION_MAX and height * width <= PIXELS_MAX):
         raise ValueError(
             f"a picture of {width}×{height} pixels can't be coded: sides go from 1 to {DIMENSION_MAX}, the area "
-            f"to {PIXELS_MAX} pixels; cut it into tiles"
+            f"goes to {PIXELS_MAX} pixels; cut it into tiles"
         )
 
 
@@ -60,7 +60,7 @@ def pack(stream: Stream) -> bytes:
 
 
 def unpack(data: bytes) -> Stream:
-    """The inverse of `pack`; the payload's words are not looked into.
+    """The inverse of `pack`; it doesn't check the payload's words.
 
     Raises BitstreamError bad-magic, unsupported-version, truncated, bad-dimensions, too-large or
     checksum-mismatch, in that order.
@@ -68,7 +68,7 @@ def unpack(data: bytes) -> Stream:
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise BitstreamError(Kind.BAD_MAGIC, 0, "this isn't an .mbt file")
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
-        reason = f"version {data[len(MAGIC)]}, this decoder knows version {VERSION}"
+        reason = f"this is version {data[len(MAGIC)]}; the decoder knows version {VERSION}"
         raise BitstreamError(Kind.UNSUPPORTED_VERSION, len(MAGIC), reason)
     if len(data) < HEADER_BYTES:
         raise BitstreamError(Kind.TRUNCATED, len(data), f"the header has {HEADER_BYTES} bytes")
@@ -76,7 +76,7 @@ def unpack(data: bytes) -> Stream:
     if height == 0 or width == 0:
         raise BitstreamError(Kind.BAD_DIMENSIONS, DIMENSIONS_AT, f"a picture of {width}×{height} pixels")
     if height * width > PIXELS_MAX:
-        reason = f"{width}×{height} pixels, the limit is {PIXELS_MAX}"
+        reason = f"a picture of {width}×{height} pixels; the limit is {PIXELS_MAX} pixels"
         raise BitstreamError(Kind.TOO_LARGE, DIMENSIONS_AT, reason)
     payload = data[HEADER_BYTES:]
     if _CHECKSUM.unpack_from(data, _FIELDS.size)[0] != zlib.crc32(payload, zlib.crc32(data[: _FIELDS.size])):

@@ -5,10 +5,10 @@
                           (psi, phi) --entropy_parameters--> (sigma, mu);  k under table(sigma) --> rANS
     y_hat --g_s--> x_hat
 
-This is the *closed loop*: what is rounded is y - mu, so that y_hat is known to the decoder bit for bit while y
-never is. g_a, h_a and g_s are float32. The first two are the encoder's choice; the last one's result is a
-picture, where an ulp stays an ulp. (Who wants even these the same on every machine loads a model with transforms
-that are `reproducible`.) All between runs in exact arithmetic.
+This is the *closed loop*: the encoder rounds y - mu. So the decoder knows y_hat bit for bit, though it never
+knows y. g_a, h_a and g_s are float32. The first two are the encoder's choice. The result of g_s is a picture,
+where an ulp stays an ulp. Everything between runs in exact arithmetic. (In a model that is loaded as
+`reproducible`, g_a, h_a and g_s are the same on every machine too.)
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ from mbtref.weights import Model
 
 
 class Encoded(NamedTuple):
-    """A stream and what its encoder knows of it."""
+    """A stream, and the latents and symbols in it."""
 
     data: bytes
     y_hat: Tensor
-    """(1, M, 4h, 4w) float32, closed-loop: what every decoder will find."""
+    """(1, M, 4h, 4w) float32, closed-loop: the latents of every decoder."""
     symbols: list[int]
     """The message: z by channel, row and column, then y in the order of `scan.wavefronts`."""
     indexes: list[int]
@@ -42,8 +42,8 @@ class Encoded(NamedTuple):
 def encode(model: Model, picture: Image) -> bytes:
     """The `.mbt` stream of a picture.
 
-    picture: (H, W, 3) uint8 RGB. Raises ValueError if it isn't that, is too large (`bitstream.PIXELS_MAX`) or
-    makes the model overflow.
+    picture: (H, W, 3) uint8 RGB. Raises ValueError if it has another form, is too large (`bitstream.PIXELS_MAX`)
+    or makes the model overflow.
     """
     return encode_latents(model, picture).data
 
@@ -58,7 +58,7 @@ def decode(model: Model, data: bytes) -> Image:
 
 @undisturbed()
 def encode_latents(model: Model, picture: Image) -> Encoded:
-    """`encode`, with the latents. Arguments and errors as there."""
+    """`encode`, with the latents. Arguments and errors as for `encode`."""
     image.check(picture)
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
@@ -95,7 +95,7 @@ def decode_latents(model: Model, streams: Sequence[bytes]) -> Tensor:
 
 
 def _latents(model: Model, streams: Sequence[bitstream.Stream]) -> Tensor:
-    """`decode_latents` of streams that are this model's."""
+    """`decode_latents` of parsed streams of this model."""
     shapes = {z_shape(model, stream) for stream in streams}
     if len(shapes) != 1:
         raise ValueError("a batch takes one or more streams of one padded size; decode them one by one")
@@ -126,27 +126,27 @@ def decode_batch(model: Model, streams: Sequence[bytes]) -> list[Image]:
 
 
 def open_stream(model: Model, data: bytes) -> bitstream.Stream:
-    """Parses a stream and checks that it is this model's."""
+    """Parses a stream and checks that it names this model."""
     stream = bitstream.unpack(data)
     if stream.fingerprint != model.fingerprint:
-        reason = f"made with model {stream.fingerprint.hex()}, {model.name} is {model.fingerprint.hex()}"
+        reason = f"made with model {stream.fingerprint.hex()}; {model.name} is {model.fingerprint.hex()}"
         raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
     return stream
 
 
 def z_shape(model: Model, stream: bitstream.Stream) -> tuple[int, int, int]:
-    """(h, w, N) of the hyper-latents: a side has ceil(side / STRIDE_Z) of them."""
+    """(h, w, N) of the hyper-latents: ceil(side / STRIDE_Z) of them cover a side."""
     return -(-stream.height // STRIDE_Z), -(-stream.width // STRIDE_Z), model.networks.N
 
 
 def z_indexes(shape: Sequence[int]) -> list[int]:
-    """The table of each hyper-latent, in the order channel, row, column: that of its channel."""
+    """The table of each hyper-latent is its channel. The order is channel, row, column. shape: (h, w, N)."""
     h, w, n = shape
     return [channel for channel in range(n) for _ in range(h * w)]
 
 
 def _y_indexes(model: Model, step: Step) -> Tensor:
-    """The table of each latent of a step: (B, P, M) int64. Those of y come after the N of z."""
+    """The table of each latent of a step: (B, P, M) int64. The tables of y come after the N tables of z."""
     return model.networks.N + model.gaussian.index(step.sigma)
 
 

@@ -1,4 +1,4 @@
-"""The models and tables that are shipped in the package, as bytes."""
+"""The models and tables that the package ships, as bytes."""
 
 from importlib import resources
 
@@ -14,5 +14,5 @@ def embedded(name: str) -> bytes:
 
 
 def name_of(fingerprint: bytes) -> str | None:
-    """Which embedded model has this fingerprint, if any."""
+    """The name of the embedded model with this fingerprint, if there is one."""
     return next((name for name in EMBEDDED if fingerprint_of(embedded(name)) == fingerprint), None)

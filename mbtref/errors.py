@@ -1,6 +1,6 @@
-"""What bytes can do wrong, as one exception with a closed list of kinds.
+"""The faults of bytes: one exception with a closed list of kinds.
 
-A caller's mistake is a ValueError, a bad stream is always a BitstreamError.
+A caller's mistake is a ValueError. A bad stream is always a BitstreamError.
 """
 
 from enum import StrEnum
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 class BitstreamError(Exception):
     """Bytes that can't be decoded.
 
-    kind: which rule it breaks. offset: byte in the stream at which that was seen.
+    kind: the rule that they break. offset: the byte of the stream at which the decoder saw it.
     """
 
     def __init__(self, kind: Kind, offset: int, explanation: str) -> None:

@@ -1,14 +1,14 @@
 """The entropy parameters in exact arithmetic: h_s, the context model and entropy_parameters.
 
-The float networks of Minnen et al. 2018, section 3, run on the integers of `grid`. Their result is a function
-of weights and symbols alone, not of the machine. Surprises first:
+The float networks of Minnen et al. 2018, section 3, run on the integers of `grid`. Their result depends on weights
+and symbols alone, not on the machine. Surprises first:
 
 - Tensors are channels-last here, (B, H, W, C): every layer is one matrix product. Convolutions unfold their
-  windows instead of calling a library, which may choose Winograd or FFT, whose sums are not the plain ones.
+  windows and call no library: a library may choose Winograd or FFT, whose sums aren't the plain ones.
 - A transposed convolution of stride 2 is a 3×3 convolution with four times the channels, one set for each
-  phase of the output, and then a shuffle.
-- At load every output channel proves that none of its sums can reach 2^53.
-- Requantise first, then activate.
+  phase of the output. A shuffle follows.
+- When a model is loaded, every output channel proves that none of its sums can reach 2^53.
+- Requantisation comes before the activation.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ SLOPE, SLOPE_BITS = 1311, 17
 """LeakyReLU's slope, 0.01 to four digits, is SLOPE / 2^SLOPE_BITS."""
 
 REACH = 2
-"""Rows above a latent, and columns on either side, that its context takes in: a 5×5 kernel."""
+"""The context of a latent covers this many rows above it, and columns on either side: a 5×5 kernel."""
 CONTEXT_TAPS = [
     (row, column) for row in range(REACH + 1) for column in range(2 * REACH + 1) if (row, column) < (REACH, REACH)
 ]
@@ -49,8 +49,8 @@ def leaky_relu(units: Tensor) -> Tensor:
 class Linear:
     """One matrix product on the grids: sums of weight times activation plus bias, in units of 2^-BIAS_BITS.
 
-    name: for messages. weight: (inputs, outputs) float. bias: (channels,) float, where outputs are one or more
-    sets of these channels (the phases of a transposed convolution).
+    name: for messages. weight: (inputs, outputs) float. bias: (channels,) float. The outputs are one or more sets
+    of these channels (the phases of a transposed convolution).
     Raises ValueError, naming layer and channel, if a weight isn't finite or a sum could leave float64's integers.
     """
 
@@ -63,7 +63,7 @@ class Linear:
             channel = unsafe[0]
             raise ValueError(
                 f"{name}, output channel {channel % len(bias)}: sums may reach {bound[channel]:.3g} grid "
-                f"units, exact arithmetic ends at 2^53; the weights are too large or not finite"
+                f"units, but exact arithmetic ends at 2^53; the weights are too large or not finite"
             )
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def deconv5x5_matrix(weight: Tensor) -> Tensor:
 
 
 def interleave(phases: Tensor) -> Tensor:
-    """Puts the four phases in place. (B, H, W, 4·C) -> (B, 2H, 2W, C)."""
+    """Puts the four phases in their places. (B, H, W, 4·C) -> (B, 2H, 2W, C)."""
     b, h, w, c4 = phases.shape
     split = phases.reshape(b, h, w, 2, 2, c4 // 4)
     return split.permute(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c4 // 4)
@@ -159,15 +159,15 @@ class EntropyNetworks:
         return requantize(self.context(context))
 
     def psi_sums(self, psi: Tensor) -> Tensor:
-        """The share of psi in the first layer of entropy_parameters, bias included, not yet requantised.
+        """The share of psi in the first layer of entropy_parameters, with the bias, not yet requantised.
 
-        Sums are exact, so this half can be done for the whole picture before the first latent is known.
+        Sums are exact, so this half can be computed for the whole picture before the first latent is known.
         psi: (B, H, W, 2M) grid units. Returns (B, H, W, 10M/3) sums.
         """
         return psi @ self.head_0.weight[: 2 * self.M] + self.head_0.bias
 
     def parameters(self, psi_sums: Tensor, phi: Tensor) -> Parameters:
-        """entropy_parameters at P positions. psi_sums: (B, P, 10M/3), see above; phi: (B, P, 2M) grid units."""
+        """entropy_parameters at P positions. psi_sums: (B, P, 10M/3), see `psi_sums`; phi: (B, P, 2M) units."""
         a = leaky_relu(requantize(psi_sums + phi @ self.head_0.weight[2 * self.M :]))
         a = leaky_relu(requantize(self.head_2(a)))
         sigma, mu = requantize(self.head_4(a)).chunk(2, dim=-1)

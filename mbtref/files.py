@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the folder of what is kept between runs."""
+"""Files that are written whole or not at all, and the folder of downloads."""
 
 import errno
 import os
@@ -9,9 +9,9 @@ HOME_VARIABLE = "MBTREF_HOME"
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes data beside path, then moves it into place; a link is followed.
+    """Writes data beside path, then moves it into place. Follows a link.
 
-    Raises OSError if it can't, or if path is something else than a file; then path is as it was.
+    Raises OSError if that fails or path isn't a regular file; path then stays as it was.
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
@@ -31,9 +31,9 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def home() -> Path:
-    """Where downloads are kept: MBTREF_HOME, or mbtref in the user's cache folder.
+    """The folder of downloads: MBTREF_HOME, or mbtref in the user's cache folder.
 
-    Raises ValueError if there is neither.
+    Raises ValueError if neither exists.
     """
     try:
         return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "mbtref")

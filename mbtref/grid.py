@@ -1,8 +1,8 @@
 """The fixed grids on which the entropy path computes: plain integers, held in float64.
 
 A number v on a grid of b bits is stored as the integer v·2^b, "in grid units". float64 holds every integer
-below 2^53, so sums and products that stay below it are exact, in any order, with or without FMA, on any
-machine. The same numbers are int64 to an implementer in C.
+below 2^53. So sums and products that stay below it are exact, in any order, with or without FMA, on any
+machine. An implementer in C uses int64 for the same numbers.
 """
 
 import torch
@@ -13,15 +13,15 @@ WEIGHT_BITS = 14
 ACTIVATION_BITS = 10
 """Activations, psi, phi, sigma, mu, medians and y_hat are multiples of 2^-10."""
 ONE = 1 << ACTIVATION_BITS
-"""The value 1 in their grid units."""
+"""The value 1 in grid units of activations."""
 BIAS_BITS = WEIGHT_BITS + ACTIVATION_BITS
 """Biases, and sums of weight times activation, are multiples of 2^-24."""
 RANGE_BITS = 12
 """Activations saturate to [-2^12, 2^12)."""
 LIMIT = 1 << RANGE_BITS + ACTIVATION_BITS
-"""The same limit in grid units: activations are in [-LIMIT, LIMIT - 1]."""
+"""The limit in grid units: activations are in [-LIMIT, LIMIT - 1]."""
 EXACT = 1 << 53
-"""Every integer up to here is a float64."""
+"""float64 holds every integer up to this one."""
 
 
 def round_half_up(v: Tensor) -> Tensor:
@@ -50,5 +50,5 @@ def from_activation(units: Tensor) -> Tensor:
 
 
 def requantize(sums: Tensor) -> Tensor:
-    """Sums of weight times activation, back on the activation grid. Returns grid units, saturated."""
+    """Brings sums of weight times activation back to the activation grid. Returns grid units, saturated."""
     return saturate(round_half_up(sums * 2.0**-WEIGHT_BITS))

@@ -1,7 +1,7 @@
 """Pictures: files and arrays, arrays and padded tensors, PSNR.
 
-A picture is a uint8 array (H, W, 3), RGB. Its tensor is (1, 3, H', W') float32 in [0, 1], replicated to the right
-and to the bottom until both sides are multiples of 64; cropping takes the top left.
+A picture is a uint8 array (H, W, 3), RGB. Its tensor is (1, 3, H', W') float32 in [0, 1]. The last column and row
+are replicated until both sides are multiples of 64; cropping takes the top left.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ Image = npt.NDArray[np.uint8]
 
 
 def read(path: Path) -> Image:
-    """A picture file as RGB, upright, converted as Pillow does: grey, palette and CMYK too.
+    """A picture file as upright RGB. Pillow converts other modes, such as grey, palette and CMYK.
 
-    Of 16-bit grey (modes I;16 and I) the upper eight bits are kept, where Pillow would clip to 255.
+    16-bit grey (modes I;16 and I) keeps its upper eight bits; Pillow would clip it to 255.
 
-    Raises OSError if the file can't be read, ValueError if it isn't a picture, is damaged, or has a pixel that
-    isn't opaque: which colour lies behind it is the caller's to say.
+    Raises OSError if the file can't be read. Raises ValueError if it isn't a picture, is damaged or too large, has
+    samples of more than 16 bits, or has a pixel that isn't opaque: the caller must choose the colour behind it.
     """
     with path.open("rb") as data, warnings.catch_warnings(action="ignore"):
         try:
@@ -42,8 +42,8 @@ def read(path: Path) -> Image:
                 picture = PIL.ImageOps.exif_transpose(file)
         except PIL.UnidentifiedImageError as error:
             raise ValueError(f"{path}: not a picture that Pillow reads") from error
-        except Exception as error:  # a damaged file raises whatever its format's reader happens to
-            raise ValueError(f"{path}: damaged, or not to be coded: {error}") from error
+        except Exception as error:  # each format's reader has its own errors for a damaged file
+            raise ValueError(f"{path}: damaged, or it can't be coded: {error}") from error
     if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema()[0] != 255:
         raise ValueError(f"{path}: has transparent pixels; flatten it on a background colour first")
     if picture.mode.startswith(("I", "F")):
@@ -64,13 +64,13 @@ def write_png(path: Path, image: Image) -> None:
 def check(image: Image) -> None:
     """Raises ValueError if this isn't a picture."""
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"a picture is a uint8 array (H, W, 3), this is a {type(image).__name__}")
+        raise ValueError(f"a picture is a uint8 array (H, W, 3); this is a {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"a picture is a uint8 array (H, W, 3), this is {image.dtype} {image.shape}")
+        raise ValueError(f"a picture is a uint8 array (H, W, 3); this is {image.dtype} {image.shape}")
 
 
 def sha256(image: Image) -> str:
-    """What a picture is known by, whatever file holds it: 64 hex digits, of its samples in C order."""
+    """The identity of a picture, independent of its file: SHA-256 of its samples in C order, 64 hex digits."""
     return hashlib.sha256(image.tobytes()).hexdigest()
 
 

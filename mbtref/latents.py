@@ -2,10 +2,10 @@
 
     byte  0  16  shape of y, four int32: 1, M, 4h, 4w
          16  16  shape of z, four int32: 1, N, h, w
-         32      y, then z, int16; as they are (raw) or as one zlib stream (zlib)
+         32      y, then z, int16; plain (raw) or as one zlib stream (zlib)
 
 All numbers are little-endian. The buffer holds round(y), so g_s gives exactly the x_hat of `MBT2018.forward`.
-z is truncated toward zero, since medians aren't integers: a buffer is enough for g_s, never for entropy decoding.
+Medians aren't integers, so z is truncated toward zero. A buffer is enough for g_s, never for entropy decoding.
 """
 
 import math
@@ -24,11 +24,11 @@ _HEADER = struct.Struct("<8i")
 _ITEM = np.dtype("<i2")
 ZLIB_LEVEL = 9
 ELEMENTS_MAX = 1 << 26
-"""Most latents that a buffer may declare: the y of an 8K picture at M = 320, with room to spare."""
+"""A buffer may announce at most this many latents: the y of an 8K picture at M = 320, with room to spare."""
 
 
 class Latents(NamedTuple):
-    """What a buffer holds."""
+    """The latents in a buffer."""
 
     y_hat: Tensor
     """(1, M, 4h, 4w) float32 integers in [-32768, 32767]."""
@@ -61,7 +61,7 @@ def unpack_zlib(data: bytes) -> Latents:
     size = (math.prod(y_shape) + math.prod(z_shape)) * _ITEM.itemsize
     inflate = zlib.decompressobj()
     try:
-        # one byte more than is due tells a longer stream, whatever it would inflate to
+        # one extra byte reveals a longer stream, however much it would inflate to
         body = inflate.decompress(data[_HEADER.size :], size + 1)
     except zlib.error as error:
         raise BitstreamError(Kind.CHECKSUM_MISMATCH, _HEADER.size, f"not a zlib stream: {error}") from error
@@ -74,15 +74,15 @@ def unpack_zlib(data: bytes) -> Latents:
 
 
 def _header(y_hat: Tensor, z_hat: Tensor) -> bytes:
-    """The two shapes. Raises ValueError if they aren't those of one picture."""
+    """The two shapes. Raises ValueError unless they can belong to one picture."""
     if not _fit(tuple(y_hat.shape), tuple(z_hat.shape)):
         shapes = f"{tuple(y_hat.shape)} and {tuple(z_hat.shape)}"
-        raise ValueError(f"y and z are (1, M, 4h, 4w) and (1, N, h, w), these are {shapes}")
+        raise ValueError(f"y and z are (1, M, 4h, 4w) and (1, N, h, w); these are {shapes}")
     return _HEADER.pack(*y_hat.shape, *z_hat.shape)
 
 
 def _fit(y_shape: tuple[int, ...], z_shape: tuple[int, ...]) -> bool:
-    """Whether these can be the shapes of one picture's latents."""
+    """Whether these shapes can belong to the latents of one picture."""
     ratio = STRIDE_Z // STRIDE_Y
     return (
         len(y_shape) == len(z_shape) == 4
@@ -112,7 +112,7 @@ def _shapes(data: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
         raise BitstreamError(Kind.BAD_DIMENSIONS, 0, f"no mbt2018 model has y {y_shape} with z {z_shape}")
     if math.prod(y_shape) + math.prod(z_shape) > ELEMENTS_MAX:
         raise BitstreamError(
-            Kind.TOO_LARGE, 0, f"y {y_shape} and z {z_shape}, the limit is {ELEMENTS_MAX} latents"
+            Kind.TOO_LARGE, 0, f"y {y_shape} and z {z_shape}; the limit is {ELEMENTS_MAX} latents"
         )
     return y_shape, z_shape
 
@@ -121,9 +121,9 @@ def _split(body: bytes, y_shape: tuple[int, ...], z_shape: tuple[int, ...], end:
     """Cuts an inflated body. end: length of the file, for error offsets."""
     count = math.prod(y_shape) + math.prod(z_shape)
     if len(body) < count * _ITEM.itemsize:
-        raise BitstreamError(Kind.TRUNCATED, end, f"{count} latents are announced, the data ends before")
+        raise BitstreamError(Kind.TRUNCATED, end, f"{count} latents are announced, but the data ends earlier")
     if len(body) > count * _ITEM.itemsize:
-        raise BitstreamError(Kind.TRAILING_DATA, end, f"{count} latents are announced, more data follows")
+        raise BitstreamError(Kind.TRAILING_DATA, end, f"{count} latents are announced, but more data follows")
     values = torch.from_numpy(np.frombuffer(body, _ITEM).astype(np.float32))
     y, z = values.split([math.prod(y_shape), math.prod(z_shape)])
     return Latents(y.reshape(y_shape), z.reshape(z_shape))

@@ -1,8 +1,8 @@
 """The three pieces of the float model that torch.nn lacks.
 
-`lower_bound` keeps gradients flowing into a clamp, `GDN` is the non-linearity of g_a and g_s (Ballé,
-Laparra and Simoncelli 2016, arXiv:1511.06281), `MaskedConv2d` is the causal convolution of the context
-model (van den Oord et al. 2016, arXiv:1606.05328). Parameter names are those of CompressAI's state dict.
+`lower_bound` is a clamp that gradients can still pass. `GDN` is the non-linearity of g_a and g_s (Ballé, Laparra
+and Simoncelli 2016, arXiv:1511.06281). `MaskedConv2d` is the causal convolution of the context model (van den Oord
+et al. 2016, arXiv:1606.05328). Parameters have the names of CompressAI's state dict.
 """
 
 import math
@@ -16,7 +16,7 @@ PEDESTAL = 2.0**-36
 """GDN stores sqrt(v + PEDESTAL) in place of v >= 0, so that a gradient step can't make v negative."""
 
 BETA_MIN = 1e-6
-"""The smallest beta of a GDN: keeps its square root away from zero."""
+"""The smallest beta of a GDN. It keeps the square root away from zero."""
 
 
 class _LowerBound(torch.autograd.Function):
@@ -33,7 +33,7 @@ class _LowerBound(torch.autograd.Function):
 
 
 def lower_bound(x: Tensor, bound: float) -> Tensor:
-    """max(x, bound), whose gradient still passes below the bound where it would raise x.
+    """max(x, bound). Below the bound, a gradient still passes if it would raise x.
 
     x: float, any shape. Returns the same shape and dtype.
     """
@@ -42,7 +42,7 @@ def lower_bound(x: Tensor, bound: float) -> Tensor:
 
 
 def non_negative(stored: Tensor, minimum: float) -> Tensor:
-    """The value v >= minimum that a GDN parameter stands for.
+    """The value v >= minimum that a stored GDN parameter means.
 
     stored: float, any shape, sqrt(v + PEDESTAL). Returns v, the same shape and dtype.
     """
@@ -71,7 +71,7 @@ class GDN(nn.Module):
 
 
 class MaskedConv2d(nn.Conv2d):
-    """A 5×5 convolution that sees only what raster order has already coded: 12 of its 25 taps.
+    """A 5×5 convolution that sees only earlier positions in raster order: 12 of its 25 taps.
 
     forward: (B, C_in, H, W) float -> (B, C_out, H, W) float.
     """
@@ -81,7 +81,7 @@ class MaskedConv2d(nn.Conv2d):
 
     @property
     def mask(self) -> Tensor:
-        """(5, 5) float: 1 where a tap is seen."""
+        """(5, 5) float: 1 at the taps that are used, 0 elsewhere."""
         mask = self.weight.new_zeros(5, 5)
         mask[:2, :] = 1  # the two rows above
         mask[2, :2] = 1  # the two columns to the left

@@ -1,8 +1,8 @@
 """From float networks to the tensors of a model file: weights, constants, and the proven tables of z.
 
 A model file is the state dict of CompressAI's `JointAutoregressiveHierarchicalPriors(N, M)` before its Gaussian
-tables are built, with our tables of z in the place of its own and medians on the grid of 2^-10. CompressAI loads
-it as it is.
+tables are built. Our tables of z replace CompressAI's, and medians lie on the grid of 2^-10. CompressAI loads the
+file unchanged.
 """
 
 import functools
@@ -18,7 +18,7 @@ from mbtref.model import LIKELIHOOD_MIN, MBT2018, SIGMA_MIN
 
 
 def constants(networks: MBT2018) -> dict[str, Tensor]:
-    """What CompressAI's state dict holds beside the weights: bounds, the mask, and empty tables."""
+    """The tensors of CompressAI's state dict that aren't weights: bounds, the mask and empty tables."""
     number = functools.partial(torch.tensor, dtype=torch.float32, device="cpu")
     empty = torch.zeros(0, dtype=torch.int32, device="cpu")
     state = {
@@ -50,5 +50,5 @@ def complete(networks: MBT2018) -> modelfile.Arrays:
     state["entropy_bottleneck.quantiles"] = quantiles
     state["context_prediction.weight"] = state["context_prediction.weight"] * networks.context_prediction.mask
     z_tables = proven.z_tables(networks.entropy_bottleneck, quantiles[:, :, 1:2])
-    made = {f"entropy_bottleneck.{part}": array for part, array in tables.to_arrays(z_tables).items()}
-    return {key: tensor.detach().cpu().numpy() for key, tensor in state.items()} | made
+    z_arrays = {f"entropy_bottleneck.{part}": array for part, array in tables.to_arrays(z_tables).items()}
+    return {key: tensor.detach().cpu().numpy() for key, tensor in state.items()} | z_arrays

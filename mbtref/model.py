@@ -1,13 +1,13 @@
 """The float model: the six networks of mbt2018 and its two probability models.
 
-Minnen, Ballé and Toderici 2018 (arXiv:1809.02736), figure 1 and table 1, in the layout and with the names
-that CompressAI gave its weights. Surprises first:
+Minnen, Ballé and Toderici 2018 (arXiv:1809.02736), figure 1 and table 1. Layout and names of the weights are
+CompressAI's. Surprises first:
 
-- `forward` quantises *open-loop*, y_hat = round(y), yet its likelihoods are those of round(y - mu) + mu,
-  as in CompressAI. No bitstream has that rate: `codec.encode` is closed-loop, y_hat = round(y - mu) + mu.
+- `forward` quantises *open-loop*, y_hat = round(y), but gives the likelihoods of round(y - mu) + mu, as CompressAI
+  does. No bitstream has that rate: `codec.encode` is closed-loop, y_hat = round(y - mu) + mu.
 - `entropy_parameters` gives the scale first: (sigma, mu).
-- Everything here is float32 and differs by an ulp from machine to machine. What a decoder must repeat
-  bit for bit is computed by `exact` from the same weights.
+- Everything here is float32 and differs by an ulp from machine to machine. `exact` computes the values that a
+  decoder must repeat bit for bit, from the same weights.
 """
 
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def up(c_in: int, c_out: int) -> nn.ConvTranspose2d:
 
 
 class FactorizedPrior(nn.Module):
-    """The learned density of z: one monotone network a channel (Ballé et al. 2018, appendix 6.1).
+    """The learned density of z: one monotone network per channel (Ballé et al. 2018, appendix 6.1).
 
     Four hidden layers of width 3 map a value to the logit of its cumulative probability.
     """
@@ -105,7 +105,7 @@ def gaussian_likelihoods(residual: Tensor, sigma: Tensor) -> Tensor:
 
 
 class Forward(NamedTuple):
-    """What `MBT2018.forward` returns. B pictures of 64h × 64w pixels."""
+    """The result of `MBT2018.forward` for B pictures of 64h × 64w pixels."""
 
     x_hat: Tensor
     """(B, 3, 64h, 64w) float, unclamped: g_s(y_hat)."""
@@ -122,8 +122,8 @@ class Forward(NamedTuple):
 class MBT2018(nn.Module):
     """Joint autoregressive and hierarchical priors, with N and M channels.
 
-    N: channels of the transforms and of z. M: channels of y. Loads the weights of CompressAI's
-    `JointAutoregressiveHierarchicalPriors(N, M)`, see `weights`.
+    N: channels of the transforms and of z. M: channels of y. It takes the weights of CompressAI's
+    `JointAutoregressiveHierarchicalPriors(N, M)`; see `weights`.
     """
 
     def __init__(self, N: int, M: int) -> None:
@@ -152,7 +152,7 @@ class MBT2018(nn.Module):
         self.entropy_bottleneck = FactorizedPrior(N)
 
     def parameters_of_y(self, y_hat: Tensor, z_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and mean of every latent, teacher-forced: from latents that are all known.
+        """Scale and mean of every latent, teacher-forced: all latents are known.
 
         y_hat: (B, M, 4h, 4w) float, z_hat: (B, N, h, w) float. Returns (sigma, mu), each shaped as y_hat.
         """
@@ -162,7 +162,7 @@ class MBT2018(nn.Module):
         return sigma, mu
 
     def forward(self, x: Tensor) -> Forward:
-        """One pass without a bitstream, as CompressAI's in eval mode.
+        """One pass without a bitstream, like CompressAI's in eval mode.
 
         x: (B, 3, 64h, 64w) float in [0, 1].
         """

@@ -1,12 +1,12 @@
-"""The bytes of a model file: safetensors in one canonical form, so that the same model is always the same file.
+"""The bytes of a model file: safetensors in one canonical form. The same model always has the same bytes.
 
     8 bytes    length of the header
     header     JSON without spaces, in UTF-8: "__metadata__" if there is any, then the float32 tensors by name,
-               then the int32 ones; filled up with spaces to a multiple of 8 bytes
-    body       the tensors in that order, C order, without gaps
+               then the int32 tensors by name; spaces fill it up to a multiple of 8 bytes
+    body       the tensors in this order, each in C order, without gaps
 
-All numbers are little-endian. The format leaves order and spacing free, and its libraries have changed theirs; a
-fingerprint is of the bytes, so they are written here. Any of the libraries reads them.
+All numbers are little-endian. safetensors leaves order and spacing free, and its libraries have changed them. A
+fingerprint depends on the bytes, so this module writes them. All the libraries can read them.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 """Tensors by name, float32 or int32."""
 
 DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
-"""By their names in a header, in the order of their tensors."""
+"""The dtypes by their names in a header, in the order of the tensors."""
 ALIGNMENT = 8
 METADATA_KEY = "mbt2018"
-"""Where safetensors' metadata says, in JSON, what the model is."""
+"""The key of the model's description, in JSON, in safetensors' metadata."""
 
 
 def fingerprint_of(data: bytes) -> bytes:
-    """FINGERPRINT_BYTES bytes that stand for a model file in a stream's header. data: the file's bytes."""
+    """FINGERPRINT_BYTES bytes that name a model file in a stream's header. data: the file's bytes."""
     return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
 
 
@@ -47,7 +47,7 @@ def pack(tensors: Arrays, metadata: Mapping[str, str]) -> bytes:
 
 
 def body(tensors: Arrays) -> bytes:
-    """What follows the header."""
+    """The bytes after the header."""
     return b"".join(array.astype(DTYPES[_dtype(array)]).tobytes() for _, array in _ordered(tensors))
 
 

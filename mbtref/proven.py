@@ -1,14 +1,14 @@
-"""Making integer tables whose every count is proven: the same on every machine, whatever its float functions give.
+"""Making integer tables with proven counts: they are the same on every machine, whatever float functions give.
 
 A count is a function of real numbers: of the weights, which float32 states exactly, or of the scales. Each
-probability is known here as a pair of integers, low <= p · 2^bits <= high, and a floor or a comparison is taken
-only where both ends agree about it. What surprises:
+probability is a pair of integers here, low <= p · 2^bits <= high. A floor or a comparison counts only if both ends
+agree about it. Surprises first:
 
-- Float64 comes first, and is trusted little: its functions may be off by 2^-39, about 2·10^-12, which is a
-  thousand times what any library's are. That decides nearly all channels.
-- What it leaves open is computed again in ball arithmetic (python-flint), with more and more bits. Loading a model
-  needs none of this: tables are data.
-- The Gaussian is symmetric: its bins k and -k are equal, and not undecided. Any other tie is refused.
+- Float64 comes first, with little trust: its functions may be off by 2^-39, about 2·10^-12. That is a thousand
+  times the error of any library. It decides nearly all channels.
+- Ball arithmetic (python-flint) computes the open channels again, with more and more bits. Loading a model needs
+  none of this: tables are data.
+- The Gaussian is symmetric: its bins k and -k are equal, and that decides their tie. Any other tie is refused.
 """
 
 import itertools
@@ -32,23 +32,23 @@ Ball = Any
 """A real number between two ends: flint.arb, which has no types."""
 
 SCALE_MIN, SCALE_MAX = Fraction(str(SIGMA_MIN)), 256
-"""Of the Gaussian model, as in CompressAI."""
+"""The smallest and the largest scale of the Gaussian model, as in CompressAI."""
 HALF = Fraction(1, 2)
 TAILS = 10**9
-"""One over the probability left to the escape, both tails together: as in CompressAI. Bins out there get one
-count, more than they deserve, but models err most about the symbols they hold impossible, and an escape costs 20
-bits or more."""
+"""The escape takes a probability of 1 / TAILS, both tails together, as in CompressAI. The outermost bins get one
+count each, more than they deserve. But models err most about symbols that they hold impossible, and an escape
+costs 20 bits or more."""
 Z_REACH = 1024
 """A table of z covers at most this many symbols on either side of its median."""
 UNSURE = 2.0**-39
-"""What a float64 function (exp, log1p, tanh) may be off by, relative to its value; and a sum of a few terms,
+"""The assumed error of a float64 function (exp, log1p, tanh), relative to its value, and of a sum of a few terms,
 relative to the sum of their magnitudes. Libraries stay below 2^-50."""
 FLOAT_BITS = 120
-"""Of the integers that stand for float64 probabilities. Smaller ones than 2^-120 decide nothing."""
+"""`Bounds.bits` of float64 probabilities. Probabilities below 2^-120 decide nothing."""
 PRECISIONS = (128, 256, 512, 1024)
-"""Bits of ball arithmetic, tried in this order."""
+"""Bits of ball arithmetic, in the order in which they are tried."""
 FRACTION_BITS = 64
-"""Bits behind the point of a share."""
+"""Bits of a share after the point."""
 
 
 class Undecided(ValueError):
@@ -56,7 +56,7 @@ class Undecided(ValueError):
 
 
 class Bounds(NamedTuple):
-    """What is known of K probabilities: low <= p · 2^bits <= high."""
+    """The bounds of K probabilities: low <= p · 2^bits <= high."""
 
     low: list[int]
     high: list[int]
@@ -66,14 +66,14 @@ class Bounds(NamedTuple):
 def decide(p: Bounds, first: int, symmetric: bool = False) -> Table:
     """The integer CDF of a distribution. The definition, over the real numbers:
 
-    1. Each end loses the bins that sum to 1 / (2 TAILS) or less. n bins are left, the escape among them, whose
-       probability is what the others leave of 1.
-    2. Each gets one count, and deserves d_i = max(0, p_i · 2^16 - 1) more.
-    3. Of the other 2^16 - n counts, its share is s_i = (2^16 - n) · d_i / Σ d. It gets floor(s_i).
-    4. What is then left goes to the largest remainders s_i - floor(s_i), one count each.
+    1. Each end loses the bins that sum to 1 / (2 TAILS) or less. n bins are left, with the escape, whose
+       probability is 1 minus the sum of the others.
+    2. Each bin gets one count, and deserves d_i = max(0, p_i · 2^16 - 1) more.
+    3. Its share of the other 2^16 - n counts is s_i = (2^16 - n) · d_i / Σ d. It gets floor(s_i).
+    4. The counts that are then left go to the largest remainders s_i - floor(s_i), one count each.
 
-    p: of the symbols first, first + 1, ... symmetric: whether p_i = p_(K-1-i) is known; of such a pair the lower
-    symbol comes first. Raises Undecided where the bounds leave a step open.
+    p: the probabilities of the symbols first, first + 1, ... symmetric: whether p_i = p_(K-1-i) is known; the
+    lower symbol of such a pair comes first. Raises Undecided if the bounds leave a step open.
     """
     begin, end = cut(p), len(p.low) - cut(Bounds(p.low[::-1], p.high[::-1], p.bits))
     low, high, one = p.low[begin:end], p.high[begin:end], 1 << p.bits
@@ -89,7 +89,7 @@ def decide(p: Bounds, first: int, symmetric: bool = False) -> Table:
 
 
 def cut(p: Bounds) -> int:
-    """How many bins are lost at the beginning."""
+    """The number of bins that the beginning loses."""
     ends = [
         next((i for i, mass in enumerate(itertools.accumulate(side)) if 2 * TAILS * mass > 1 << p.bits), None)
         for side in (p.low, p.high)
@@ -102,17 +102,17 @@ def cut(p: Bounds) -> int:
 
 
 def shared(p: Bounds) -> Iterator[tuple[int, int]]:
-    """Each share s_i from below and from above, in units of 2^-FRACTION_BITS."""
+    """The lower and upper bound of each share s_i, in units of 2^-FRACTION_BITS."""
     deserved = [[max(0, (v << PRECISION) - (1 << p.bits)) for v in side] for side in (p.low, p.high)]
     least, most = map(sum, deserved)
     counts = (1 << PRECISION) - len(p.low) << FRACTION_BITS
     for a, b in zip(*deserved, strict=True):
-        # s_i grows with d_i, and falls with what the others deserve
+        # s_i grows with d_i and falls with the d of the others
         yield counts * a // max(1, a + most - b), -(-counts * b // max(1, b + least - a))
 
 
 def largest_remainders(shares: Sequence[tuple[int, int]], pairs: Sequence[int], count: int) -> list[int]:
-    """The bins of the `count` largest remainders. pairs: bins of one number are known to be equal."""
+    """The bins of the `count` largest remainders. pairs: bins with the same number are known to be equal."""
     below, above = ([share % (1 << FRACTION_BITS) for share in side] for side in zip(*shares, strict=True))
     order = sorted(range(len(shares)), key=lambda i: (-below[i], i))
     winners, losers = order[:count], order[count:]
@@ -130,7 +130,7 @@ def risen(attempt: Callable[[int], T]) -> T:
     try:
         import flint
     except ModuleNotFoundError as error:
-        raise Undecided("that takes python-flint: pip install 'mbtref[import]'") from error
+        raise Undecided("this needs python-flint: pip install 'mbtref[import]'") from error
     for bits in PRECISIONS:
         with flint.ctx.workprec(bits):
             try:
@@ -141,7 +141,7 @@ def risen(attempt: Callable[[int], T]) -> T:
 
 
 def in_integers(p: Sequence[Ball], bits: int) -> Bounds:
-    """Balls between integers. Raises Undecided for one that has no ends."""
+    """The integers on either side of each ball. Raises Undecided for a ball without ends."""
     if not all(ball.is_finite() for ball in p):
         raise Undecided("a probability isn't known at all")
     low, high = ([end.man_exp() for end in ends] for ends in ([b.lower() for b in p], [-b.upper() for b in p]))
@@ -158,7 +158,7 @@ def scaled(mantissa: int, exponent: int) -> int:
 
 
 class Channel(NamedTuple):
-    """One channel's density: the reals that its float32 weights are, as float64."""
+    """The density of one channel: its float32 weights, exactly, as float64."""
 
     matrices: list[F64]
     """(outputs, inputs) of each layer, before the softplus."""
@@ -167,7 +167,7 @@ class Channel(NamedTuple):
     factors: list[F64]
     """(outputs, 1) of each layer but the last, before the tanh."""
     edges: F64
-    """(1, 2 Z_REACH + 2): where symbols begin and end, symbol ± 1/2 + median. Exact."""
+    """(1, 2 Z_REACH + 2): the ends of the symbols, symbol ± 1/2 + median. Exact."""
 
 
 def z_tables(prior: FactorizedPrior, medians: Tensor) -> list[Table]:
@@ -211,16 +211,16 @@ def in_balls(channel: Channel) -> list[Ball]:
 
 
 def in_float64(channel: Channel) -> Bounds:
-    """The same, with a bound of its error e carried along: |v - true v| <= e."""
+    """The probabilities of `in_balls`. e carries a bound of the error along: |v - true v| <= e."""
     v, e = channel.edges, np.zeros_like(channel.edges)
     for i, (matrix, bias) in enumerate(zip(channel.matrices, channel.biases, strict=True)):
         a = np.logaddexp(0, matrix)
-        # of the softplus and of the sum, relative to the magnitudes that are summed
+        # errors of the softplus and of the sum, relative to the magnitudes in the sum
         v, e = a @ v + bias, a @ e * (1 + UNSURE) + 2 * UNSURE * (a @ np.abs(v) + np.abs(bias))
         if i < len(channel.factors):
-            # tanh is below 1, and its slope too
+            # tanh and its slope are at most 1
             v, e = v + np.tanh(channel.factors[i]) * np.tanh(v), 2 * e + UNSURE * (np.abs(v) + 4)
-    # each bin on the side where the sigmoid is small, and so is its error: slope s (1 - s), two functions
+    # each bin takes the side where the sigmoid and its error are small: slope s (1 - s), two functions
     side = np.where(v[0, 1:] + v[0, :-1] > 0, -1, 1)
     with np.errstate(over="ignore"):
         s = [1 / (1 + np.exp(-side * edge)) for edge in (v[0, 1:], v[0, :-1])]
@@ -235,10 +235,10 @@ def in_float64(channel: Channel) -> Bounds:
 
 def gaussian_arrays() -> dict[str, npt.NDArray[np.int32]]:
     """Makes the file of `tables.load_gaussian`. Raises ValueError without python-flint."""
-    made = [risen(lambda bits, i=i: gaussian_table(i, bits)) for i in range(SCALES)]  # type: ignore[misc]
+    y_tables = [risen(lambda bits, i=i: gaussian_table(i, bits)) for i in range(SCALES)]  # type: ignore[misc]
     # an index changes at the geometric mean of two neighbours
     between = [risen(lambda bits, i=i: floor(scale(i + HALF) * 2**ACTIVATION_BITS)) for i in range(SCALES - 1)]  # type: ignore[misc]
-    return {**to_arrays(made), "thresholds": np.array(between, np.int32)}
+    return {**to_arrays(y_tables), "thresholds": np.array(between, np.int32)}
 
 
 def gaussian_table(i: int, bits: int) -> Table:
@@ -252,7 +252,7 @@ def gaussian_table(i: int, bits: int) -> Table:
 
 
 def scale(i: Fraction) -> Ball:
-    """Scale i, log-spaced, at flint's precision."""
+    """The log-spaced scale of (fractional) index i, at flint's precision."""
     from flint import arb, fmpq
 
     # SCALE_MIN · (SCALE_MAX / SCALE_MIN)^t, t = i / (SCALES - 1)
@@ -261,8 +261,8 @@ def scale(i: Fraction) -> Ball:
 
 
 def floor(v: Ball) -> int:
-    """Raises Undecided if there is a whole number within the ball."""
-    found = v.floor().unique_fmpz()
-    if found is None:
+    """floor(v). Raises Undecided if the ball leaves it open."""
+    whole = v.floor().unique_fmpz()
+    if whole is None:
         raise Undecided("a bound may lie on either side of a whole number")
-    return int(found)
+    return int(whole)

@@ -1,16 +1,16 @@
-"""The entropy coder: range asymmetric numeral systems on integers, alone.
+"""The entropy coder: range asymmetric numeral systems, on integers alone.
 
 Duda 2013 (arXiv:1311.2540) in the 64-bit form of Giesen's ryg_rans: a state x in [2^31, 2^63), 32-bit words,
 probabilities in units of 2^-16. Surprises first:
 
-- rANS is a stack. The encoder pushes the *last* symbol first; the decoder pops in reading order. So a whole
-  stream is encoded at once, while a decoder may choose each table after seeing the symbols before it.
-- The last bin of every table is the escape. A symbol outside the table is the escape bin followed by base-16
-  digits of uniform bits: their count, then the digits, lowest first.
-- A decoder ends in the very state the encoder began with. That, and no word being left, are free checks.
+- rANS is a stack. The encoder pushes the *last* symbol first; the decoder pops in reading order. So an encoder
+  takes a whole message at once, but a decoder may choose each table after it has seen the symbols before.
+- The last bin of every table is the escape. A symbol outside the table is the escape bin and then base-16 digits
+  of uniform bits: their count, then the digits, lowest first.
+- A decoder ends in the state in which the encoder began, and with no word left. Both are free checks.
 
-For the same symbols and tables the bytes are those of `compressai.ans`, which itself goes wrong on streams of
-fewer than three coding steps, on a bin of frequency 2^16 and on escaped values from 2^28 on.
+`compressai.ans` gives the same bytes for the same symbols and tables. But it goes wrong on streams of fewer than
+three coding steps, on a bin of frequency 2^16 and on escaped values from 2^28 on.
 """
 
 import struct
@@ -21,11 +21,11 @@ from typing import NamedTuple
 from mbtref.errors import BitstreamError, Kind
 
 PRECISION = 16
-"""Bits of a probability: frequencies of a table sum to 2^PRECISION."""
+"""Bits of a probability: the frequencies of a table sum to 2^PRECISION."""
 WORD_BITS = 32
 WORD_BYTES = WORD_BITS // 8
 LOWER = 1 << 31
-"""Least value of a normalised state, and the encoder's first one."""
+"""The smallest normalised state, and the first state of an encoder."""
 UPPER_BITS = 31 + WORD_BITS
 """A normalised state is below 2^UPPER_BITS."""
 WORD_MASK = (1 << WORD_BITS) - 1
@@ -35,14 +35,14 @@ FLUSHED = 2 * WORD_BYTES
 DIGIT_BITS = 4
 """Bits of one digit of an escaped value."""
 MAX_DIGITS = 7
-"""Most digits of an escaped value: it is below 2^28. More make a stream invalid."""
+"""An escaped value has at most this many digits: it is below 2^28. More digits make a stream invalid."""
 
 
 class Table(NamedTuple):
     """One integer CDF.
 
     cdf: 0 = cdf[0] < cdf[1] < ... < cdf[n] = 2^PRECISION, n >= 1 bins. Bin i < n - 1 is the symbol
-    offset + i, bin n - 1 is the escape.
+    offset + i; bin n - 1 is the escape.
     offset: the symbol of the first bin.
     """
 
@@ -61,7 +61,7 @@ class Interval(NamedTuple):
 def intervals(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[Table]) -> Iterator[Interval]:
     """The coding steps of a message, in reading order.
 
-    symbols: integers; indexes: of the same length, the table of each symbol.
+    symbols: integers. indexes: the table of each symbol, of the same length.
     Raises ValueError for a symbol whose escape needs more than MAX_DIGITS digits.
     """
     for symbol, index in zip(symbols, indexes, strict=True):
@@ -72,7 +72,7 @@ def intervals(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[T
             yield Interval(cdf[value], cdf[value + 1] - cdf[value], PRECISION)
             continue
         yield Interval(cdf[escape], cdf[escape + 1] - cdf[escape], PRECISION)
-        # Below the table: odd numbers. From its end on: even numbers.
+        # Symbols below the table get odd numbers, symbols from its end on get even numbers.
         raw = -2 * value - 1 if value < 0 else 2 * (value - escape)
         count = -(-raw.bit_length() // DIGIT_BITS)
         if count > MAX_DIGITS:
@@ -85,7 +85,7 @@ def intervals(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[T
 def encode(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[Table]) -> bytes:
     """Codes a message, of any length from 0 on, into whole little-endian 32-bit words.
 
-    symbols, indexes: see `intervals`. Raises ValueError as it does.
+    symbols, indexes: as for `intervals`. Raises ValueError as it does.
     """
     x = LOWER
     words = []
@@ -102,8 +102,9 @@ def encode(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[Tabl
 class Decoder:
     """Reads one rANS stream, symbol by symbol.
 
-    data: the stream. position: of its first byte in the file, for error offsets.
-    Raises BitstreamError truncated if data isn't at least two whole words.
+    data: the stream. position: where its first byte lies in the file, for error offsets.
+    Raises BitstreamError truncated if data isn't two or more whole words, bad-final-state if the first state
+    is out of range.
     """
 
     def __init__(self, data: bytes, position: int = 0) -> None:
@@ -119,11 +120,11 @@ class Decoder:
 
     @property
     def offset(self) -> int:
-        """Byte of the file that is read next."""
+        """The byte of the file that is read next."""
         return self._position + self._next
 
     def _advance(self, x: int) -> int:
-        """Refills a state that fell below LOWER."""
+        """Refills a state that has fallen below LOWER."""
         if x >= LOWER:
             return x
         word = self._data[self._next : self._next + WORD_BYTES]
@@ -141,11 +142,11 @@ class Decoder:
         """A value outside a table whose escape bin is `escape`."""
         count = self._digit()
         if count > MAX_DIGITS:
-            reason = f"an escape of {count} digits, {MAX_DIGITS} are allowed"
+            reason = f"an escape has {count} digits; at most {MAX_DIGITS} are allowed"
             raise BitstreamError(Kind.SYMBOL_OUT_OF_RANGE, self.offset, reason)
         raw = sum(self._digit() << DIGIT_BITS * i for i in range(count))
         if count and raw >> DIGIT_BITS * (count - 1) == 0:
-            raise BitstreamError(Kind.SYMBOL_OUT_OF_RANGE, self.offset, "an escape whose highest digit is 0")
+            raise BitstreamError(Kind.SYMBOL_OUT_OF_RANGE, self.offset, "the highest digit of an escape is 0")
         return -(raw + 1) // 2 if raw % 2 else raw // 2 + escape
 
     def pop(self, indexes: Sequence[int], tables: Sequence[Table]) -> list[int]:

@@ -1,20 +1,20 @@
-"""g_a, h_a and g_s with the same bits on every machine, for whoever asks for them.
+"""g_a, h_a and g_s with the same bits on every machine, on request.
 
-Any stream decodes to the same latents anywhere. Which stream an encoder writes, and which pixels a decoder shows,
-follow from float networks, whose rounded sums depend on their order. Here no sum of products is rounded:
+A stream decodes to the same latents anywhere. But float networks decide which stream an encoder writes and which
+pixels a decoder shows, and their rounded sums depend on the order. Here no sum of products is rounded:
 
-- A tensor is split into two parts on grids so coarse that all sums of products of parts are integers below 2^53
-  in their unit, which float64 adds exactly in any order (Ozaki, Ogita, Oishi and Rump 2012, Numer. Algor. 59).
-- The three sums of a product are added one after the other, and all else (+, ·, /, √) is one operation of
-  IEEE 754 an element, which has one result.
+- A tensor is split into two parts on coarse grids. All sums of products of parts are then integers below 2^53 in
+  their unit. float64 adds them exactly in any order (Ozaki, Ogita, Oishi and Rump 2012, Numer. Algor. 59).
+- The three sums of a product are added one after the other. Everything else (+, ·, /, √) is one operation of
+  IEEE 754 per element, which has one result.
 
-What surprises:
+Surprises first:
 
-- A layer's result is that of real arithmetic but for about 2^-40 of its largest value, so plain float64 gives the
-  same bytes and pixels wherever no value lies as near to a tie. That no machine differs doesn't depend on it.
+- A layer's result differs from real arithmetic by about 2^-40 of its largest value. So plain float64 gives the
+  same bytes and pixels, unless a value lies that near to a tie. Machines agree in either case.
 - Nothing here may be fused: `torch.addmm` would round a sum and a product in an order of its own.
-- y and z are rounded to float32 at the end, as stage tensors are; x_hat isn't.
-- Tensors are channels-last inside, as in `exact`, and for its reason: every layer is a matrix product.
+- y and z are rounded to float32 at the end, like stage tensors; x_hat isn't.
+- Tensors are channels-last inside, as in `exact`, for the same reason: every layer is a matrix product.
 """
 
 import functools
@@ -33,17 +33,17 @@ Layer = Callable[[Tensor], Tensor]
 """(1, H, W, C) float64 -> (1, H', W', C') float64."""
 
 STRIP_VALUES = 1 << 18
-"""Values that a strip of gathered windows may have: 2 MiB, so that it stays in a cache."""
+"""A strip of gathered windows has at most this many values, or is one row: 2 MiB stay in a cache."""
 
 EXPONENT_MIN = -900
-"""Of a scale, so that its inverse is a float64 too: all values below 2^-900 count as nearly 0."""
+"""The smallest exponent of a scale: its inverse must be a float64 too. Values below 2^-900 count as nearly 0."""
 
 
 def split(v: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """v as high + low, but for 2^-2·bits of its largest value.
+    """v as high + low, up to an error of 2^(-2·bits) of its largest value.
 
-    v: float64, any shape. Returns integers of at most 2^bits in magnitude, each times the power of two that is its
-    part's.
+    v: float64, any shape. Returns two tensors of its shape: integers of at most 2^bits in magnitude, times one
+    power of two for each part.
     """
     # the largest value is below 2^exponent
     exponent = max(math.frexp(v.abs().max().item())[1], EXPONENT_MIN)
@@ -55,8 +55,8 @@ def split(v: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 class Sums:
     """A linear layer: outputs = Σ weight · input + bias, at every position.
 
-    matrix: (inputs, outputs) float. bias: (channels,) float, where outputs are one or more sets of these. size,
-    stride: of the windows that are the inputs of a position, (size · size · C) values.
+    matrix: (inputs, outputs) float. bias: (channels,) float; the outputs are one or more sets of these channels.
+    size, stride: of the windows. The inputs of a position are the (size · size · C) values of its window.
     """
 
     def __init__(self, matrix: Tensor, bias: Tensor, size: int = 1, stride: int = 1) -> None:
@@ -74,7 +74,7 @@ class Sums:
         return torch.cat([self._multiply(*strip) for strip in strips], 1)
 
     def _multiply(self, high: Tensor, low: Tensor) -> Tensor:
-        """high · high + (low · high + high · low) + bias, added in this order. high, low: windows of the parts."""
+        """low · high + high · low + high · high + bias, from left to right. high, low: windows of the parts."""
         high, low = high.flatten(3), low.flatten(3)
         sums = low @ self.high
         sums += high @ self.low
@@ -96,7 +96,7 @@ def transposed_convolution(layer: nn.ConvTranspose2d) -> Layer:
 
 
 def gdn(layer: GDN) -> Layer:
-    """x_i / √(beta_i + Σ_j gamma_ij x_j²), or the product."""
+    """x_i / √(beta_i + Σ_j gamma_ij x_j²); the inverse multiplies."""
     gamma = non_negative(layer.gamma.double(), 0.0)
     norm = Sums(gamma.T, non_negative(layer.beta.double(), BETA_MIN))
     if layer.inverse:
@@ -114,23 +114,23 @@ LAYERS: dict[type[nn.Module], Callable[..., Layer]] = {
     GDN: gdn,
     nn.LeakyReLU: leaky_relu,
 }
-"""How each kind of layer is made reproducible."""
+"""The reproducible form of each kind of layer."""
 
 
 def network(layers: nn.Sequential) -> Layer:
     """A whole transform."""
-    made = [LAYERS[type(layer)](layer) for layer in layers]
-    return lambda a: functools.reduce(lambda v, layer: layer(v), made, a)
+    steps = [LAYERS[type(layer)](layer) for layer in layers]
+    return lambda a: functools.reduce(lambda v, layer: layer(v), steps, a)
 
 
 def of_each(transform: Layer, v: Tensor) -> Tensor:
-    """(B, C, H, W) float -> (B, C', H', W') float64, where no picture depends on the others."""
+    """(B, C, H, W) float -> (B, C', H', W') float64. No picture depends on the others."""
     pictures = v.double().permute(0, 2, 3, 1).split(1)
     return torch.cat([transform(picture) for picture in pictures]).permute(0, 3, 1, 2)
 
 
 class Reproducible:
-    """The transforms of a model. networks: the float ones, float32."""
+    """The reproducible transforms of a model. networks: the float32 networks."""
 
     def __init__(self, networks: MBT2018) -> None:
         self._g_a, self._h_a, self._g_s = map(network, (networks.g_a, networks.h_a, networks.g_s))

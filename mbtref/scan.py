@@ -1,8 +1,8 @@
 """The one traversal of the latents that encoder and decoder share: wavefronts.
 
-The context of a latent is two rows up and two columns to either side (figure 1 of Minnen et al. 2018: 5×5,
-masked). All positions with the same t = column + 3·row depend on smaller t only, so they are done in one batch:
-W + 3(H - 1) steps in place of H·W. The order in a stream is t, then row, then channel.
+The context of a latent reaches two rows up and two columns to either side (figure 1 of Minnen et al. 2018: 5×5,
+masked). All positions with the same t = column + 3·row depend on smaller t only. So they form one batch:
+W + 3(H - 1) steps replace H·W. The order in a stream is t, then row, then channel.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from mbtref.exact import CONTEXT_TAPS, REACH, EntropyNetworks
 from mbtref.grid import ONE, saturate
 
 ROW_LAG = REACH + 1
-"""A row may start once the one above is this many columns ahead: the context's right end is at +REACH."""
+"""A row may start when the row above is this many columns ahead: the context ends REACH columns to the right."""
 
 
 class Step(NamedTuple):
-    """One wavefront: P positions of B pictures, whose M latents are to be chosen."""
+    """One wavefront: P positions of B pictures. The M latents of each are still to be chosen."""
 
     rows: Tensor
     """(P,) int64, rising."""
@@ -33,7 +33,7 @@ class Step(NamedTuple):
     """(B, P, M) grid units."""
 
     def of(self, latents: Tensor) -> Tensor:
-        """What latents of whole pictures are at these positions. (B, H, W, C) -> (B, P, C)."""
+        """Takes the latents at these positions out of whole pictures. (B, H, W, C) -> (B, P, C)."""
         return latents[:, self.rows, self.columns]
 
     def y_hat(self, k: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 
 Choose = Callable[[Step], Tensor]
-"""Gives the y_hat of a step, (B, P, M) grid units: an encoder rounds y - mu, a decoder reads its stream."""
+"""Chooses y_hat of a step, (B, P, M) grid units: an encoder rounds y - mu, a decoder reads its stream."""
 
 
 def wavefronts(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -57,7 +57,7 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Tensor:
     """Visits all latents in coding order. z_hat: (B, h, w, N) grid units. Returns y_hat, (B, 4h, 4w, M)."""
     psi_sums = networks.psi_sums(networks.psi(z_hat))
     b, h, w, _ = psi_sums.shape
-    # y_hat with a margin above and on either side, flat, so that one index finds a position
+    # y_hat is flat, with a margin above and on either side: one index selects a position
     stride = w + 2 * REACH
     y_hat = z_hat.new_zeros(b, (h + REACH) * stride, networks.M)
     taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS], device=z_hat.device)
@@ -72,7 +72,7 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Tensor:
 
 
 class Trace(NamedTuple):
-    """All that a scan computes: (B, 4h, 4w, C) grid units each."""
+    """All results of a scan: (B, 4h, 4w, C) grid units each."""
 
     phi: Tensor
     sigma: Tensor
@@ -81,7 +81,7 @@ class Trace(NamedTuple):
 
 
 def trace(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Trace:
-    """`scan`, which keeps what it computes on the way."""
+    """`scan`, with its intermediate results."""
     steps: list[Step] = []
 
     def kept(step: Step) -> Tensor:

@@ -1,11 +1,12 @@
-"""What else goes on in a process, kept away from the codec.
+"""PyTorch's settings, kept away from the codec.
 
-PyTorch has settings that every call obeys, wherever they were made. What surprises:
+PyTorch has global settings that every call obeys. Surprises first:
 
-- Under autocast, g_a would run in bfloat16 and an encoder write another stream. `undisturbed` switches it off.
-- A process that was forked after a parallel computation has lost its threads, and the next parallel computation
-  waits for them for ever. A forked child therefore computes on one thread.
-- No tensor is made on the default device or of the default dtype: whoever makes one says both.
+- Under autocast, g_a would run in bfloat16 and an encoder would write another stream. `undisturbed` switches
+  autocast off.
+- A process that was forked after a parallel computation has lost its threads. The next parallel computation would
+  wait for them for ever. So a forked child computes on one thread.
+- The codec doesn't rely on the default device or dtype: code that makes a tensor names them where they matter.
 """
 
 import os
@@ -17,7 +18,7 @@ import torch
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Neither gradients nor autocast, whatever surrounds the call. Also a decorator."""
+    """Switches gradients and autocast off inside. Also a decorator."""
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         yield
 

@@ -1,10 +1,10 @@
 """Integer probability tables, and the way from a scale to its table.
 
-Tables are data: made once by an explicit command (`proven`), shipped, and never rebuilt at load. Those of z come
-with each model, those of the Gaussian with the package.
+Tables are data. An explicit command makes them once (`proven`); loading never rebuilds them. The tables of z come
+with each model, the Gaussian tables with the package.
 
-One thing differs from CompressAI, on purpose: an index is the scale *nearest* in ratio, where CompressAI takes
-the next larger one and pays up to 1.7 % more rate.
+One thing differs from CompressAI, on purpose: an index names the scale *nearest* in ratio. CompressAI takes the
+next larger scale and pays up to 1.7 % more rate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ SCALES = 64
 """Scales of the Gaussian model, log-spaced as in CompressAI."""
 
 PARTS = ("_quantized_cdf", "_cdf_length", "_offset")
-"""CompressAI's names of the arrays that hold T tables: (T, L), rows padded with zeros; how much of a row is used;
-(T,) the symbol of the first bin. All int32."""
+"""CompressAI's names of the arrays that hold T tables: (T, L), the CDFs, padded with zeros; (T,), the used length
+of each row; (T,), the symbol of the first bin. All int32."""
 Arrays = Mapping[str, npt.NDArray[np.int32]]
-"""Tables as a file holds them, under the names of PARTS."""
+"""The arrays of a file, under the names of PARTS."""
 
 
 def to_arrays(tables: Sequence[Table]) -> dict[str, npt.NDArray[np.int32]]:
-    """Tables in the form of a file, see `Arrays`."""
+    """Tables in the form of a file; see `Arrays`."""
     lengths = [len(table.cdf) for table in tables]
     cdf = np.zeros((len(tables), max(lengths)), np.int32)
     for row, table in zip(cdf, tables, strict=True):
@@ -63,10 +63,10 @@ class GaussianTables:
     tables: tuple[Table, ...]
     """One for each of the SCALES scales, centred on symbol 0."""
     thresholds: Tensor
-    """(SCALES - 1,) float64 integers, rising: between which sigma a table serves, in grid units."""
+    """(SCALES - 1,) float64 integers, rising: the sigmas at which the table changes, in grid units."""
 
     def index(self, sigma: Tensor) -> Tensor:
-        """The table of every scale: how many thresholds lie below it.
+        """The table of every sigma: the number of thresholds below it.
 
         sigma: float64 integers in grid units, any shape. Returns int64 in [0, SCALES), the same shape.
         """
@@ -74,6 +74,6 @@ class GaussianTables:
 
 
 def load_gaussian() -> GaussianTables:
-    """The Gaussian tables shipped with the package."""
+    """The Gaussian tables that the package ships."""
     arrays = safetensors.numpy.load(embedded("gaussian"))
     return GaussianTables(from_arrays(arrays), torch.from_numpy(arrays["thresholds"]).double())

@@ -29,34 +29,34 @@ class Model:
 
     name: str
     fingerprint: bytes
-    """FINGERPRINT_BYTES bytes: what a stream says of the model it needs."""
+    """FINGERPRINT_BYTES bytes, with which a stream names the model that it needs."""
     metadata: Mapping[str, str]
-    """What the file says of itself: quality and lambda where they are known."""
+    """The description in the file: quality and lambda if they are known."""
     networks: MBT2018
     """The float networks, float32, in evaluation mode, without gradients."""
     entropy: EntropyNetworks
     """The same weights in exact arithmetic."""
     gaussian: tables.GaussianTables
     tables: tuple[Table, ...]
-    """(N + SCALES,) all tables of a stream: one for each channel of z, then those of y."""
+    """(N + SCALES,) all tables of a stream: one for each channel of z, then the Gaussian tables of y."""
     reproducible: Reproducible | None = None
-    """The transforms that have the same bits on every machine, where they are wanted."""
+    """The transforms with the same bits on every machine, if they are wanted."""
 
     @property
     def transforms(self) -> MBT2018 | Reproducible:
-        """What g_a, h_a and g_s a picture is coded with."""
+        """The g_a, h_a and g_s that code a picture."""
         return self.reproducible or self.networks
 
     def made_reproducible(self) -> "Model":
-        """The same model, which encodes to the same bytes and decodes to the same pixels on every machine."""
+        """This model in a form that gives the same bytes and the same pixels on every machine."""
         return replace(self, reproducible=Reproducible(self.networks))
 
 
 def load(name: str | Path, reproducible: bool = False) -> Model:
     """An embedded model by its name, or a model file by its path.
 
-    reproducible: whether it shall encode to the same bytes and decode to the same pixels on every machine, which
-    takes a multiple of the time (README). The latents of a stream are the same on every machine either way.
+    reproducible: whether the model gives the same bytes and the same pixels on every machine. That takes a
+    multiple of the time (README). The latents of a stream are the same on every machine either way.
     Raises ValueError if there is no such model, the file isn't a model file or its weights can't be made exact.
     """
     path = Path(name)
@@ -73,7 +73,7 @@ def load_for(stream: Stream) -> Model:
     """The embedded model that a stream was made with. Raises BitstreamError unknown-model if there is none."""
     name = name_of(stream.fingerprint)
     if name is None:
-        reason = f"made with model {stream.fingerprint.hex()}, which isn't an embedded one; name its file"
+        reason = f"made with model {stream.fingerprint.hex()}, which isn't embedded; name its file"
         raise BitstreamError(Kind.UNKNOWN_MODEL, FINGERPRINT_AT, reason)
     return load(name)
 
@@ -113,7 +113,7 @@ def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
         if key not in state or state[key].ndim != 4 or not state[key].numel():
             raise ValueError(f"tensor {key} is missing or isn't the kernel of a convolution")
     N, M = len(state["g_a.0.weight"]), len(state["g_a.6.weight"])
-    with torch.device("meta"):  # shapes alone: a bad file can't make us allocate
+    with torch.device("meta"):  # shapes alone: a bad file allocates nothing
         blank = MBT2018(N, M)
     own, known = blank.state_dict(), constants(blank).keys()
     if missing := sorted(own.keys() - state.keys()):
@@ -133,15 +133,15 @@ def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
 
 
 def export(networks: MBT2018, path: Path, metadata: Mapping[str, str]) -> Model:
-    """Makes a model file of networks, and returns the model in it. See `complete` and `write`."""
+    """Makes a model file of networks, and returns its model. See `complete` and `write`."""
     return write(complete(networks), path, metadata)
 
 
 def write(tensors: Arrays, path: Path, metadata: Mapping[str, str]) -> Model:
-    """Writes a model file, whole or not at all, and returns the model in it.
+    """Writes a model file, whole or not at all, and returns its model.
 
-    metadata: what the file shall say of itself, such as quality and lambda. Raises OSError, or ValueError if the
-    file couldn't be loaded.
+    metadata: the description in the file, such as quality and lambda. Raises OSError, or ValueError if the file
+    couldn't be loaded.
     """
     data = pack(tensors, {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
     model = parse(path.stem, data)
