@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
-import pytest
 
 from mbtref.conformance import vectors
 from mbtref.conformance.cases import Outcome, Verdict
@@ -68,6 +67,8 @@ def picture(name: str) -> npt.NDArray[np.uint8]:
 
 def cases(requirement: str) -> list[object]:
     """The records of kodak.json, one for each picture and model, as parameters of pytest."""
+    import pytest  # the command line looks for the pictures without it
+
     return [
         pytest.param(
             record,

@@ -21,4 +21,11 @@ _HOME = {"decode": "codec", "encode": "codec", "Model": "weights", "load": "weig
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'mbtref' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"mbtref.{_HOME[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"mbtref.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("safetensors", "torch"):
+            raise
+        raise ModuleNotFoundError(
+            f"{name} needs {error.name}: pip install 'mbtref[codec]'", name=error.name
+        ) from error

@@ -85,6 +85,7 @@ def test_the_one_file_decoder_needs_numpy_alone() -> None:
         "import mbtref; mbtref.BitstreamError",
         "import mbtref.conformance.conftest, mbtref.conformance.test_vectors, mbtref.conformance.test_portable",
         "import mbtref.decoder",
+        "import sys; sys.modules['pytest'] = None; import mbtref.workbench.cli",
     ],
 )
 def test_what_needs_no_network_starts_without_torch(code: str) -> None:
@@ -142,3 +143,17 @@ def test_a_wheel_has_one_name(tmp_path: Path) -> None:
         "workbench/data/report.html",
     ):
         assert f"mbtref/{needed}" in names, f"{needed} isn't in the wheel"
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"), [(["encode", "a.png", "-o", "a.mbt"], "codec"), (["conformance"], "suite")]
+)
+def test_a_missing_extra_is_named(words: list[str], extra: str, tmp_path: Path) -> None:
+    """A command that lacks its packages says in one line what to install."""
+    image.write_png(tmp_path / "a.png", picture(64, 64))
+    hidden = "import sys; sys.modules.update(dict.fromkeys(('torch', 'safetensors', 'pytest')))"
+    code = f"{hidden}; from mbtref.workbench.cli import main; sys.exit(main({words}))"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert child.returncode == 1, f"it ended with {child.returncode}"
+    assert f"pip install 'mbtref[{extra}]'" in child.stderr, f"no advice in {child.stderr!r}"
+    assert child.stderr.count("\n") == 1, f"more than a line: {child.stderr!r}"

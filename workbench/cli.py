@@ -35,10 +35,11 @@ from mbtref.workbench.arguments import (
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.names import KODAK_URL, MEASURES
 
-EXTRAS = {"pytest": "suite", "hypothesis": "suite", "jsonschema": "suite"} | {
-    "bjontegaard": "report",
-    "jinja2": "report",
-    "matplotlib": "report",
+EXTRAS = {
+    **dict.fromkeys(("safetensors", "torch"), "codec"),
+    **dict.fromkeys(("hypothesis", "jsonschema", "pytest"), "suite"),
+    **dict.fromkeys(("bjontegaard", "jinja2", "matplotlib"), "report"),
+    "flint": "import",
 }
 """The extra that installs each package that only some commands need."""
 NAMES = f"{', '.join(EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"
