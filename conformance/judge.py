@@ -2,10 +2,9 @@
 
 import functools
 
-import numpy as np
-
 from mbtref import decoder
-from mbtref.conformance.operations import GRID, Values
+from mbtref.conformance.operations import Values
+from mbtref.conformance.subjects import numpy_stages
 from mbtref.conformance.subjects.data import gaussian_file, model_file
 from mbtref.conformance.subjects.protocol import Rejected
 
@@ -19,7 +18,6 @@ def model(name: str) -> decoder.Model:
 def decode(name: str, stream: bytes) -> Values:
     """The latents and the picture of a stream, as the operation `decode` gives them. Raises Rejected."""
     try:
-        y_hat, picture = decoder.decode(model(name), stream)
+        return numpy_stages.decode(model(name), stream)
     except decoder.Rejected as rejected:
         raise Rejected(str(rejected)) from rejected
-    return {"y_hat": (y_hat / GRID).astype(np.float32), "image": picture}

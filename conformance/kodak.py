@@ -33,9 +33,12 @@ def folder() -> Path:
 
 
 def pixels(path: Path, name: str) -> npt.NDArray[np.uint8]:
-    """The pixels of a file. Raises OSError, or ValueError if they aren't those of picture `name`."""
-    with PIL.Image.open(path) as file:
-        values: npt.NDArray[np.uint8] = np.array(file.convert("RGB"))
+    """The pixels of a file. Raises ValueError if they can't be read, or aren't those of picture `name`."""
+    try:
+        with PIL.Image.open(path) as file:
+            values: npt.NDArray[np.uint8] = np.array(file.convert("RGB"))
+    except Exception as error:  # the reader of a damaged file raises exceptions of many types
+        raise ValueError(f"{path.name}: not a picture that can be read: {error}") from error
     digest = hashlib.sha256(values.tobytes()).hexdigest()
     if digest != PIXELS[name]:
         raise ValueError(f"{path.name}: the pixels aren't those of {name}, their SHA-256 is {digest}")
@@ -60,7 +63,7 @@ def picture(name: str) -> npt.NDArray[np.uint8]:
     """The pixels of a picture for a case. If the file is missing or wrong, the case ends as not run."""
     try:
         return pixels(folder() / name, name)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         why = f"{error}; set {FOLDER_VARIABLE} to the folder of the Kodak pictures, or run 'mbtref kodak fetch'"
         raise Verdict(Outcome.NOT_RUN, why) from error
 

@@ -26,6 +26,7 @@ from mbtref.conformance.vectors import frozen
 SIZE = (256, 384)
 """Height and width: 24,576 latents at M = 64. A float codec goes astray on them once in a hundred times."""
 LIMITS = {"y_hat": limit("PORTABLE-1", "latent"), "image": limit("PORTABLE-1", "level")}
+CATCHES = "entropy parameters that depend on the order of sums: an ulp moves an index, and the decoder goes astray"
 Elsewhere = Callable[[str], Subject]
 
 
@@ -63,9 +64,6 @@ def check(subject: Subject, elsewhere: Elsewhere, model: str, image: npt.NDArray
             failed(f"in another process, {processor}: refused as {rejected.kind}, but taken here")
         if wrong := changed(image, here, there):
             failed(f"in another process, {processor}: {wrong}\ncatches: {CATCHES}")
-
-
-CATCHES = "entropy parameters that depend on the order of sums: an ulp moves an index, and the decoder goes astray"
 
 
 def changed(image: npt.NDArray[np.uint8], here: Values, there: Values) -> str | None:

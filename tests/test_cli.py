@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -302,6 +304,20 @@ def test_fetch_refuses_wrong_pixels(
     assert run("kodak", "fetch", "--url", url, "--to", target) == 1, "the pixels are wrong"
     assert "one.png" in one_line(capsys), "the line should name the picture"
     assert list(target.iterdir()) == [], "a wrong picture was kept"
+
+
+def test_fetch_refuses_a_damaged_file(
+    server: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file whose header claims a huge picture, which Pillow refuses to open, is one line and not kept."""
+    url, folder = server
+    data = (folder / "one.png").read_bytes()
+    header = data[12:16] + struct.pack(">II", 60000, 60000) + data[24:29]
+    (folder / "one.png").write_bytes(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:])
+    target = tmp_path / "kodak"
+    assert run("kodak", "fetch", "--url", url, "--to", target) == 1, "the file is damaged"
+    assert "one.png" in one_line(capsys), "the line should name the picture"
+    assert list(target.iterdir()) == [], "a damaged picture was kept"
 
 
 def test_fetch_without_network(

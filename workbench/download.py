@@ -19,7 +19,7 @@ class DownloadError(Exception):
     """A file couldn't be downloaded, or isn't the right one."""
 
 
-def download(url: str, path: Path, check: Callable[[Path], None]) -> None:
+def download(url: str, path: Path, check: Callable[[Path], object]) -> None:
     """Downloads url to path. The file appears there only when it is whole and checked.
 
     An unfinished download stays in `path` + ".part", and the next call continues it.
