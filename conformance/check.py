@@ -1,0 +1,92 @@
+"""Judges the answer to a golden vector."""
+
+import hashlib
+import zlib
+
+import numpy as np
+
+from mbtref.conformance import localise
+from mbtref.conformance.cases import attempt, failed
+from mbtref.conformance.difference import Difference, first_difference
+from mbtref.conformance.operations import GRID, Values
+from mbtref.conformance.requirements import limit
+from mbtref.conformance.subjects.protocol import Rejected, Subject
+from mbtref.conformance.vectors import Vector
+
+ROUNDED_OTHERWISE = limit("DECODE-1", "rounded_otherwise")
+ZLIB_AT = int(limit("BUFFER-2", "header"))
+"""The byte at which the zlib stream of a latent buffer begins."""
+
+
+def check(subject: Subject, vector: Vector) -> None:
+    """Asks a subject the question of a vector. Raises Verdict unless the answer is right."""
+    catches = f"catches: {vector.purpose}"
+    try:
+        answer = attempt(subject, vector.operation, vector.model, vector.inputs)
+    except Rejected as rejected:
+        if rejected.kind == vector.rejected:
+            return
+        due = f"refused as {vector.rejected}" if vector.rejected else "taken"
+        wrong = f"{vector.operation}: refused as {rejected.kind}, should be {due}"
+        failed("\n".join([wrong, *stages(subject, vector, None), catches]))
+    if vector.rejected:
+        failed(f"{vector.operation}: taken, should be refused as {vector.rejected}\n{catches}")
+    expected = vector.expected
+    difference = first_difference(
+        comparable(vector, answer), comparable(vector, expected), vector.tolerance
+    ) or first_difference(in_bits(vector, answer), in_bits(vector, expected), vector.bits)
+    if difference:
+        failed("\n".join([str(difference), *stages(subject, vector, difference), catches]))
+    if vector.operation == "decode" and "image" in expected:
+        share = float(np.mean(np.asarray(answer["image"]) != np.asarray(expected["image"])))
+        if share > ROUNDED_OTHERWISE:
+            failed(
+                f"image: {share:.2%} of the samples are one level off, {ROUNDED_OTHERWISE:.1%} may be\n{catches}"
+            )
+    for stage, digest in vector.sha256.items():
+        if digest_of(stage, answer[stage]) != digest:
+            failed(f"{stage}: its SHA-256 isn't {digest}\n{catches}")
+
+
+def comparable(vector: Vector, values: Values) -> Values:
+    """The values to compare. A zlib stream is inflated, since builds of zlib deflate differently."""
+    buffer = values.get("buffer")
+    if vector.operation != "pack_zlib" or not isinstance(buffer, bytes):
+        return values
+    inflater = zlib.decompressobj()
+    try:
+        inflated = inflater.decompress(buffer[ZLIB_AT:])
+    except zlib.error as error:
+        failed(f"buffer[{ZLIB_AT}:] doesn't inflate: {error}")
+    if inflater.unused_data or not inflater.eof:
+        failed(f"buffer[{ZLIB_AT}:] isn't one whole zlib stream and nothing more")
+    return {"buffer": buffer[:ZLIB_AT] + inflated}
+
+
+def in_bits(vector: Vector, values: Values) -> Values:
+    """Likelihoods as bits, -log2. A likelihood of 0 costs inf, which is never within a tolerance."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {stage: -np.log2(np.asarray(values[stage], np.float64)) for stage in vector.bits}
+
+
+def stages(subject: Subject, vector: Vector, difference: Difference | None) -> list[str]:
+    """For latents of a closed loop: lines about the single stages on the same picture."""
+    if vector.operation not in ("decode", "exact_symbols") or (difference and difference.stage == "image"):
+        return []
+    return localise.explain(subject, vector, difference)
+
+
+def grid_units(y_hat: object) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    """Latents as int32 grid units, from float32 values. Fails the case if one isn't on the grid."""
+    units = np.asarray(y_hat, np.float64) * GRID
+    whole = units.clip(-(2**31), 2**31 - 1).astype("<i4")
+    if (whole != units).any():
+        where = tuple(int(n) for n in np.argwhere(whole != units)[0])
+        failed(f"y_hat{list(where)} is {units[where] / GRID}, not a multiple of 1 / {GRID}")
+    return whole
+
+
+def digest_of(stage: str, value: object) -> str:
+    """SHA-256 of pixels, or of latents as int32 grid units, little-endian, in C order."""
+    whole = np.asarray(value) if stage == "image" else grid_units(value)
+    return hashlib.sha256(np.ascontiguousarray(whole).tobytes()).hexdigest()
