@@ -19,11 +19,11 @@ from hypothesis import Phase, settings
 from hypothesis.errors import FlakyFailure
 
 from mbtref.conformance.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer
-from mbtref.conformance.operations import CAPABILITIES
+from mbtref.conformance.operations import CAPABILITIES, OPERATIONS
 from mbtref.conformance.processors import PROCESSORS
 from mbtref.conformance.recorder import Recorder
 from mbtref.conformance.report import Report
-from mbtref.conformance.requirements import REQUIREMENTS, TIERS, Requirement
+from mbtref.conformance.requirements import EACH, REQUIREMENTS, TIERS, Requirement
 from mbtref.conformance.subjects.command import Command
 from mbtref.conformance.subjects.loading import NAMES, in_process, isolated
 from mbtref.conformance.subjects.protocol import Subject
@@ -192,6 +192,12 @@ def requirement_of(item: pytest.Item) -> Requirement:
     return REQUIREMENTS[case_of(item).requirement]
 
 
+def capability_of(item: pytest.Item) -> str:
+    """The capability that a test needs."""
+    capability = requirement_of(item).capability
+    return OPERATIONS[case_of(item).name].capability if capability == EACH else capability
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted, highest = capabilities(config), TIERS.index(config.getoption("tier"))
     kept: list[pytest.Item] = []
@@ -199,10 +205,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         case = case_of(item)
         requirement = requirement_of(item)
-        item.add_marker(requirement.capability)
+        item.add_marker(capability_of(item))
         item.add_marker(requirement.tier)
-        item.user_properties += case._asdict().items()
-        chosen = requirement.capability in wanted and TIERS.index(requirement.tier) <= highest
+        item.user_properties += {**case._asdict(), "capability": capability_of(item)}.items()
+        chosen = capability_of(item) in wanted and TIERS.index(requirement.tier) <= highest
         (kept if chosen else left_out).append(item)
     if strangers := config.stash[KNOWN].keys() - {case_of(item).id for item in items}:
         names = ", ".join(sorted(strangers))
@@ -230,7 +236,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """Turns the end of a case into a result of pytest. A capability that the subject lacks isn't tried."""
     case = case_of(pyfuncitem)
     tested = cast(Subject, pyfuncitem.funcargs["subject"])
-    capability = requirement_of(pyfuncitem).capability
+    capability = capability_of(pyfuncitem)
     if capability not in tested.capabilities:
         reason = f"{tested.name} doesn't declare {capability}"
         pyfuncitem.user_properties += [("outcome", str(Outcome.UNSUPPORTED)), ("reason", reason)]

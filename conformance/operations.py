@@ -68,6 +68,8 @@ OPERATIONS: Mapping[str, Operation] = {
         {"x": X},
         {"z_hat": Z, "z_likelihoods": Z, "y_hat": Y, "y_likelihoods": Y, "x_hat": X},
     ),
+    "gaussian_likelihoods": Operation("entropy-float", False, {"y": Y, "mu": Y, "sigma": Y}, {"y_likelihoods": Y}),
+    "factorized_likelihoods": Operation("entropy-float", True, {"z_hat": Z}, {"z_likelihoods": Z}),
     "exact_parameters": Operation(
         "entropy-exact",
         True,

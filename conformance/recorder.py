@@ -47,7 +47,7 @@ class Recorder:
                 "requirement": facts["requirement"],
                 "text": f"{requirement.text} ({requirement.source})",
                 "case": facts["name"],
-                "capability": requirement.capability,
+                "capability": facts["capability"],
                 "tier": requirement.tier,
                 "outcome": outcome,
                 "seconds": round(report.duration, 3),

@@ -47,6 +47,8 @@ class Vector:
     """Largest absolute error of an output. An output that isn't named must be equal."""
     bits: Mapping[str, float]
     """The same for -log2 of an output that is a likelihood."""
+    may_differ: Mapping[str, Path]
+    """Files with the places of values that may differ by the tolerance, by output; all others must be equal."""
     margin: Mapping[str, float]
     """Distance from the nearest tie of the values that are rounded for an output."""
     made: str
@@ -184,6 +186,7 @@ def _vector(folder: Path, hashes: Mapping[str, str], entry: Mapping[str, Any]) -
         sha256=entry.get("sha256", {}),
         tolerance={name: limit["absolute"] for name, limit in limits.items()},
         bits={name: limit["bits"] for name, limit in limits.items() if "bits" in limit},
+        may_differ=files(entry.get("may_differ", {})),
         margin=entry.get("margin", {}),
         made=entry["made"],
     )

@@ -151,12 +151,15 @@ def _y_indexes(model: Model, step: Step) -> Tensor:
 
 
 def grid_units(latent: Tensor) -> Tensor:
-    """(B, C, H, W) float -> (B, H, W, C) float64, in units of the activation grid but not rounded to it."""
-    return saturate(latent.permute(0, 2, 3, 1).double() * ONE)
+    """(B, C, H, W) float32 -> (B, H, W, C) grid units, rounded down and saturated.
+
+    Rounding down first moves no symbol: for integers n and m, floor((floor(v) + n) / m) = floor((v + n) / m).
+    """
+    return saturate(torch.floor(latent.permute(0, 2, 3, 1).double() * ONE))
 
 
 def nearest_symbol(units: Tensor) -> Tensor:
-    """The nearest whole symbol of a difference in grid units: float64 integers, the same shape."""
+    """The nearest whole symbol, a half up, of a difference in grid units: float64 integers, the same shape."""
     return round_half_up(units / ONE)
 
 

@@ -16,7 +16,18 @@ from tqdm import tqdm
 
 from mbtref import load
 from mbtref.conformance import requirements
-from mbtref.conformance.generate import buffers, entropy_coder, exact, kodak, reproducible, stages, streams
+from mbtref.conformance.generate import (
+    buffers,
+    edge,
+    entropy_coder,
+    exact,
+    kodak,
+    large,
+    rare,
+    reproducible,
+    stages,
+    streams,
+)
 from mbtref.conformance.generate.frozen import Entry, Files, parsed, paths
 from mbtref.conformance.generate.implementations import DERIVATION, Bench
 from mbtref.conformance.generate.textures import SIZES
@@ -34,14 +45,20 @@ FACTS = "facts"
 """The folder of facts from other sources: kept as it is, never made."""
 
 
-MADE = (
-    *entropy_coder.REQUIREMENTS,
-    *buffers.REQUIREMENTS,
-    *stages.PURPOSES,
-    *streams.MALFORMED,
-    *kodak.REQUIREMENTS,
-    *reproducible.REQUIREMENTS,
-    *reproducible.KODAK,
+MADE = tuple(
+    dict.fromkeys(
+        (
+            *entropy_coder.REQUIREMENTS,
+            *buffers.REQUIREMENTS,
+            *stages.PURPOSES,
+            *rare.FLOAT,
+            *streams.MALFORMED,
+            *large.REQUIREMENTS,
+            *kodak.REQUIREMENTS,
+            *reproducible.REQUIREMENTS,
+            *reproducible.KODAK,
+        )
+    )
 )
 """The requirements that have vectors."""
 
@@ -62,7 +79,9 @@ def make(kodak_pictures: Sequence[Path], files: Files, only: Collection[str] = M
     requirements whose vectors are made; the vectors of others stay frozen.
     """
     frozen = parsed(files)
-    out = VectorSet(Bench({name: load(name) for name in EMBEDDED}), frozen)
+    models = {name: load(model_file(name)) for name in (*EMBEDDED, edge.NAME)}
+    out = VectorSet(Bench(models), frozen)
+    out.put(edge.FILE, edge.model_file())
     with tqdm(
         [part for part in parts(out, kodak_pictures) if set(part.requirements) & set(only)],
         leave=False,
@@ -84,7 +103,8 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
     """All parts, in the order of making."""
     yield Part("entropy coder", entropy_coder.REQUIREMENTS, partial(entropy_coder.all_vectors, out))
     yield Part("buffers", buffers.REQUIREMENTS, partial(buffers.all_vectors, out))
-    for name, model in out.bench.models.items():
+    for name in EMBEDDED:
+        model = out.bench.models[name]
         for size in SIZES:
             yield Part(f"{name} {size}", stages.PURPOSES, partial(stages.whole_codec, out, name, size))
         for ids, vectors in (
@@ -94,6 +114,12 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
         ):
             for vector in vectors:
                 yield Part(f"{name} {vector.__name__}", ids, partial(vector, out, name, model))
+    yield Part("small scales", rare.FLOAT, partial(rare.small_scales, out))
+    for vector in (*rare.FLOATS, *rare.INTEGERS):
+        rarities = rare.FLOAT if vector in rare.FLOATS else rare.INTEGER
+        title = f"{edge.NAME} {vector.__name__}"
+        yield Part(title, rarities, partial(vector, out, edge.NAME, out.bench.models[edge.NAME]))
+    yield Part("large pictures", large.REQUIREMENTS, partial(large.all_vectors, out))
     yield Part("malformed streams", streams.MALFORMED, lambda: streams.malformed(out, SOUND[0], sound(out)))
     yield Part("reproducible streams", reproducible.REQUIREMENTS[:1], partial(reproducible.encoded, out))
     yield Part("reproducible pictures", reproducible.REQUIREMENTS[1:], partial(reproducible.decoded, out))

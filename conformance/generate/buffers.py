@@ -95,6 +95,63 @@ def too_large() -> bytes:
     return shaped(1, 320, 2048, 2048, 1, 192, 512, 512)
 
 
+def other_height() -> bytes:
+    """the heights of y and z not compared"""
+    return shaped(1, 2, 8, 8, 1, 3, 1, 2)
+
+
+def other_width() -> bytes:
+    """the widths of y and z not compared"""
+    return shaped(1, 2, 4, 4, 1, 3, 1, 2)
+
+
+def most() -> bytes:
+    """2^26 latents refused, by >= in place of >"""
+    return shaped(1, 15, 2048, 2048, 1, 16, 512, 512)
+
+
+def too_many_together() -> bytes:
+    """y and z compared with the limit one by one"""
+    return shaped(1, 15, 2048, 2048, 1, 17, 512, 512)
+
+
+def too_many_in_y() -> bytes:
+    """z alone compared with the limit"""
+    return shaped(1, 17, 2048, 2048, 1, 1, 512, 512)
+
+
+def wraps_at_32() -> bytes:
+    """numbers of latents in 32 bits: both are 2^32, which is 0 there"""
+    return shaped(1, 1 << 12, 1 << 10, 1 << 10, 1, 1 << 16, 1 << 8, 1 << 8)
+
+
+def wraps_at_64() -> bytes:
+    """numbers of latents in 64 bits: both are 2^64, which is 0 there"""
+    return shaped(1, 1 << 24, 1 << 20, 1 << 20, 1, 1 << 28, 1 << 18, 1 << 18)
+
+
+def gzip() -> bytes:
+    """gzip taken for zlib"""
+    head, end = b"\x1f\x8b\x08" + bytes(6) + b"\xff", struct.pack("<II", zlib.crc32(BODY), len(BODY))
+    return HEADER + head + stored_block(BODY)[2:-4] + end
+
+
+def raw_deflate() -> bytes:
+    """a deflate stream without zlib's header and checksum"""
+    return HEADER + stored_block(BODY)[2:-4]
+
+
+def preset_dictionary() -> bytes:
+    """a zlib stream that asks for a dictionary"""
+    return HEADER + b"\x78\x20" + struct.pack(">I", zlib.adler32(BODY)) + stored_block(BODY)[2:]
+
+
+def wrong_adler_of_less() -> bytes:
+    """latents counted before the checksum of the zlib stream is looked at"""
+    stream = stored_block(BODY[:-2])
+    return HEADER + stream[:-1] + bytes([stream[-1] ^ 1])
+
+
 def not_zlib() -> bytes:
     """a raw buffer taken for a deflated one"""
     return HEADER + BODY
@@ -127,16 +184,18 @@ def inflates_to_more() -> bytes:
 
 
 FAULTS_RAW: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
-    Kind.TRUNCATED: (short_header, short_body),
+    Kind.TRUNCATED: (short_header, short_body, most),
     Kind.TRAILING_DATA: (long_body,),
-    Kind.BAD_DIMENSIONS: (no_channels, negative_height, batch, other_ratio),
-    Kind.TOO_LARGE: (too_large,),
+    Kind.BAD_DIMENSIONS: (no_channels, negative_height, batch, other_ratio, other_height, other_width),
+    Kind.TOO_LARGE: (too_large, too_many_together, too_many_in_y, wraps_at_32, wraps_at_64),
 }
 FAULTS_ZLIB: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
-    Kind.CHECKSUM_MISMATCH: (not_zlib, wrong_adler),
+    Kind.CHECKSUM_MISMATCH: (
+        not_zlib, wrong_adler, gzip, raw_deflate, preset_dictionary, wrong_adler_of_less,
+    ),
     Kind.TRUNCATED: (no_end, inflates_to_less),
     Kind.TRAILING_DATA: (after_the_end, inflates_to_more),
-}
+}  # fmt: skip
 
 
 def all_vectors(out: VectorSet) -> None:

@@ -82,6 +82,15 @@ def escaped(digits: Sequence[int], table: Table) -> list[Interval]:
     ]
 
 
+def ends_in_digits(digits: Sequence[int], table: Table) -> bytes:
+    """A state and no words: an escape with these digits, their count first, whose last digit needs a word."""
+    x = LOWER >> DIGIT_BITS  # after the last digit
+    for digit in reversed(digits):
+        x = x << DIGIT_BITS | digit
+    start, freq, bits = escaped([], table)[0]
+    return struct.pack("<Q", (x // freq << bits) + x % freq + start)
+
+
 # Messages, each encoded and decoded
 
 
@@ -150,7 +159,13 @@ def mixed() -> Message:
     return message
 
 
-MESSAGES = (empty, single, only_escape, one_symbol, rare, limit, longest, digits, mixed)
+def mixed_again() -> Message:
+    """the answer to an earlier message of the same tables, given again"""
+    message = mixed()
+    return message._replace(symbols=[symbol - symbol % 2 for symbol in message.symbols])
+
+
+MESSAGES = (empty, single, only_escape, one_symbol, rare, limit, longest, digits, mixed, mixed_again)
 
 
 # Faults: each gives a stream of MESSAGE that must be refused
@@ -213,12 +228,24 @@ def other_final_state() -> bytes:
     return code(MESSAGE.steps, LOWER + 1).data
 
 
+def many_digits_missing_word() -> bytes:
+    """a count of digits judged before its refill: a digit is read with its refill, then judged"""
+    return ends_in_digits([MAX_DIGITS + 1], EVEN)
+
+
+def zero_digit_missing_word() -> bytes:
+    """a highest digit judged before its refill"""
+    return ends_in_digits([1, 0], EVEN)
+
+
 FAULTS: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
-    Kind.TRUNCATED: (no_bytes, half_a_state, half_a_word, missing_word),
+    Kind.TRUNCATED: (
+        no_bytes, half_a_state, half_a_word, missing_word, many_digits_missing_word, zero_digit_missing_word,
+    ),
     Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state),
     Kind.SYMBOL_OUT_OF_RANGE: (eight_digits, fifteen_digits, zero_digit),
     Kind.TRAILING_DATA: (extra_word,),
-}
+}  # fmt: skip
 
 
 def all_vectors(out: VectorSet) -> None:

@@ -58,5 +58,10 @@ def parsed(files: Files) -> Frozen:
 
 def paths(entries: Iterable[Entry]) -> set[str]:
     """All files that vectors name."""
-    named = [[*entry["inputs"].values(), *entry.get("expected", {}).values()] for entry in entries]
-    return {path for group in named for path in group}
+    return {path for entry in entries for path in files_of(entry)}
+
+
+def files_of(entry: Entry) -> list[str]:
+    """The files that a vector names."""
+    groups = (entry["inputs"], entry.get("expected", {}), entry.get("may_differ", {}))
+    return [path for group in groups for path in group.values()]

@@ -56,7 +56,10 @@ F64 = npt.NDArray[np.float64]
 class Changed(Reference):
     """The reference with float networks that compute the same in another way."""
 
-    def __init__(self, models: Mapping[str, Model], change: Callable[[MBT2018], MBT2018]) -> None:
+    def __init__(
+        self, models: Mapping[str, Model], change: Callable[[MBT2018], MBT2018], dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.dtype = dtype
         self.models = {
             name: replace(model, networks=change(copy.deepcopy(model.networks))) for name, model in models.items()
         }
@@ -126,7 +129,7 @@ class Bench:
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self.models = models
-        self.golden = Changed(models, in_float64)
+        self.golden = Changed(models, in_float64, torch.float64)
 
     @functools.cached_property
     def others(self) -> list[Implementation]:
@@ -141,7 +144,7 @@ class Bench:
         ]
 
     def tolerances(
-        self, operation: str, model: str, inputs: Values, golden: Values
+        self, operation: str, model: str | None, inputs: Values, golden: Values
     ) -> dict[str, dict[str, float]]:
         """By the name of each output: see `tolerance`. For likelihoods also that of -log2, as "bits"."""
         answers = [other.call(operation, model, inputs) for other in self.others]
@@ -152,6 +155,12 @@ class Bench:
             if name.endswith("_likelihoods"):
                 result[name]["bits"] = tolerance(-np.log2(values), [-np.log2(other) for other in others])
         return result
+
+    @torch.no_grad()
+    def x_hat(self, model: str, y_hat: npt.NDArray[np.generic]) -> F64:
+        """g_s in float64, not rounded at the end. y_hat: (M, 4h, 4w) float32. Returns (3, 64h, 64w)."""
+        x_hat: F64 = self.golden.model(model).networks.g_s(torch.from_numpy(y_hat.copy())[None])[0].numpy()
+        return x_hat
 
     def margins(self, model: str, x: npt.NDArray[np.float32]) -> dict[str, float]:
         """How far the values that the forward pass rounds stay from a tie, by the output that depends on it.

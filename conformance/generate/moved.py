@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mbtref.conformance.generate.change import change
-from mbtref.conformance.generate.frozen import Files
+from mbtref.conformance.generate.frozen import Files, files_of
 from mbtref.conformance.vectors import MANIFEST
 
 SHOWN = 8
@@ -80,6 +80,6 @@ def _owners(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The first requirement that uses each file."""
     owners: dict[str, str] = {}
     for entry in manifest["vectors"]:
-        for path in (*entry["inputs"].values(), *entry.get("expected", {}).values()):
+        for path in files_of(entry):
             owners.setdefault(path, entry["requirement"])
     return owners

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from mbtref import Model, bitstream, codec, rans
-from mbtref.bitstream import DIMENSIONS_AT, FINGERPRINT_AT, HEADER_BYTES, MAGIC
-from mbtref.conformance.generate.entropy_coder import code, escaped
+from mbtref.bitstream import DIMENSIONS_AT, FINGERPRINT_AT, FINGERPRINT_BYTES, HEADER_BYTES, MAGIC
+from mbtref.conformance.generate.entropy_coder import code, ends_in_digits, escaped
 from mbtref.conformance.generate.exact import MOST
 from mbtref.conformance.generate.textures import Size, picture, scatter
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
 from mbtref.conformance.subjects.protocol import Rejected
 from mbtref.errors import Kind
 from mbtref.grid import LIMIT, ONE
-from mbtref.rans import FLUSHED, LOWER, UPPER_BITS, WORD_BITS, Interval
+from mbtref.rans import FLUSHED, LOWER, MAX_DIGITS, UPPER_BITS, WORD_BITS, Interval
 from mbtref.scan import trace, wavefronts
 
 REQUIREMENTS = ("DECODE-1",)
@@ -306,18 +306,144 @@ def raster_order(sound: Sound) -> bytes:
     return sound.with_payload(code(steps(sound.model, sound.k_z, sound.k, places)).data)
 
 
+# Two faults: the check that comes first names the kind
+
+
+def magic_and_version(sound: Sound) -> bytes:
+    """the version looked at before the magic"""
+    return seal(patched(sound.data, 0, b"mbt\2"))
+
+
+def cut_and_zero_height(sound: Sound) -> bytes:
+    """the dimensions looked at before the length"""
+    return sound.with_dimensions(0, 71)[: HEADER_BYTES - 1]
+
+
+def zero_height_unsealed(sound: Sound) -> bytes:
+    """the checksum looked at before the dimensions are compared with 0"""
+    return patched(sound.data, DIMENSIONS_AT, bytes(2))
+
+
+def too_large_unsealed(sound: Sound) -> bytes:
+    """the checksum looked at before the area"""
+    return patched(sound.data, DIMENSIONS_AT, b"\xff\xff\xff\xff")
+
+
+def too_large_for_another_model(sound: Sound) -> bytes:
+    """the fingerprint looked at before the area"""
+    return seal(patched(sound.foreign, DIMENSIONS_AT, b"\xff\xff\xff\xff"))
+
+
+def flipped_fingerprint_unsealed(sound: Sound) -> bytes:
+    """the fingerprint looked at before the checksum"""
+    return flipped(sound.data, FINGERPRINT_AT)
+
+
+def foreign_half_a_word(sound: Sound) -> bytes:
+    """the payload looked at before the fingerprint"""
+    return seal(sound.foreign + bytes(WORD // 2))
+
+
+def low_state_half_a_word(sound: Sound) -> bytes:
+    """the first state looked at before the length of the payload"""
+    return sound.with_payload(struct.pack("<Q", LOWER - 1) + sound.payload[FLUSHED:] + bytes(WORD // 2))
+
+
+def low_state_alone(sound: Sound) -> bytes:
+    """a word missed before the first state is looked at"""
+    return sound.with_payload(struct.pack("<Q", LOWER - 1))
+
+
+def many_digits_missing_word(sound: Sound) -> bytes:
+    """a count of digits judged before its refill"""
+    return sound.with_payload(ends_in_digits([MAX_DIGITS + 1], sound.model.tables[0]))
+
+
+def zero_digit_missing_word(sound: Sound) -> bytes:
+    """a highest digit judged before its refill"""
+    return sound.with_payload(ends_in_digits([1, 0], sound.model.tables[0]))
+
+
+def eight_digits_extra_word(sound: Sound) -> bytes:
+    """an escape judged at the end, after the words that are left"""
+    return sound.with_payload(eight_digits(sound)[HEADER_BYTES:] + bytes(WORD))
+
+
+# Limits that are just kept: no word is there for the symbols
+
+
+def without_words(sound: Sound, height: int, width: int) -> bytes:
+    """A picture of this size whose payload is a state alone: its first symbol misses a word."""
+    return seal(sound.with_dimensions(height, width)[:HEADER_BYTES] + struct.pack("<Q", LOWER))
+
+
+def largest_area(sound: Sound) -> bytes:
+    """2^25 pixels refused, by >= in place of >"""
+    return without_words(sound, 4096, 8192)
+
+
+def beyond_2_24(sound: Sound) -> bytes:
+    """an area limit of 2^24"""
+    return without_words(sound, 4096, 4097)
+
+
+def padded_beyond(sound: Sound) -> bytes:
+    """the limit on an area applied to the padded picture"""
+    return without_words(sound, 513, 65408)
+
+
+def tallest(sound: Sound) -> bytes:
+    """a height of 65535 refused, or taken for -1"""
+    return without_words(sound, 65535, 1)
+
+
+def widest(sound: Sound) -> bytes:
+    """a width of 65535 refused, or taken for -1"""
+    return without_words(sound, 1, 65535)
+
+
+def each_byte(name: str, at: int, count: int, sealed: bool, purpose: str) -> list[Callable[[Sound], bytes]]:
+    """Makers of streams with one flipped byte each, of `count` from `at` on. sealed: with the right checksum."""
+
+    def maker(i: int) -> Callable[[Sound], bytes]:
+        def make(sound: Sound) -> bytes:
+            data = flipped(sound.data, at + i)
+            return seal(data) if sealed else data
+
+        make.__name__ = make.__qualname__ = f"{name}_{i}"
+        make.__doc__ = f"{purpose}: byte {i} left out"
+        return make
+
+    return [maker(i) for i in range(count)]
+
+
 FAULTS: Mapping[Kind, Sequence[Callable[[Sound], bytes]]] = {
-    Kind.BAD_MAGIC: (other_magic, one_wrong_byte),
+    Kind.BAD_MAGIC: (
+        other_magic, one_wrong_byte, magic_and_version,
+        *each_byte("flipped_magic", 0, len(MAGIC), True, "the magic compared in part"),
+    ),
     Kind.UNSUPPORTED_VERSION: (version_2, version_0, version_2_alone),
-    Kind.TRUNCATED: (no_bytes, cut_header, no_payload, one_word, half_a_word, missing_word),
-    Kind.BAD_DIMENSIONS: (zero_height, zero_width),
-    Kind.TOO_LARGE: (too_large, largest),
-    Kind.CHECKSUM_MISMATCH: (flipped_payload, flipped_height, flipped_checksum, cut_payload, grown),
-    Kind.UNKNOWN_MODEL: (foreign, flipped_fingerprint),
-    Kind.SYMBOL_OUT_OF_RANGE: (eight_digits, zero_digit),
+    Kind.TRUNCATED: (
+        no_bytes, cut_header, no_payload, one_word, half_a_word, missing_word, cut_and_zero_height,
+        low_state_half_a_word, many_digits_missing_word, zero_digit_missing_word,
+        largest_area, beyond_2_24, padded_beyond, tallest, widest,
+    ),
+    Kind.BAD_DIMENSIONS: (zero_height, zero_width, zero_height_unsealed),
+    Kind.TOO_LARGE: (too_large, largest, too_large_unsealed, too_large_for_another_model),
+    Kind.CHECKSUM_MISMATCH: (
+        flipped_payload, flipped_height, flipped_checksum, cut_payload, grown, flipped_fingerprint_unsealed,
+        *each_byte("flipped_checksum", CHECKSUM_AT, 4, False, "the checksum compared in part"),
+    ),
+    Kind.UNKNOWN_MODEL: (
+        foreign, flipped_fingerprint, foreign_half_a_word,
+        *each_byte(
+            "flipped_fingerprint", FINGERPRINT_AT, FINGERPRINT_BYTES, True, "the fingerprint compared in part"
+        ),
+    ),
+    Kind.SYMBOL_OUT_OF_RANGE: (eight_digits, zero_digit, eight_digits_extra_word),
     Kind.TRAILING_DATA: (extra_word, extra_word_and_state),
-    Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state),
-}
+    Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state, low_state_alone),
+}  # fmt: skip
 """By the kind with which a decoder refuses them."""
 GARBAGE = (flipped_and_sealed, raster_order)
 """A decoder reads these up to some point where nothing fits. The weights decide which check fails first."""

@@ -130,6 +130,17 @@ class CompressAI(Methods):
             "x_hat": single(result["x_hat"]),
         }
 
+    @torch.no_grad()
+    def gaussian_likelihoods(self, y: F32, mu: F32, sigma: F32) -> Values:
+        gaussian = compressai("entropy_models").GaussianConditional(None)
+        _, likelihoods = gaussian.eval()(batch(y), batch(sigma), batch(mu))
+        return {"y_likelihoods": single(likelihoods)}
+
+    @torch.no_grad()
+    def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
+        _, likelihoods = network(model).entropy_bottleneck(batch(z_hat))
+        return {"z_likelihoods": single(likelihoods)}
+
     def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
         refuse_what_breaks_the_encoder(symbols, indexes, length, offset)
         encoder = compressai("ans").RansEncoder()

@@ -3,10 +3,14 @@
 from importlib import resources
 from pathlib import Path
 
+MODELS = Path(__file__).parent.parent.parent / "vectors" / "models"
+"""Models that only vectors have: their weights are rare, not trained."""
+
 
 def model_file(model: str) -> Path:
-    """The weights of an embedded model."""
-    return data_file(f"{model}.safetensors")
+    """The weights of a model of the vectors: an embedded one, or one of MODELS."""
+    embedded = data_file(f"{model}.safetensors")
+    return embedded if embedded.is_file() else MODELS / f"{model}.safetensors"
 
 
 def gaussian_file() -> Path:

@@ -31,6 +31,7 @@ class Float64(Reference):
 
     name = "mbtref-float64"
     capabilities = ("transforms", "entropy-float", "entropy-exact", "buffers")
+    dtype = torch.float64
 
     @functools.cache  # noqa: B019 - there is one twin, for the whole run
     def wide(self, model: str) -> MBT2018:
@@ -72,6 +73,10 @@ class Float64(Reference):
     def forward(self, model: str, x: F32) -> Values:
         return {name: single(value) for name, value in self.wide(model)(batch(x).double())._asdict().items()}
 
+    @torch.no_grad()
+    def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
+        return {"z_likelihoods": single(self.wide(model).entropy_bottleneck.likelihoods(batch(z_hat).double()))}
+
     def exact_parameters(self, model: str, k_z: I32, y_hat: I32) -> Values:
         z_hat = self._z_hat(model, k_z)
         psi = exactly(self.whole(model).h_s, z_hat)
@@ -83,7 +88,7 @@ class Float64(Reference):
         """Needs no traversal. A latent depends on earlier ones only. So computing all latents from all, until none
         moves, gives the same as coding them one by one."""
         psi = exactly(self.whole(model).h_s, self._z_hat(model, k_z))
-        wanted = saturate(batch(y).double() * ONE)
+        wanted = saturate(torch.floor(batch(y).double() * ONE))
         y_hat, previous = torch.zeros_like(wanted), None
         while previous is None or not torch.equal(y_hat, previous):
             previous = y_hat

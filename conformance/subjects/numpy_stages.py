@@ -23,10 +23,12 @@ def exact_parameters(model: decoder.Model, k_z: Array, y_hat: Array) -> Values:
 
 
 def exact_symbols(model: decoder.Model, k_z: Array, y: Array) -> Values:
-    wanted, k = decoder.saturate(y.astype(np.float64) * 1024), np.zeros(y.shape, np.int64)
+    # saturated while it is float: int64 doesn't hold every float32
+    wanted = np.floor(decoder.saturate(y.astype(np.float64) * 1024)).astype(np.int64)
+    k = np.zeros(y.shape, np.int64)
 
     def choose(row: int, column: int, index: Array, mu: Array) -> Array:
-        k[:, row, column] = np.floor((wanted[:, row, column] - mu) / 1024 + 0.5)
+        k[:, row, column] = (wanted[:, row, column] - mu + 512) >> 10
         return decoder.saturate(k[:, row, column] * 1024 + mu)
 
     stages = decoder.visit(model, k_z, np.ndindex(y.shape[1:]), choose) | {"k": k}

@@ -13,7 +13,9 @@ from torch import Tensor
 import mbtref
 from mbtref import bitstream, codec, image, latents, rans, tables
 from mbtref.conformance.operations import CAPABILITIES, Values
+from mbtref.conformance.subjects.data import model_file
 from mbtref.conformance.subjects.protocol import Methods, Rejected
+from mbtref.model import gaussian_likelihoods
 from mbtref.scan import trace
 
 F32 = npt.NDArray[np.float32]
@@ -57,7 +59,10 @@ def rejections() -> Iterator[None]:
         raise Rejected(str(error.kind)) from error
 
 
-load = functools.cache(mbtref.load)
+@functools.cache
+def load(name: str) -> mbtref.Model:
+    """A model of the vectors, loaded once for the whole run."""
+    return mbtref.load(model_file(name))
 
 
 class Reference(Methods):
@@ -66,9 +71,11 @@ class Reference(Methods):
     name = "mbtref"
     version = metadata.version("mbtref")
     capabilities = CAPABILITIES
+    dtype = torch.float32
+    """In which likelihoods are computed."""
 
     def model(self, name: str) -> mbtref.Model:
-        """An embedded model, loaded once for the whole run."""
+        """A model of the vectors."""
         return load(name)
 
     @torch.no_grad()
@@ -93,6 +100,15 @@ class Reference(Methods):
     @torch.no_grad()
     def forward(self, model: str, x: F32) -> Values:
         return {name: single(value) for name, value in self.model(model).networks(batch(x))._asdict().items()}
+
+    def gaussian_likelihoods(self, y: F32, mu: F32, sigma: F32) -> Values:
+        latents, mean, scale = (batch(value).to(self.dtype) for value in (y, mu, sigma))
+        return {"y_likelihoods": single(gaussian_likelihoods(torch.round(latents - mean) + mean - mean, scale))}
+
+    @torch.no_grad()
+    def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
+        prior = self.model(model).networks.entropy_bottleneck
+        return {"z_likelihoods": single(prior.likelihoods(batch(z_hat).to(self.dtype)))}
 
     def exact_parameters(self, model: str, k_z: I32, y_hat: I32) -> Values:
         loaded, latents = self.model(model), units_in(y_hat)
