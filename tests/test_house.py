@@ -20,6 +20,7 @@ ROOMS = {
     "mbtref.workbench": ("mbtref.workbench", "mbtref.conformance", "mbtref"),
     "training": ("training", "mbtref.workbench", "mbtref.conformance", "mbtref"),
     "benchmarks": ("benchmarks", "mbtref.workbench", "mbtref.conformance", "mbtref"),
+    "mutants": ("mutants", "mbtref.conformance", "mbtref", "mbtref.decoder"),
     "docs": ("docs", "mbtref.workbench", "mbtref.conformance", "mbtref"),
 }
 """Each room, and the rooms that it may import."""
@@ -40,7 +41,7 @@ def room(module: str) -> str | None:
 def modules() -> Iterator[tuple[str, Path]]:
     """Every module of the rooms, by its name."""
     for folder, prefix in (("conformance", "mbtref."), ("workbench", "mbtref."), ("mbtref", ""), ("training", ""),
-                           ("benchmarks", ""), ("docs", "")):  # fmt: skip
+                           ("benchmarks", ""), ("mutants", ""), ("docs", "")):  # fmt: skip
         for path in sorted((ROOT / folder).glob("*.py" if folder == "mbtref" else "**/*.py")):
             if not path.is_symlink():
                 yield prefix + ".".join(path.relative_to(ROOT).with_suffix("").parts), path
