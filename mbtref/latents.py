@@ -65,12 +65,13 @@ def unpack_zlib(data: bytes) -> Latents:
         body = inflate.decompress(data[_HEADER.size :], size + 1)
     except zlib.error as error:
         raise BitstreamError(Kind.CHECKSUM_MISMATCH, _HEADER.size, f"not a zlib stream: {error}") from error
-    if len(body) == size and not inflate.eof:
+    latents = _split(body, y_shape, z_shape, len(data))
+    if not inflate.eof:
         raise BitstreamError(Kind.TRUNCATED, len(data), "the zlib stream has no end")
     if inflate.unused_data:
         end = len(data) - len(inflate.unused_data)
         raise BitstreamError(Kind.TRAILING_DATA, end, "bytes follow the zlib stream")
-    return _split(body, y_shape, z_shape, len(data))
+    return latents
 
 
 def _header(y_hat: Tensor, z_hat: Tensor) -> bytes:

@@ -19,12 +19,13 @@ from tqdm import tqdm
 from mbtref import conformance
 from mbtref.conformance.operations import CAPABILITIES
 from mbtref.conformance.requirements import REQUIREMENTS, TIERS
+from mutants.gallery import MUTANTS
 from mutants.mutant import Mutant
 
 SUITE = Path(conformance.__file__).parent
 LEFT_OUT = ("portable", "kodak")
 """Capabilities that need other processes or the Kodak pictures."""
-SECONDS = 300.0
+SECONDS = 120
 """A mutant that takes longer is caught: it hangs."""
 
 
@@ -94,11 +95,12 @@ def become(mutant: Mutant, everything: bool, answer: Path) -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
+    MUTANTS[mutant.name] = mutant
     listener = Listener(mutant.requirement, everything)
     wanted = [name for name in CAPABILITIES if name not in LEFT_OUT]
     status = pytest.main(
-        [str(SUITE), "-q", "-p", "no:cacheprovider", "-W", "ignore", "--subject", f"mutants.subjects:{mutant.name}",
-         "--in-process", "--tier", "full", "--capabilities", ",".join(wanted)],
+        [str(SUITE), "-q", "-p", "no:cacheprovider", "-W", "ignore", "--in-process", "--tier", "full",
+         "--subject", f"mutants.subjects:{mutant.name}", "--capabilities", ",".join(wanted)],
         plugins=[listener],
     )  # fmt: skip
     if status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
@@ -109,7 +111,7 @@ def ask(mutant: Mutant, everything: bool, folder: Path) -> int:
     """Forks a child that becomes the mutant. Returns its process."""
     child = os.fork()
     if child == 0:
-        signal.alarm(int(SECONDS))
+        signal.alarm(SECONDS)
         with contextlib.suppress(BaseException):
             become(mutant, everything, folder / mutant.name)
         os._exit(0)

@@ -178,6 +178,11 @@ def inflates_to_less() -> bytes:
     return HEADER + stored_block(BODY[:-2])
 
 
+def less_and_a_byte_after() -> bytes:
+    """bytes after the zlib stream looked for before the latents are counted"""
+    return HEADER + stored_block(BODY[:-2]) + b"\0"
+
+
 def inflates_to_more() -> bytes:
     """inflating whatever comes, without an end"""
     return HEADER + stored_block(BODY + bytes(2))
@@ -193,7 +198,7 @@ FAULTS_ZLIB: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
     Kind.CHECKSUM_MISMATCH: (
         not_zlib, wrong_adler, gzip, raw_deflate, preset_dictionary, wrong_adler_of_less,
     ),
-    Kind.TRUNCATED: (no_end, inflates_to_less),
+    Kind.TRUNCATED: (no_end, inflates_to_less, less_and_a_byte_after),
     Kind.TRAILING_DATA: (after_the_end, inflates_to_more),
 }  # fmt: skip
 

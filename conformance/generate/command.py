@@ -1,7 +1,8 @@
 """Makes the golden vectors anew, and checks that the frozen ones are what the reference gives."""
 
+import contextlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from mbtref import weights
@@ -29,8 +30,9 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
     if unknown := sorted(set(only) - set(MADE)):
         raise ValueError(f"no requirement {', '.join(unknown)}; those with vectors are {', '.join(MADE)}")
     frozen = stored(FOLDER)
-    write_model()
-    files = made(kodak.pictures() if set(KODAK) & set(only) else [], frozen, only)
+    pictures = kodak.pictures() if set(KODAK) & set(only) else []
+    with new_model():
+        files = made(pictures, frozen, only)
     write(folder, files)
     lines = list(summary(differences(frozen, files))) if frozen else ["there was no set before"]
     print("\n".join(lines or ["nothing moved"]))
@@ -40,12 +42,21 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
     )
 
 
-def write_model() -> None:
-    """Writes the model `edge` before any vector is made: implementations in other processes read its file."""
-    path, data = model_file(edge.NAME), edge.model_file()
-    if not path.is_file() or path.read_bytes() != data:
-        path.parent.mkdir(exist_ok=True)
-        write_whole(path, data)
+@contextlib.contextmanager
+def new_model() -> Iterator[None]:
+    """Writes the model `edge`: implementations in other processes read its file. A failure brings back the old."""
+    path = model_file(edge.NAME)
+    old, new = path.read_bytes() if path.is_file() else None, edge.model_file()
+    if old == new:
+        yield
+        return
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, new)
+    try:
+        yield
+    except BaseException:
+        path.unlink() if old is None else write_whole(path, old)
+        raise
 
 
 def check(with_kodak: bool) -> int:

@@ -37,6 +37,8 @@ HERE = (slice(2, 4), slice(2, 4))
 """The taps of a transposed 5×5 kernel that copy an input to its four outputs."""
 TIE = 2.0 ** -(ACTIVATION_BITS + 1)
 """Half a grid unit: the bias that makes a sum of whole units a tie."""
+TRAP = 0.5 + TIE - 2.0**-BIAS_BITS
+"""A bias of 24 bits, one unit below a tie: if 1/2 is added to it in float32, it becomes the tie."""
 FORBIDDEN = 64.0
 """The weights of the taps that the context must not see."""
 
@@ -115,13 +117,12 @@ def entropy_parameters(state: State) -> None:
             weight[:3, 0], bias[:3] = 1, np.array([-1, 0, 1]) / ONE
             weight[3] = mixed((inputs,), 1 << 9, 20)
             weight[M - 1], bias[M - 1] = near_the_limit(inputs, 0), 0
-            # mu[0]: LeakyReLU of -S, halved: a tie where it is odd. The other means stay small beside S
-            weight[M:, :3] = 0
-            weight[M, :] = 0
-            weight[M, 1], bias[M] = 0.5, 0
+            # mu[0] and mu[1]: LeakyReLU of -S, and S, halved: ties where they are odd. Other means stay small
+            weight[M:, :3], weight[M : M + 2], bias[M : M + 2] = 0, 0, 0
+            weight[M, 1] = weight[M + 1, 0] = 0.5
         else:
             weight[:4, 0] = [1, -1, 1, -1]
-            bias[2:4] = TIE
+            bias[2:4] = TIE if i else TRAP, TIE
             weight[-1], bias[-1] = near_the_limit(inputs, 0), 0
         state[f"entropy_parameters.{2 * i}.weight"] = weight[:, :, None, None]
         state[f"entropy_parameters.{2 * i}.bias"] = bias

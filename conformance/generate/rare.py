@@ -165,7 +165,7 @@ def layer_ties(out: VectorSet, name: str, model: Model) -> None:
     """halves rounded to even or away from zero: in sums, in LeakyReLU, in medians and weights"""
     scales = np.array([-1024, -3072, 1024, 3072, -5, 7, -2048, 640, 1001, -1001, 3, 2]) * edge.COARSE
     k_z = symbols_for(scales, (3, 4))
-    k_z[1] = 0
+    k_z[1] = [[0] * 4, [0] * 4, [1, 1, 3, 5]]
     folder = f"rare/{name}/ties"
     y_hat = (spread((edge.M, 12, 16), 3, 68) * ONE // 2).astype(np.int32)
     inputs = out.store_all(folder, {"k_z": k_z, "y_hat": y_hat})
