@@ -7,7 +7,7 @@ SHORT := --tier full --capabilities transforms,entropy-float,entropy-exact,encod
 conformance: .venv/ready  ## the main job: check the reference, stage by stage
 	$(BIN)/pytest conformance
 
-test: .venv/ready  ## all checks: format, lint, types, white-box tests, then the suite
+test: .venv/ready  ## all checks: format, lint, types, white-box tests, the suite, and a sample of wrong implementations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -15,6 +15,7 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, then the
 	$(BIN)/pytest conformance
 	$(BIN)/pytest conformance --processor sse4 $(SHORT)
 	$(BIN)/pytest conformance --processor avx2 $(SHORT)
+	$(BIN)/python -m mutants --sample "$$(git rev-parse HEAD 2>/dev/null || echo none)"
 
 kodak: .venv/ready  ## the figures of the README
 	$(BIN)/mbtref eval --model lite-q3,lite-q4,lite-q5,lite-q6 --json kodak.json
@@ -27,9 +28,12 @@ matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; 
 machines: .venv/ready  ## docs/machines.md: one result on real, simulated and emulated machines
 	$(BIN)/mbtref machines -o docs/machines.md
 
+mutants: .venv/ready  ## docs/mutants.md: wrong implementations, and what catches them; some minutes
+	$(BIN)/python -m mutants -o docs/mutants.md
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
 	touch $@
 
-.PHONY: conformance test kodak matrix machines
+.PHONY: conformance test kodak matrix machines mutants

@@ -5,10 +5,10 @@ import zlib
 
 import numpy as np
 
-from mbtref.conformance import localise
+from mbtref.conformance import judge, localise
 from mbtref.conformance.cases import attempt, failed
 from mbtref.conformance.difference import Difference, first_difference
-from mbtref.conformance.operations import GRID, Value, Values
+from mbtref.conformance.operations import CLOSED_LOOP, GRID, Value, Values
 from mbtref.conformance.requirements import limit
 from mbtref.conformance.subjects.protocol import Rejected, Subject
 from mbtref.conformance.vectors import Vector, read
@@ -27,15 +27,17 @@ def check(subject: Subject, vector: Vector) -> None:
             return
         due = f"refused as {vector.rejected}" if vector.rejected else "taken"
         wrong = f"{vector.operation}: refused as {rejected.kind}, should be {due}"
-        failed("\n".join([wrong, *stages(subject, vector, None), catches]))
+        failed("\n".join([wrong, *refusal(subject, vector, rejected.kind), catches]))
     if vector.rejected:
         failed(f"{vector.operation}: taken, should be refused as {vector.rejected}\n{catches}")
     expected = vector.expected
     for stage, digest in vector.sha256.items():
         if digest_of(stage, answer[stage]) != digest:
-            failed(f"{stage}: its SHA-256 isn't {digest}\n{catches}")
+            lines = beside_the_judge(subject, vector, stage, answer)
+            failed("\n".join([f"{stage}: its SHA-256 isn't {digest}", *lines, catches]))
+    closed_loop = vector.operation == CLOSED_LOOP
     difference = first_difference(
-        comparable(vector, answer), comparable(vector, expected), vector.tolerance
+        comparable(vector, answer), comparable(vector, expected), vector.tolerance, closed_loop
     ) or first_difference(in_bits(vector, answer), in_bits(vector, expected), vector.bits)
     if difference:
         failed("\n".join([str(difference), *stages(subject, vector, difference), catches]))
@@ -73,11 +75,32 @@ def in_bits(vector: Vector, values: Values) -> Values:
         return {stage: -np.log2(np.asarray(values[stage], np.float64)) for stage in vector.bits}
 
 
-def stages(subject: Subject, vector: Vector, difference: Difference | None) -> list[str]:
-    """For latents of a closed loop: lines about the single stages on the same picture."""
-    if vector.operation not in ("decode", "exact_symbols") or (difference and difference.stage == "image"):
+def refusal(subject: Subject, vector: Vector, kind: str) -> list[str]:
+    """For a stream that was refused: lines about the field or the stage to look at."""
+    stream = vector.inputs.get("stream")
+    if vector.model is None or not isinstance(stream, bytes):
         return []
-    return localise.explain(subject, vector, difference)
+    return localise.refused(subject, vector.model, stream, kind)
+
+
+def stages(subject: Subject, vector: Vector, difference: Difference) -> list[str]:
+    """For latents of a closed loop: lines about the single stages on the same picture."""
+    model, inputs = str(vector.model), vector.inputs
+    if difference.in_other_units:
+        return []
+    if vector.operation == CLOSED_LOOP:
+        forced = {"k_z": inputs["k_z"], "y_hat": vector.expected["y_hat"]}
+        return [*localise.first_wrong(difference), *localise.stages(subject, model, forced, None)]
+    if vector.operation != "decode" or difference.stage == "image":
+        return []
+    return localise.decoded(subject, model, bytes(inputs["stream"]), difference)
+
+
+def beside_the_judge(subject: Subject, vector: Vector, stage: str, answer: Values) -> list[str]:
+    """For an output of which only a hash is known: the first difference from what the one-file decoder gives."""
+    right = judge.decode(str(vector.model), bytes(vector.inputs["stream"]))
+    difference = first_difference(answer, {stage: right[stage]}, {})
+    return [str(difference), *stages(subject, vector, difference)] if difference else []
 
 
 def grid_units(y_hat: object) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:

@@ -94,6 +94,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[KNOWN] = read_known_failures(config.getoption("known_failures"))
+    if config.option.collectonly:
+        return  # no subject is asked, and no file is written
     subject = config.stash[SUBJECT] = load(config)
     if hasattr(config, "workerinput"):
         return  # a worker of pytest-xdist: the process above it sees the results
@@ -248,7 +250,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except Verdict as verdict:
         ended = verdict
     except FlakyFailure as error:
-        ended = WrongAnswer(f"the same question was answered in two ways: {error.exceptions[0]}")
+        wrong = next((str(e) for e in error.exceptions if isinstance(e, Verdict)), "once rightly, once not")
+        ended = WrongAnswer(f"the same question was answered in two ways: {wrong}")
     if known and ended is None:
         ended = WrongAnswer("this known failure passes now: take it out of the list")
     elif known and ended and ended.outcome == known.outcome:
@@ -275,8 +278,9 @@ def explain(item: pytest.Item, verdict: Verdict) -> str:
         command += ["--timeout", f"{config.getoption('timeout'):g}"]
     if config.getoption("processor"):
         command += ["--processor", config.getoption("processor")]
+    notes = "\n".join(getattr(verdict, "__notes__", [])).splitlines()
     lines = [
-        str(verdict), *getattr(verdict, "__notes__", []),
+        str(verdict), *(line for line in notes if "subject=" not in line),
         f"required: {requirement_of(item).text} ({requirement_of(item).source})", f"repeat: {shlex.join(command)}",
     ]  # fmt: skip
     return f"{case.id}: {verdict.outcome}\n{textwrap.indent(chr(10).join(lines), '  ')}"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mbtref.conformance.operations import Array, Values
+from mbtref.conformance.operations import GRID, Array, Value, Values
 
 ROW_LAG = 3
 """Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3). It isn't the
@@ -19,7 +19,7 @@ class Difference(NamedTuple):
     stage: str
     """Name of the output."""
     where: tuple[int, ...]
-    """Its coordinate, (c, i, j) for latents; the byte or item for others."""
+    """Its coordinate: (c, i, j) for latents, (row, column, channel) for a picture, the byte or item for others."""
     value: object
     expected: object
     error: float
@@ -35,24 +35,47 @@ class Difference(NamedTuple):
         text = f"{place} is {self.value}, expected {self.expected}"
         if self.tolerance:
             text += f": off by {self.error:.3g}, {self.error / self.tolerance:.3g} times the tolerance"
+        if self.in_other_units:
+            text += f": grid units, off by a factor of {GRID}"
         return f"{text}; {self.wrong} of {self.total} values differ"
 
+    @property
+    def in_other_units(self) -> bool:
+        """Whether one of the two numbers is the other in grid units."""
+        match self.value, self.expected:
+            case int() | float() as value, int() | float() as expected:
+                return value == expected * GRID or value * GRID == expected
+        return False
 
-def first_difference(answer: Values, expected: Values, tolerance: Mapping[str, float]) -> Difference | None:
+    @property
+    def position(self) -> tuple[int, int]:
+        """A latent's place in coding order but for its channel; before all others, if shapes differ."""
+        if len(self.where) != 3:
+            return (-1, -1)
+        _, row, column = self.where
+        return (column + ROW_LAG * row, row)
+
+
+def first_difference(
+    answer: Values, expected: Values, tolerance: Mapping[str, float], by_position: bool = False
+) -> Difference | None:
     """Compares stage by stage, in the order of `expected`. None if all agree.
 
     answer: of the form that `operations.fault` accepts. tolerance: largest absolute error by stage, 0 by default.
+    by_position: position by position in coding order, and by stage within each. In a closed loop a wrong symbol
+    spoils the means of later positions, so the stage alone doesn't tell what was wrong first.
     """
-    for stage, right in expected.items():
-        value = answer[stage]
-        difference = (
-            _bytes_difference(stage, value, right)
-            if isinstance(right, bytes) and isinstance(value, bytes)
-            else _array_difference(stage, np.asarray(value), np.asarray(right), tolerance.get(stage, 0.0))
-        )
-        if difference:
-            return difference
-    return None
+    found = (
+        _difference(stage, answer[stage], right, tolerance.get(stage, 0.0)) for stage, right in expected.items()
+    )
+    differences = (difference for difference in found if difference)
+    return min(differences, key=lambda d: d.position, default=None) if by_position else next(differences, None)
+
+
+def _difference(stage: str, value: Value, right: Value, tolerance: float) -> Difference | None:
+    if isinstance(right, bytes) and isinstance(value, bytes):
+        return _bytes_difference(stage, value, right)
+    return _array_difference(stage, np.asarray(value), np.asarray(right), tolerance)
 
 
 def _bytes_difference(stage: str, value: bytes, right: bytes) -> Difference | None:
@@ -74,7 +97,8 @@ def _array_difference(stage: str, value: Array, right: Array, tolerance: float) 
     wrong = np.argwhere(~(error <= tolerance))
     if len(wrong) == 0:
         return None
-    where = tuple(int(n) for n in wrong[np.argmin(coding_order(wrong))])
+    first = 0 if stage == "image" else np.argmin(coding_order(wrong))
+    where = tuple(int(n) for n in wrong[first])
     return Difference(
         stage,
         where,

@@ -111,6 +111,9 @@ encoder's latents, which the decoder must get too, and their picture. `encode_re
 machine; it need not have others.
 """
 
+CLOSED_LOOP = "exact_symbols"
+"""The operation in which a wrong value spoils the values of later positions."""
+
 CAPABILITIES = (
     *dict.fromkeys(operation.capability for operation in OPERATIONS.values()),
     "portable",

@@ -55,7 +55,7 @@ class Recorder:
             })  # fmt: skip
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if session.testscollected and not session.config.option.collectonly and not self.checked:
+        if session.testscollected and not self.checked:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         cut_off = session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail
         self.report.close(None if cut_off else int(session.exitstatus))
@@ -63,7 +63,7 @@ class Recorder:
             write_whole(self.failures_to, (json.dumps(self.failures, indent=1) + "\n").encode())
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.checked and not terminalreporter.config.option.collectonly:
+        if not self.checked:
             terminalreporter.write_line("nothing was checked: a run without a verdict fails", red=True)
 
     @property

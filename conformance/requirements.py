@@ -55,13 +55,13 @@ FLIPS = "a flip changes the contexts of all latents that follow"
 
 REQUIREMENTS: Mapping[str, Requirement] = {
     "TRANSFORM-1": Requirement(
-        "transforms", "smoke", "Analysis g_a turns x into y.", f"{PAPER}, figure 1 and table 1"
+        "transforms", "smoke", "Analysis g_a turns x into y.", f"§12; {PAPER}, figure 1 and table 1"
     ),
     "TRANSFORM-2": Requirement(
         "transforms",
         "smoke",
         "Hyper-analysis h_a turns y, not its absolute values, into z.",
-        f"{PAPER}, figure 1 and table 1",
+        f"§12; {PAPER}, figure 1 and table 1",
     ),
     "TRANSFORM-3": Requirement(
         "transforms", "smoke", "Synthesis g_s turns y_hat into x_hat.", f"§9; {PAPER}, figure 1 and table 1"
@@ -71,21 +71,21 @@ REQUIREMENTS: Mapping[str, Requirement] = {
         "smoke",
         "From given z_hat and y_hat: psi of h_s, phi of the masked context model, sigma and mu of "
         "entropy_parameters, the scale first.",
-        f"{PAPER}, section 3",
+        f"§13; {PAPER}, section 3",
     ),
     "FLOAT-2": Requirement(
         "entropy-float",
-        "full",
+        "smoke",
         "The forward pass rounds open-loop: y_hat = round(y), z_hat = round(z - median) + median; the likelihoods "
         "are those of round(y - mu) + mu under sigma >= 0.11, and of z_hat, none below 1e-9.",
-        f"{PAPER}, section 3; CompressAI's eval mode",
+        f"§13; {PAPER}, section 3; CompressAI's eval mode",
     ),
     "FLOAT-3": Requirement(
         "entropy-float",
         "full",
         "Likelihoods of given latents: of round(y - mu) + mu under sigma >= 0.11, and of z_hat in the factorized "
         "density; none below 1e-9.",
-        f"{PAPER}, section 3; CompressAI's eval mode",
+        f"§13; {PAPER}, section 3; CompressAI's eval mode",
     ),
     "EXACT-1": Requirement(
         "entropy-exact",
@@ -99,7 +99,7 @@ REQUIREMENTS: Mapping[str, Requirement] = {
         "full",
         "From given k_z and y: mu, index, k = floor(y - mu + 1/2) and y_hat = saturate(k + mu) in closed loop, "
         "where the context is the y_hat of earlier positions.",
-        "§3",
+        "§§3 and 12",
     ),
     "RANS-1": Requirement("rans", "smoke", "Symbols become these bytes under given tables.", "§5"),
     "RANS-2": Requirement("rans", "smoke", "Bytes become these symbols under given tables.", "§5"),
@@ -151,34 +151,51 @@ REQUIREMENTS: Mapping[str, Requirement] = {
     "ENCODE-1": Requirement(
         "encode",
         "full",
-        "A stream decodes to nearly the golden latents, and costs about what the golden one does.",
-        "§§1 to 6",
+        "A stream costs what the golden one does, in bytes and in quality of its picture, and pictures come out "
+        "neither darker nor lighter. How an encoder rounds is free.",
+        "§12",
         {
-            "moved": Limit(
-                0.1,
-                "share",
-                "latents that lie more than half a step from the golden ones. float64 transforms move none, "
-                "bfloat16 ones 3 to 8 %",
-            ),
             "rate": Limit(
-                0.015, "relative", "difference of the stream's length, and a word. bfloat16: up to 1.3 %"
+                0.05,
+                "relative",
+                "bytes beyond the golden stream's. bfloat16 transforms and h_a of round(y) together: up to 3.2 %. "
+                "z rounded without its medians: up to 16 %, and beyond the limit in 7 of 12 pictures; h_a of "
+                "absolute values: up to 20 %, and in 7, too",
             ),
-            "word": Limit(4, "bytes", "the grain of that length"),
-            "psnr": Limit(0.1, "dB", "loss of PSNR against the golden stream's picture. bfloat16: up to 0.07"),
+            "psnr": Limit(
+                0.2,
+                "dB",
+                "loss of PSNR against the golden stream's picture, beyond what saved bytes pay. bfloat16 "
+                "transforms: up to 0.07; with a dead zone of 0.2 of a step too: up to 0.12. Padding with zeros: "
+                "0.32 to 0.55, with the mean: up to 0.34; a dead zone of 0.3: up to 0.37",
+            ),
+            "worth": Limit(
+                0.03,
+                "dB per percent",
+                "what saved bytes pay, so that an encoder may trade quality for rate: twice what rate is worth "
+                "between neighbouring lite models on the Kodak pictures, 0.012 to 0.018",
+            ),
+            "shift": Limit(
+                0.3,
+                "of 255 levels",
+                "mean error of pictures of one level, 8 or 247, at all models. A dead zone draws both to the "
+                "middle, which cancels. Right encoders: up to 0.16; pixels divided by 256 or 254: 0.51 and 0.53, "
+                "less 1: 0.90",
+            ),
         },
     ),
     "ROUNDTRIP-1": Requirement(
-        "roundtrip", "full", "A decoded picture has the size of the original.", "§3"
+        "roundtrip", "full", "A decoded picture has the size of the original.", "§14"
     ),
-    "ROUNDTRIP-2": Requirement("roundtrip", "full", "The same picture gives the same bytes.", "§6"),
+    "ROUNDTRIP-2": Requirement("roundtrip", "full", "The same picture gives the same bytes.", "§12"),
     "ROUNDTRIP-3": Requirement(
-        "roundtrip", "full", "The decoder has the latents and the picture that the encoder held.", "§3"
+        "roundtrip", "full", "The decoder has the latents and the picture that the encoder held.", "§12"
     ),
     "ROUNDTRIP-4": Requirement(
         "roundtrip",
         "full",
         "Padding is replication and is cut off again: the padded picture decodes to the same top left.",
-        "§3",
+        "§§12 and 14",
     ),
     "ROUNDTRIP-5": Requirement(
         "roundtrip",
@@ -190,7 +207,7 @@ REQUIREMENTS: Mapping[str, Requirement] = {
         EACH,
         "full",
         "A question gets the same answer again after another one of its shape, which gets an answer of its own.",
-        "§1: all follows from a model and a stream",
+        "§14",
     ),
     "PORTABLE-1": Requirement(
         "portable",
@@ -222,7 +239,7 @@ REQUIREMENTS: Mapping[str, Requirement] = {
         "kodak",
         "kodak",
         "The forward pass has this PSNR and theoretical rate.",
-        f"{PAPER}, section 3; CompressAI's eval mode",
+        f"§13; {PAPER}, section 3; CompressAI's eval mode",
         {
             "psnr": Limit(0.01, "dB", "difference of PSNR: a few roundings of 10^5 go the other way"),
             "rate": Limit(0.001, "relative", "difference of the rate: the same, and last digits of likelihoods"),

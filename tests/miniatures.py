@@ -5,17 +5,20 @@ import dataclasses
 import os
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 import mbtref
+from mbtref import bitstream, codec
 from mbtref.conformance.operations import CAPABILITIES, Values
 from mbtref.conformance.subjects.protocol import Methods, Rejected, Unsupported
 from mbtref.conformance.subjects.reference import Reference
 from mbtref.exact import CONTEXT_TAPS
-from mbtref.grid import ACTIVATION_BITS, WEIGHT_BITS
+from mbtref.grid import ACTIVATION_BITS, ONE, WEIGHT_BITS
 
 
 class WrongMask(Reference):
@@ -68,16 +71,44 @@ class ForgetsTheMean(Reference):
         raise Rejected("bad-final-state")
 
 
-class HalfPrecision(Reference):
-    """Its analysis runs in bfloat16, as an encoder may."""
-
-    name = "half-precision"
+class Analysis(Reference):
+    """An encoder with other transforms."""
 
     def model(self, name: str) -> mbtref.Model:
         model = super().model(name)
         networks = copy.copy(model.networks)
-        networks._modules = {**networks._modules, "g_a": Half(networks.g_a), "h_a": Half(networks.h_a)}
+        networks._modules = {**networks._modules, "g_a": self.g(networks.g_a), "h_a": self.h(networks.h_a)}
         return dataclasses.replace(model, networks=networks)
+
+    def g(self, g_a: torch.nn.Module) -> torch.nn.Module:
+        return g_a
+
+    def h(self, h_a: torch.nn.Module) -> torch.nn.Module:
+        return h_a
+
+
+class After(torch.nn.Module):
+    """A network whose input is changed first."""
+
+    def __init__(self, change: Callable[[torch.Tensor], torch.Tensor], network: torch.nn.Module) -> None:
+        super().__init__()
+        self.change, self.network = change, network
+
+    def forward(self, a: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.network(self.change(a))
+        return result
+
+
+class HalfPrecision(Analysis):
+    """Its analysis runs in bfloat16, as an encoder may."""
+
+    name = "half-precision"
+
+    def g(self, g_a: torch.nn.Module) -> torch.nn.Module:
+        return Half(g_a)
+
+    def h(self, h_a: torch.nn.Module) -> torch.nn.Module:
+        return Half(h_a)
 
 
 class Half(torch.nn.Module):
@@ -291,6 +322,172 @@ class NotReproducible(Reference):
 
     def decode_reproducible(self, model: str, stream: bytes) -> Values:
         return {"image": super().decode(model, stream)["image"]}
+
+
+class RoundedLatents(Analysis):
+    """Its hyper-analysis sees rounded latents, as an encoder's may."""
+
+    name = "rounded-latents"
+
+    def h(self, h_a: torch.nn.Module) -> torch.nn.Module:
+        return After(torch.round, h_a)
+
+
+class AbsoluteLatents(Analysis):
+    """Its hyper-analysis sees absolute values."""
+
+    name = "absolute-latents"
+
+    def h(self, h_a: torch.nn.Module) -> torch.nn.Module:
+        return After(torch.abs, h_a)
+
+
+class Darkens(Analysis):
+    """It divides pixels by 256."""
+
+    name = "darkens"
+
+    def g(self, g_a: torch.nn.Module) -> torch.nn.Module:
+        return After(lambda x: x * 255 / 256, g_a)
+
+
+class DeadZone(Reference):
+    """It rounds latents of y towards 0 if they are less than 0.7 away, to save bytes, as an encoder may."""
+
+    name = "dead-zone"
+
+    def encode(self, model: str, image: Any) -> Values:
+        right = codec.nearest_symbol
+
+        def nearest(units: torch.Tensor) -> torch.Tensor:
+            of_y = units.dim() == 3
+            return units.sign() * torch.floor(units.abs() / ONE + 0.3) if of_y else right(units)
+
+        with mock.patch.object(codec, "nearest_symbol", nearest):
+            return super().encode(model, image)
+
+
+class PadsWithZeros(Reference):
+    """It pads a picture with black."""
+
+    name = "pads-with-zeros"
+
+    def encode(self, model: str, image: Any) -> Values:
+        height, width, _ = image.shape
+        padded = np.pad(image, ((0, -height % 64), (0, -width % 64), (0, 0)))
+        stream = bitstream.unpack(bytes(super().encode(model, padded)["stream"]))
+        return {"stream": bitstream.pack(stream._replace(height=height, width=width))}
+
+
+class SwapsSides(Reference):
+    """It writes the width first."""
+
+    name = "swaps-sides"
+
+    def encode(self, model: str, image: Any) -> Values:
+        stream = bitstream.unpack(bytes(super().encode(model, image)["stream"]))
+        return {"stream": bitstream.pack(stream._replace(height=stream.width, width=stream.height))}
+
+
+class OtherByteOrder(Reference):
+    """Its decoder reads the sides as big-endian numbers."""
+
+    name = "other-byte-order"
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        raise Rejected("too-large")
+
+
+class GridUnits(Reference):
+    """Its latents are in grid units."""
+
+    name = "grid-units"
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        right = super().decode(model, stream)
+        return {**right, "y_hat": np.asarray(right["y_hat"]) * np.float32(ONE)}
+
+
+class OneSymbolOff(Reference):
+    """In closed loop, one symbol is one too large."""
+
+    name = "one-symbol-off"
+
+    def exact_symbols(self, model: str, k_z: Any, y: Any) -> Values:
+        wrong = y.copy()
+        wrong[5, 2, 1] += 1
+        return super().exact_symbols(model, k_z, wrong)
+
+
+class OneLatentOff(Reference):
+    """Its decoder has one latent that the encoder hadn't."""
+
+    name = "one-latent-off"
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        right = super().decode(model, stream)
+        y_hat = np.array(right["y_hat"])
+        y_hat[3, 1, 2] += 1
+        return {**right, "y_hat": y_hat}
+
+
+class ShowsNegatives(OneLatentOff):
+    """The same, and its decoder shows another picture."""
+
+    name = "shows-negatives"
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        wrong = super().decompress(model, blob)
+        return {**wrong, "image": 255 - np.asarray(wrong["image"])}
+
+
+class CompressesBlueFirst(Reference):
+    """It compresses pictures as BGR."""
+
+    name = "compresses-blue-first"
+
+    def compress(self, model: str, image: Any) -> Values:
+        return super().compress(model, image[:, :, ::-1].copy())
+
+
+class SpoilsTheBorder(Reference):
+    """Its decoder changes a pixel of pictures that have padding."""
+
+    name = "spoils-the-border"
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        right = super().decompress(model, blob)
+        image = np.array(right["image"])
+        if image.shape[0] % 64 or image.shape[1] % 64:
+            image[-1, 0, 2] ^= 1
+        return {**right, "image": image}
+
+
+class Remembers(Reference):
+    """It compresses the first picture of a size, and gives its bytes again for any other one."""
+
+    name = "remembers"
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, ...], Values] = {}
+
+    def compress(self, model: str, image: Any) -> Values:
+        if image.shape not in self.kept:
+            self.kept[image.shape] = super().compress(model, image)
+        return self.kept[image.shape]
+
+
+class WrongOnce(Reference):
+    """Its third answer alone is wrong."""
+
+    name = "wrong-once"
+    calls = 0
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        self.calls += 1
+        if self.calls == 3:
+            raise Rejected("bad-magic")
+        return super().decompress(model, blob)
 
 
 class Nothing(Methods):

@@ -138,15 +138,23 @@ def test_a_decoder_that_goes_astray_is_led_back(miniature: str, words: list[str]
 
 
 @pytest.mark.parametrize(
-    ("miniature", "outcome"), [("HalfPrecision", "passed"), ("WrongColoursEncoded", "failed")]
+    ("miniature", "wrong"),
+    [
+        ("HalfPrecision", set()),
+        ("RoundedLatents", set()),
+        ("DeadZone", set()),
+        ("Darkens", {"brightness"}),
+        ("PadsWithZeros", {"odd"}),
+        ("AbsoluteLatents", {"square", "tall", "odd"}),
+        ("WrongColoursEncoded", {"square", "tall", "odd"}),
+    ],
 )
-def test_an_encoder_is_free_within_limits(miniature: str, outcome: str, tmp_path: Path) -> None:
-    """An encoder whose transforms run in half precision is right, one that takes RGB for BGR is not."""
+def test_an_encoder_is_free_within_limits(miniature: str, wrong: set[str], tmp_path: Path) -> None:
+    """An encoder may round as it likes and weigh rate against quality; what costs too much or darkens is wrong."""
     subject = f"tests.miniatures:{miniature}"
     _, cases = run(tmp_path, subject, "--in-process", "--capabilities", "encode", file="test_encode.py")
-    assert {c["outcome"] for c in cases} == {outcome}, (
-        f"{[(c['case'], c['outcome'], c['message']) for c in cases]}"
-    )
+    failed = {str(c["case"]).rpartition("/")[2] for c in cases if c["outcome"] != "passed"}
+    assert failed == wrong, f"{[(c['case'], c['outcome'], c['message']) for c in cases]}"
 
 
 @pytest.mark.parametrize("isolation", [(), ("--in-process",)], ids=["isolated", "in process"])

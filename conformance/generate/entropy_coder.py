@@ -135,7 +135,7 @@ def longest() -> Message:
 
 
 def digits() -> Message:
-    """digits of escapes in the wrong order, of 0 to 7 digits; the sides exchanged; a count that is one off"""
+    """digits of escapes in the wrong order, of 0 to 7 digits; even and odd exchanged; a count that is one off"""
     edges = [16**n + d for n in range(MAX_DIGITS + 1) for d in (-2, -1, 0, 1)]
     raws = [raw for raw in edges if 0 <= raw < 16**MAX_DIGITS]
     escape = len(EVEN.cdf) - 2

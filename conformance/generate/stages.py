@@ -29,7 +29,7 @@ PURPOSES = {
     "FLOAT-2": "likelihoods of round(y) in place of round(y - mu) + mu; sigma without its bound; z not rounded "
     "around its medians",
     "EXACT-1": "a rounding that isn't floor(v + 1/2); activation before requantisation; a slope that isn't "
-    "1311 / 2^17; a wrong tap at a border",
+    "1311 / 2^17; a wrong tap at a border; psi and phi, or sigma and mu, exchanged",
     "EXACT-2": "open-loop latents in the context; a traversal in which a context isn't complete; y rounded in "
     "place of y - mu",
     "BUFFER-1": "a header or latents in another order or byte order; z rounded in place of truncated",

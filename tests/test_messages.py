@@ -1,0 +1,159 @@
+"""What a failed case tells: the field, the stage and the place to look at, the same in every run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mbtref.conformance import judge, kodak, localise
+from mbtref.conformance.difference import first_difference
+from tests.test_suite import CONFORMANCE, run
+
+
+def message(folder: Path, miniature: str, file: str, only: str) -> str:
+    """The message of the one case that is chosen, which must fail."""
+    subject = f"tests.miniatures:{miniature}"
+    status, cases = run(folder, subject, "--in-process", "-k", only, file=f"test_{file}.py")
+    ends = [(case["case"], case["outcome"]) for case in cases]
+    assert (status, len(cases)) == (pytest.ExitCode.TESTS_FAILED, 1), f"{ends} ended with {status}"
+    return str(cases[0]["message"])
+
+
+def holds(text: str, *parts: str) -> None:
+    """Asserts that a message has these parts in this order, and no address of an object."""
+    place = 0
+    for part in parts:
+        place = text.find(part, place)
+        assert place >= 0, f"{part!r} isn't in the message, or not where it should be:\n{text}"
+    assert " object at 0x" not in text, f"the message is another one in the next run:\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("miniature", "vector", "parts"),
+    [
+        (
+            "OtherByteOrder",
+            "DECODE-1/lite-q3/odd",
+            [
+                "refused as too-large",
+                "look at the header (§6): bytes 12 to 15, height and width",
+                ": 61 00 47 00\n",
+            ],
+        ),
+        ("GridUnits", "DECODE-1/lite-q3/square", ["y_hat[", ": grid units, off by a factor of 1024; "]),
+        (
+            "WrongMask",
+            "DECODE-1/lite-q3/scattered_symbols",
+            ["teacher-forced, the first wrong stage is phi: phi["],
+        ),
+        (
+            "OneLatentOff",
+            "DECODE-3/lite-q3/kodim20",
+            ["y_hat: its SHA-256 isn't", "y_hat[3, 1, 2] is", "every stage is right", "look at the entropy coder"],
+        ),
+        (
+            "OneSymbolOff",
+            "EXACT-2/lite-q3/square",
+            ["k[5, 2, 1] is", "teacher-forced, every stage is right", "look at what a step hands on"],
+        ),
+    ],
+)
+def test_a_vector_leads_to_the_fault(miniature: str, vector: str, parts: list[str], tmp_path: Path) -> None:
+    """A wrong answer to a vector is led back to the header's field, the stage or the first wrong latent."""
+    holds(message(tmp_path, miniature, "vectors", vector), *parts)
+
+
+def test_the_header_is_enough(tmp_path: Path) -> None:
+    """A stream refused for its header says nothing about stages."""
+    text = message(tmp_path, "OtherByteOrder", "vectors", "DECODE-1/lite-q3/odd")
+    assert "teacher-forced" not in text, f"the stages are asked:\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("miniature", "case", "parts"),
+    [
+        ("OneLatentOff", "both_sides", ["the decoder hasn't what the encoder held: y_hat[3, 1, 2] is"]),
+        ("SpoilsTheBorder", "padding", ["whether it was padded before or by the codec: image["]),
+        ("Remembers", "padding", ["the answer is that of an earlier picture"]),
+        ("ForgetsZ", "buffer", ["z of the raw buffer isn't what was packed: z[0, 0, 0] is 7.0, expected"]),
+        ("WrongOnce", "size", ["the same question was answered in two ways: decompress: refused as bad-magic"]),
+    ],
+)
+def test_a_round_trip_names_the_place(miniature: str, case: str, parts: list[str], tmp_path: Path) -> None:
+    """A codec that disagrees with itself is told the first coordinate, or that it answered another question."""
+    holds(message(tmp_path, miniature, "roundtrip", f"test_{case}"), *parts)
+
+
+@pytest.mark.parametrize(
+    ("miniature", "parts"),
+    [
+        ("ShowsNegatives", ["PSNR is", "the decoder is wrong: y_hat[3, 1, 2] is", "every stage is right"]),
+        (
+            "CompressesBlueFirst",
+            [
+                "PSNR is",
+                "decoded right: look at the encoder",
+                "k_z differs from the golden one in",
+                "latents moved",
+            ],
+        ),
+    ],
+)
+def test_a_kodak_picture_leads_to_the_fault(miniature: str, parts: list[str], tmp_path: Path) -> None:
+    """A wrong figure of a `.mbt` stream is led back to the decoder or the encoder, with the first wrong place."""
+    if not (kodak.folder() / "kodim20.png").is_file():
+        pytest.skip("not run: no Kodak pictures, see 'mbtref kodak fetch'")
+    holds(message(tmp_path, miniature, "kodak", "test_closed_loop and lite-q3-kodim20"), *parts)
+
+
+def test_wrong_sides_are_told(tmp_path: Path) -> None:
+    """An encoder that writes other sides is told those of its header, whether its stream can be decoded or not."""
+    text = message(tmp_path, "SwapsSides", "encode", "lite-q3/tall")
+    holds(text, "refuses the stream as truncated", "its header has a height of 64 and a width of 128")
+    text = message(tmp_path, "SwapsSides", "encode", "lite-q3/odd")
+    holds(text, "the stream holds a picture (71, 97, 3), the encoder was given (97, 71, 3)")
+
+
+def test_padding_is_suspected_where_it_is_to_blame(tmp_path: Path) -> None:
+    """An encoder that fails with padding alone is told so."""
+    text = message(tmp_path, "PadsWithZeros", "encode", "lite-q3/odd")
+    holds(text, "dB worse", "k_z differs", "padded before it is encoded, is right: look at the padding (§3)")
+    text = message(tmp_path, "WrongColoursEncoded", "encode", "lite-q3/odd")
+    holds(text, "dB worse", "padded before it is encoded, is wrong too")
+
+
+@pytest.mark.parametrize(
+    ("places", "last"),
+    [
+        ([(1, 0, 5), (2, 7, 0)], "all of them lie beyond the picture: look at the padding (§3)"),
+        ([(2, 6, 4), (1, 0, 5)], "the first in coding order is channel 1, row 0, column 5"),
+        ([], "no latent moved by more than half a step"),
+    ],
+)
+def test_moved_latents_are_told(places: list[tuple[int, ...]], last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first latent that moved is named, and padding is suspected if all of them are beyond the picture."""
+    golden = {"k_z": np.zeros((2, 2, 2), np.int32), "y_hat": np.zeros((3, 8, 8), np.int32)}
+    found = {name: value.copy() for name, value in golden.items()}
+    for place in places:
+        found["y_hat"][place] = 1024
+    monkeypatch.setattr(judge, "latents", lambda _, stream: golden if stream == b"golden" else found)
+    lines = localise.encoded("lite-q3", b"found", b"golden", 97, 71)
+    assert lines[-1].endswith(last), f"{lines}"
+
+
+@pytest.mark.parametrize(("value", "expected", "units"), [(2048, 2, True), (0.5, 512, True), (2047, 2, False)])
+def test_grid_units_are_seen(value: float, expected: float, units: bool) -> None:
+    """A value is told to be in grid units, or to lack them, if the factor is 1024 exactly."""
+    found = str(first_difference({"mu": np.array([value])}, {"mu": np.array([expected])}, {}))
+    assert ("grid units, off by a factor of 1024" in found) is units, found
+
+
+def test_collecting_needs_no_subject(tmp_path: Path) -> None:
+    """`--collect-only` starts no subject, writes no file and ends well."""
+    report, known = tmp_path / "report.json", tmp_path / "known.json"
+    files = ["--report", str(report), "--write-known-failures", str(known)]
+    options = ["--collect-only", "-q", "--subject", "no_such_module:Subject", *files, "-p", "no:cacheprovider"]
+    status = pytest.main([str(CONFORMANCE / "test_vectors.py"), *options])
+    assert status == pytest.ExitCode.OK, f"collecting ended with {status}"
+    assert not report.exists(), "a report was written, though nothing was checked"
+    assert not known.exists(), "a list of known failures was written, though nothing was checked"
