@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 
 from mbtref.conformance import judge, localise
-from mbtref.conformance.cases import attempt, failed
+from mbtref.conformance.cases import Verdict, attempt, failed
 from mbtref.conformance.difference import Difference, first_difference
 from mbtref.conformance.operations import CLOSED_LOOP, GRID, Value, Values
 from mbtref.conformance.requirements import limit
@@ -20,12 +20,15 @@ ZLIB_AT = int(limit("BUFFER-2", "header"))
 def check(subject: Subject, vector: Vector) -> None:
     """Asks a subject the question of a vector. Raises Verdict unless the answer is right."""
     catches = f"catches: {vector.purpose}"
+    due = f"refused as {vector.rejected}" if vector.rejected else "taken"
     try:
         answer = attempt(subject, vector.operation, vector.model, vector.inputs)
+    except Verdict as verdict:
+        verdict.add_note(f"should be {due}\n{catches}")
+        raise
     except Rejected as rejected:
         if rejected.kind == vector.rejected:
             return
-        due = f"refused as {vector.rejected}" if vector.rejected else "taken"
         wrong = f"{vector.operation}: refused as {rejected.kind}, should be {due}"
         failed("\n".join([wrong, *refusal(subject, vector, rejected.kind), catches]))
     if vector.rejected:

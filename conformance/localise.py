@@ -23,6 +23,8 @@ HANDED_ON = "look at what a step hands on: y_hat = saturate(k + mu), and which n
 LOOK_AT_PADDING = "look at the padding (§3)"
 LATENT = 16
 """Pixels in a row or column of one latent."""
+BLOCK = 64
+"""Pixels in a row or column of one hyper-latent."""
 HEADER = 20
 """Bytes before the payload (specification, §6)."""
 FIELDS = {
@@ -50,6 +52,12 @@ def header(stream: bytes, kind: str) -> list[str]:
     return [f"look at the header (§6): {place}, {meaning}: {stream[begin:end].hex(' ') or 'not there'}"]
 
 
+def sides(stream: bytes) -> tuple[int, int]:
+    """Height and width in the header of a stream."""
+    height, width = (int.from_bytes(stream[at : at + 2], "little") for at in (12, 14))
+    return height, width
+
+
 def decoded(subject: Subject, model: str, stream: bytes, difference: Difference | None) -> list[str]:
     """Lines about a stream that a subject decoded wrongly; no line if the one-file decoder refuses it too.
 
@@ -59,8 +67,12 @@ def decoded(subject: Subject, model: str, stream: bytes, difference: Difference 
         held = judge.latents(model, stream)
     except Rejected:
         return []
-    words = (len(stream) - HEADER) // 4
-    whole = f"the stream is whole: {HEADER} bytes of header, {words} words of payload"
+    words, (height, width) = (len(stream) - HEADER) // 4, sides(stream)
+    blocks = f"{-(-height // BLOCK)}×{-(-width // BLOCK)} blocks of {BLOCK}×{BLOCK} pixels (§3)"
+    whole = (
+        f"the stream is whole: {HEADER} bytes of header, {words} words of payload\n"
+        f"height {height}, width {width}: {blocks}"
+    )
     lines = first_wrong(difference) if difference else [whole]
     y = (np.asarray(held["y_hat"]) / GRID).astype(np.float32)
     return [*lines, *stages(subject, model, held, {"k_z": held["k_z"], "y": y})]
@@ -89,7 +101,8 @@ def stages(subject: Subject, model: str, forced: Values, free: Values | None) ->
     return [
         *lines,
         "in closed loop without the coder, every stage is right",
-        "look at the entropy coder, its tables and the order of the symbols; or decode runs other networks",
+        "look at the entropy coder, its tables, the order of the symbols, and how decode itself makes y_hat of k "
+        "and mu; or decode runs other networks",
     ]
 
 

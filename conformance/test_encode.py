@@ -87,9 +87,9 @@ def decode(model: str, stream: bytes) -> U8:
         return np.asarray(judge.decode(model, stream)["image"], np.uint8)
     except Rejected as rejected:
         refused = f"the one-file decoder refuses the stream as {rejected.kind}"
-        height, width = (int.from_bytes(stream[at : at + 2], "little") for at in (12, 14))
-        sides = f"its header has a height of {height} and a width of {width}"
-        failed("\n".join([refused, *localise.header(stream, rejected.kind), sides]))
+        height, width = localise.sides(stream)
+        said = f"its header has a height of {height} and a width of {width}"
+        failed("\n".join([refused, *localise.header(stream, rejected.kind), said]))
 
 
 def too_dear(right: Golden, stream: bytes, shown: U8) -> str | None:

@@ -59,7 +59,8 @@ class Verdict(NamedTuple):
             return f"nothing can tell it apart, but {self.requirements[0]} did" if self.failed else None
         if wanted not in self.requirements:
             return f"caught by {', '.join(self.requirements) or 'nothing'}, not by {wanted}"
-        if not re.search(rf"(?<![a-z_]){re.escape(self.mutant.stage)}(?![a-z_])", self.message):
+        own = re.sub(r"\n  (catches|required|repeat): .*", "", self.message).partition("\n")[2]
+        if not re.search(rf"(?<![a-z_]){re.escape(self.mutant.stage)}(?![a-z_])", own):
             return f"the message doesn't name {self.mutant.stage}"
         return None
 

@@ -60,6 +60,11 @@ def short_header() -> bytes:
     return HEADER[:-1]
 
 
+def header_of_28() -> bytes:
+    """a last field beyond the end taken for 0, which is no width"""
+    return HEADER[:28]
+
+
 def short_body() -> bytes:
     """latents beyond the end taken for 0"""
     return HEADER + BODY[:-2]
@@ -78,6 +83,46 @@ def no_channels() -> bytes:
 def negative_height() -> bytes:
     """a shape read as unsigned, or two negative sides whose product is right"""
     return shaped(1, 2, -4, -8, 1, 3, 1, 2)
+
+
+def negative_sides() -> bytes:
+    """negative sides whose ratio and products are right"""
+    return shaped(1, 2, -4, -8, 1, 3, -1, -2)
+
+
+def negative_channels() -> bytes:
+    """a number of channels read as unsigned"""
+    return shaped(1, -2, 4, 8, 1, 3, 1, 2)
+
+
+def no_channels_of_z() -> bytes:
+    """a hyper-latent without channels"""
+    return shaped(1, 2, 4, 8, 1, 0, 1, 2)
+
+
+def no_sides() -> bytes:
+    """latents without rows and columns, and no body"""
+    return struct.pack("<8i", 1, 2, 0, 0, 1, 3, 0, 0)
+
+
+def batch_of_z() -> bytes:
+    """the batch of z not looked at"""
+    return shaped(1, 2, 4, 8, 2, 3, 1, 2)
+
+
+def height_of_5() -> bytes:
+    """a ratio of sides rounded down"""
+    return shaped(1, 2, 5, 8, 1, 3, 1, 2)
+
+
+def height_of_3() -> bytes:
+    """a ratio of sides rounded up"""
+    return shaped(1, 2, 3, 8, 1, 3, 1, 2)
+
+
+def other_ratio_too_large() -> bytes:
+    """the number of latents looked at before the ratio"""
+    return shaped(1, 320, 2048, 2048, 1, 192, 512, 256)
 
 
 def batch() -> bytes:
@@ -189,11 +234,14 @@ def inflates_to_more() -> bytes:
 
 
 FAULTS_RAW: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
-    Kind.TRUNCATED: (short_header, short_body, most),
+    Kind.TRUNCATED: (short_header, header_of_28, short_body, most),
     Kind.TRAILING_DATA: (long_body,),
-    Kind.BAD_DIMENSIONS: (no_channels, negative_height, batch, other_ratio, other_height, other_width),
+    Kind.BAD_DIMENSIONS: (
+        no_channels, no_channels_of_z, no_sides, negative_height, negative_sides, negative_channels, batch,
+        batch_of_z, other_ratio, other_height, other_width, height_of_5, height_of_3, other_ratio_too_large,
+    ),
     Kind.TOO_LARGE: (too_large, too_many_together, too_many_in_y, wraps_at_32, wraps_at_64),
-}
+}  # fmt: skip
 FAULTS_ZLIB: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
     Kind.CHECKSUM_MISMATCH: (
         not_zlib, wrong_adler, gzip, raw_deflate, preset_dictionary, wrong_adler_of_less,

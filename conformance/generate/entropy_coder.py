@@ -159,13 +159,20 @@ def mixed() -> Message:
     return message
 
 
-def mixed_again() -> Message:
-    """the answer to an earlier message of the same tables, given again"""
-    message = mixed()
-    return message._replace(symbols=[symbol - symbol % 2 for symbol in message.symbols])
+def even() -> Message:
+    """tables kept from a message before: those of `rare` have this shape, and as many symbols"""
+    return Message([0, -1, 0, 1, 0, 2, -1, -2, 0, 0], [0] * 10, [EVEN])
 
 
-MESSAGES = (empty, single, only_escape, one_symbol, rare, limit, longest, digits, mixed, mixed_again)
+def beyond_2_62() -> Message:
+    """a first state beyond 2^62 taken for a negative number or shifted out"""
+    message = Message([1] + [-1] * 13, [0] * 14, [EVEN])
+    first = int.from_bytes(code(message.steps).data[:FLUSHED], "little")
+    assert first >= 1 << 62, f"the first state is {first:#x}"
+    return message
+
+
+MESSAGES = (empty, single, only_escape, one_symbol, rare, limit, longest, digits, mixed, even, beyond_2_62)
 
 
 # Faults: each gives a stream of MESSAGE that must be refused
@@ -176,6 +183,11 @@ MESSAGE = Message([0, -1, 5, 0, -9, 0, 100] * 3, [0] * 21, [EVEN])
 def no_bytes() -> bytes:
     """the state read from nothing"""
     return b""
+
+
+def half_a_low_state() -> bytes:
+    """a state of one word, for no symbols: the second taken for 0"""
+    return struct.pack("<I", LOWER)
 
 
 def half_a_state() -> bytes:
@@ -218,6 +230,16 @@ def zero_digit() -> bytes:
     return code([*escaped([2, 0], EVEN), *MESSAGE.steps[1:]]).data
 
 
+def a_byte_more() -> bytes:
+    """a byte after the last whole word ignored"""
+    return code(MESSAGE.steps).data + b"\0"
+
+
+def far_final_state() -> bytes:
+    """the lower word of the last state looked at alone"""
+    return code(MESSAGE.steps, LOWER + (1 << WORD_BITS)).data
+
+
 def extra_word() -> bytes:
     """words after the last symbol ignored"""
     return code(MESSAGE.steps).data + bytes(WORD_BITS // 8)
@@ -240,9 +262,10 @@ def zero_digit_missing_word() -> bytes:
 
 FAULTS: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
     Kind.TRUNCATED: (
-        no_bytes, half_a_state, half_a_word, missing_word, many_digits_missing_word, zero_digit_missing_word,
+        no_bytes, half_a_state, half_a_low_state, half_a_word, a_byte_more, missing_word,
+        many_digits_missing_word, zero_digit_missing_word,
     ),
-    Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state),
+    Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state, far_final_state),
     Kind.SYMBOL_OUT_OF_RANGE: (eight_digits, fifteen_digits, zero_digit),
     Kind.TRAILING_DATA: (extra_word,),
 }  # fmt: skip

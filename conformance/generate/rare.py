@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from mbtref import Model
+from mbtref.bitstream import FINGERPRINT_AT
 from mbtref.conformance.generate import edge, streams
 from mbtref.conformance.generate.entropy_coder import code
 from mbtref.conformance.generate.exact import MOST, spread
 from mbtref.conformance.generate.textures import SIZES, Size, picture, scatter
 from mbtref.conformance.generate.vectorset import VectorSet
 from mbtref.conformance.pictures import tensor
+from mbtref.errors import Kind
 from mbtref.exact import CONTEXT_TAPS, interleave, leaky_relu, windows
 from mbtref.grid import EXACT, LIMIT, ONE, WEIGHT_BITS, requantize
 from mbtref.model import LIKELIHOOD_MIN, SIGMA_MIN
@@ -24,7 +26,7 @@ from mbtref.scan import Step, scan, wavefronts
 from mbtref.tables import SCALES
 
 FLOAT = ("TRANSFORM-1", "TRANSFORM-3", "FLOAT-1", "FLOAT-3")
-INTEGER = ("EXACT-1", "EXACT-2", "DECODE-1")
+INTEGER = ("EXACT-1", "EXACT-2", "DECODE-1", "DECODE-2")
 I32 = npt.NDArray[np.int32]
 TIE = 1 << WEIGHT_BITS - 1
 """Half of a grid unit, in units of a sum."""
@@ -184,17 +186,21 @@ def layer_ties(out: VectorSet, name: str, model: Model) -> None:
 
 
 def tiny(out: VectorSet, name: str, model: Model) -> None:
-    """y - mu + 1/2 in floats, where a tiny negative y vanishes beside mu; y not saturated before the difference"""
-    k_z, latents = symbols_for(np.array([102400]), (1, 1)), np.array([-1e-38, -1e-45, 0, 1e-38], np.float32)
-    y = np.zeros((edge.M, 4, 4), np.float32)
-    y[0] = np.resize(latents, (4, 4))
+    """y - mu + 1/2 in floats, where a tiny negative y vanishes beside mu; y saturated late, or one unit off"""
+    k_z, half = symbols_for(np.array([102400, 102200]), (1, 2)), ONE // 2
+    y = np.zeros((edge.M, 4, 8), np.float32)
+    y[0, :, :4] = np.resize(np.array([-1e-38, -1e-45, 0, 1e-38], np.float32), (4, 4))
+    # mu[0] is -half and 1 - half: one unit more or less of these moves k
+    y[0, 3, 3], y[0, 3, 7] = 3e38, -3e38
     y[1, 0, 0], y[1, 0, 1], y[2, 0, 0], y[2, 0, 1] = 3e38, -3e38, LIMIT / ONE, -LIMIT / ONE - 1
     folder = f"rare/{name}/tiny"
     inputs = out.store_all(folder, {"k_z": k_z, "y": y})
     outputs = out.add("EXACT-2", f"{name}/tiny", "exact_symbols", inputs, made=tiny, folder=folder, model=name)
-    assert (outputs["mu"].array[0] == -ONE // 2).all(), f"mu[0] of {name} isn't -1/2"
-    wanted = np.resize([0, 0, 1, 1], (4, 4))
-    assert np.array_equal(outputs["k"].array[0], wanted), f"k[0] of {name} doesn't fall below a tie"
+    mu, k = outputs["mu"].array[0], outputs["k"].array[0]
+    assert np.array_equal(np.unique(mu[:, :4]), [-half]), f"mu[0] of {name} isn't -1/2"
+    assert np.array_equal(np.unique(mu[:, 4:]), [1 - half]), f"mu[0] of {name} isn't one unit above -1/2"
+    assert np.array_equal(k[0, :4], [0, 0, 1, 1]), f"k[0] of {name} doesn't fall below a tie"
+    assert (k[3, 3], k[3, 7]) == (LIMIT // ONE, -LIMIT // ONE), f"k[0] of {name} isn't that of the limits"
 
 
 def tied_latents(out: VectorSet, name: str, model: Model) -> None:
@@ -224,7 +230,7 @@ def every_bin(out: VectorSet, name: str, model: Model) -> None:
     middles = np.array([*limits - 2, limits[-1] + 1000])
     for table, wanted in enumerate(counts):
         scales += [middles[table]] * int(max(0, -(-(wanted - got[table]) // 48)))
-    w = 18
+    w = 26  # 35 positions in a wavefront
     h = -(-len(scales) // w)
     k_z = symbols_for(np.array(scales), (h, w))
     unread = [list(range(0, len(table.cdf) - 1, 2)) for table in model.gaussian.tables]
@@ -252,10 +258,26 @@ def z_hat_of(model: Model, k_z: I32) -> Tensor:
     return model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0).copy())[None].double())
 
 
+def shown(out: VectorSet, name: str, model: Model) -> None:
+    """a GDN's beta or gamma without its lower bound, or bounded after the square; the pedestal left out"""
+    data = out.encode(name, picture(SIZES["square"], 1))
+    streams.decode(out, name, shown, data)
+
+
+def zero_in_fingerprint(out: VectorSet, name: str, model: Model) -> None:
+    """a fingerprint compared as a text, which ends at a 0"""
+    data = out.encode(name, picture(SIZES["square"], 1))
+    wrong = streams.seal(streams.flipped(data, FINGERPRINT_AT + 7))
+    assert data[FINGERPRINT_AT] == 0, f"the fingerprint of {name} doesn't begin with a 0"
+    inputs = {"stream": out.store("malformed/zero_in_fingerprint", wrong, ".mbt")}
+    out.add("DECODE-2", "zero_in_fingerprint", "decode", inputs, made=zero_in_fingerprint, model=name,
+            rejected=Kind.UNKNOWN_MODEL)  # fmt: skip
+
+
 Make = Callable[[VectorSet, str, Model], None]
 FLOATS: tuple[Make, ...] = (gdn, unmasked, improbable)
 INTEGERS: tuple[Make, ...] = (
     thresholds, saturated, layer_ties, tiny, tied_latents, every_bin,
-    streams.far_symbols, streams.scattered_symbols,
+    streams.far_symbols, streams.scattered_symbols, shown, zero_in_fingerprint,
 )  # fmt: skip
 """Each makes vectors of `edge`."""

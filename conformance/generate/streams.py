@@ -349,6 +349,31 @@ def low_state_half_a_word(sound: Sound) -> bytes:
     return sound.with_payload(struct.pack("<Q", LOWER - 1) + sound.payload[FLUSHED:] + bytes(WORD // 2))
 
 
+def zero_height_alone(sound: Sound) -> bytes:
+    """a header without a payload called truncated before its dimensions are looked at"""
+    return seal(sound.with_dimensions(0, 71)[:HEADER_BYTES])
+
+
+def unsealed_alone(sound: Sound) -> bytes:
+    """a header without a payload called truncated before its checksum is looked at"""
+    return sound.data[:HEADER_BYTES]
+
+
+def foreign_alone(sound: Sound) -> bytes:
+    """a header without a payload called truncated before its fingerprint is looked at"""
+    return seal(sound.foreign[:HEADER_BYTES])
+
+
+def a_byte_more(sound: Sound) -> bytes:
+    """a byte after the last whole word ignored"""
+    return sound.with_payload(sound.payload + b"\0")
+
+
+def far_final_state(sound: Sound) -> bytes:
+    """the lower word of the last state looked at alone"""
+    return sound.with_payload(code(sound.steps, LOWER + (1 << WORD_BITS)).data)
+
+
 def low_state_alone(sound: Sound) -> bytes:
     """a word missed before the first state is looked at"""
     return sound.with_payload(struct.pack("<Q", LOWER - 1))
@@ -425,24 +450,25 @@ FAULTS: Mapping[Kind, Sequence[Callable[[Sound], bytes]]] = {
     Kind.UNSUPPORTED_VERSION: (version_2, version_0, version_2_alone),
     Kind.TRUNCATED: (
         no_bytes, cut_header, no_payload, one_word, half_a_word, missing_word, cut_and_zero_height,
-        low_state_half_a_word, many_digits_missing_word, zero_digit_missing_word,
+        low_state_half_a_word, a_byte_more, many_digits_missing_word, zero_digit_missing_word,
         largest_area, beyond_2_24, padded_beyond, tallest, widest,
     ),
-    Kind.BAD_DIMENSIONS: (zero_height, zero_width, zero_height_unsealed),
+    Kind.BAD_DIMENSIONS: (zero_height, zero_width, zero_height_unsealed, zero_height_alone),
     Kind.TOO_LARGE: (too_large, largest, too_large_unsealed, too_large_for_another_model),
     Kind.CHECKSUM_MISMATCH: (
         flipped_payload, flipped_height, flipped_checksum, cut_payload, grown, flipped_fingerprint_unsealed,
+        unsealed_alone,
         *each_byte("flipped_checksum", CHECKSUM_AT, 4, False, "the checksum compared in part"),
     ),
     Kind.UNKNOWN_MODEL: (
-        foreign, flipped_fingerprint, foreign_half_a_word,
+        foreign, flipped_fingerprint, foreign_half_a_word, foreign_alone,
         *each_byte(
             "flipped_fingerprint", FINGERPRINT_AT, FINGERPRINT_BYTES, True, "the fingerprint compared in part"
         ),
     ),
     Kind.SYMBOL_OUT_OF_RANGE: (eight_digits, zero_digit, eight_digits_extra_word),
     Kind.TRAILING_DATA: (extra_word, extra_word_and_state),
-    Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state, low_state_alone),
+    Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state, far_final_state, low_state_alone),
 }  # fmt: skip
 """By the kind with which a decoder refuses them."""
 GARBAGE = (flipped_and_sealed, raster_order)
