@@ -114,7 +114,8 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
         ):
             for vector in vectors:
                 yield Part(f"{name} {vector.__name__}", ids, partial(vector, out, name, model))
-    yield Part("small scales", rare.FLOAT, partial(rare.small_scales, out))
+    for make_likelihoods in (rare.small_scales, rare.tied_likelihoods):
+        yield Part(make_likelihoods.__name__, rare.FLOAT, partial(make_likelihoods, out))
     for vector in (*rare.FLOATS, *rare.INTEGERS):
         rarities = rare.FLOAT if vector in rare.FLOATS else rare.INTEGER
         title = f"{edge.NAME} {vector.__name__}"

@@ -105,6 +105,11 @@ def no_sides() -> bytes:
     return struct.pack("<8i", 1, 2, 0, 0, 1, 3, 0, 0)
 
 
+def batch_of_both() -> bytes:
+    """batches of one length taken"""
+    return shaped(2, 2, 4, 8, 2, 3, 1, 2)
+
+
 def batch_of_z() -> bytes:
     """the batch of z not looked at"""
     return shaped(1, 2, 4, 8, 2, 3, 1, 2)
@@ -238,7 +243,8 @@ FAULTS_RAW: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
     Kind.TRAILING_DATA: (long_body,),
     Kind.BAD_DIMENSIONS: (
         no_channels, no_channels_of_z, no_sides, negative_height, negative_sides, negative_channels, batch,
-        batch_of_z, other_ratio, other_height, other_width, height_of_5, height_of_3, other_ratio_too_large,
+        batch_of_z, batch_of_both, other_ratio, other_height, other_width, height_of_5, height_of_3,
+        other_ratio_too_large,
     ),
     Kind.TOO_LARGE: (too_large, too_many_together, too_many_in_y, wraps_at_32, wraps_at_64),
 }  # fmt: skip

@@ -107,6 +107,19 @@ def small_scales(out: VectorSet) -> None:
     assert p.array.min() == np.float32(LIKELIHOOD_MIN), "no likelihood at its floor"
 
 
+def tied_likelihoods(out: VectorSet) -> None:
+    """y - mu on a tie rounded up or away from zero, not to even"""
+    residual, sigma = (
+        a.astype(np.float32) for a in np.meshgrid(np.arange(-8, 8) / 2, [0.25, 1, 2, 8], indexing="ij")
+    )
+    mu = (spread((*residual.shape, 1), 40, 70) / 8).astype(np.float32).reshape(residual.shape)
+    values = {"y": mu + residual, "mu": mu, "sigma": sigma}
+    inputs = out.store_all("rare/tied_likelihoods", {key: value.reshape(4, 4, 4) for key, value in values.items()})
+    out.add("FLOAT-3", "tied_likelihoods", "gaussian_likelihoods", inputs,
+            made=tied_likelihoods, folder="rare/tied_likelihoods")  # fmt: skip
+    assert np.array_equal(values["y"] - mu, residual), "a residual is rounded"
+
+
 def improbable(out: VectorSet, name: str, model: Model) -> None:
     """no floor of a likelihood of z, or another; a tail computed as a difference of numbers near 1"""
     folder = f"rare/{name}/improbable"

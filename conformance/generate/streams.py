@@ -84,6 +84,18 @@ def scattered_symbols(out: VectorSet, name: str, model: Model) -> None:
     decode(out, name, scattered_symbols, data, outputs=("y_hat",))
 
 
+def every_bin_of_z(out: VectorSet, name: str, model: Model) -> None:
+    """a count of a table of z one off: every table is read on one side or the other of each count"""
+    bins = [len(table.cdf) - 1 for table in model.tables[: model.networks.N]]
+    w = max(count // 2 + 1 for count in bins)
+    k_z = np.zeros((model.networks.N, 1, w), np.int32)
+    for c, (count, table) in enumerate(zip(bins, model.tables, strict=False)):
+        k_z[c, 0] = table.offset + np.minimum(2 * np.arange(w), count - 1)
+    k = np.zeros((model.networks.M, 4, 4 * w), np.int32)
+    data = stream(model, Size(64, 64 * w), code(steps(model, k_z, k, wavefronts(4, 4 * w))).data)
+    decode(out, name, every_bin_of_z, data, outputs=("y_hat",))
+
+
 def decode(
     out: VectorSet, name: str, make: Callable[..., object], data: bytes, outputs: Sequence[str] | None = None
 ) -> dict[str, Stored]:
@@ -96,7 +108,12 @@ def decode(
     )  # fmt: skip
 
 
-VECTORS: tuple[Callable[[VectorSet, str, Model], None], ...] = (pixel, far_symbols, scattered_symbols)
+VECTORS: tuple[Callable[[VectorSet, str, Model], None], ...] = (
+    pixel,
+    far_symbols,
+    scattered_symbols,
+    every_bin_of_z,
+)
 """Each makes a vector for one model."""
 
 
