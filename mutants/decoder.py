@@ -421,7 +421,7 @@ MUTANTS = (
     M("decoder_payload_short", "decoder", "if len(payload) < 8 or len(payload) % 4:", "if len(payload) % 4:",
       "RANS-3", "truncated", "a payload of one word or none isn't refused"),
     M("decoder_payload_of_one_word", "decoder", "if len(payload) < 8 or len(payload) % 4:",
-      "if len(payload) < 4 or len(payload) % 4:", "RANS-3", "truncated", "a payload of one word is taken"),
+      "if len(payload) < 4 or len(payload) % 4:", "DECODE-2", "truncated", "a payload of one word is taken"),
     M("decoder_payload_of_halves", "decoder", "if len(payload) < 8 or len(payload) % 4:",
       "payload = payload[: len(payload) // 4 * 4]\n        if len(payload) < 8:", "RANS-3", "truncated",
       "bytes after the last whole word are ignored"),
