@@ -39,7 +39,7 @@ CLAUSES: dict[str, tuple[str, ...]] = {
         "samples_floored", "multiplied_by_256", "decoder_gamma_transposed", "tiles_of_256", "decoder_seam_of_512",
     ),
     "It MUST then give them as real arithmetic does": (
-        "plain_sums", "gamma_of_reproducible", "x_hat_in_float32", "decoder_x_hat_in_float32",
+        "plain_sums", "float32_encoder", "x_hat_in_float32", "decoder_x_hat_in_float32",
     ),
     "An encoder MUST replicate, and never pad with zeros.": ("padded_with_zeros", "padded_by_reflection"),
     "From given `k_z` and y, an implementation MUST find exactly these integers.": (

@@ -123,6 +123,7 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
     yield Part("large pictures", large.REQUIREMENTS, partial(large.all_vectors, out))
     yield Part("malformed streams", streams.MALFORMED, lambda: streams.malformed(out, SOUND[0], sound(out)))
     yield Part("reproducible streams", reproducible.REQUIREMENTS[:1], partial(reproducible.encoded, out))
+    yield Part("near ties", reproducible.REQUIREMENTS[:1], partial(reproducible.undecided, out))
     yield Part("reproducible pictures", reproducible.REQUIREMENTS[1:], partial(reproducible.decoded, out))
     if kodak_pictures:
         yield Part("Kodak", kodak.REQUIREMENTS, partial(kodak.all_vectors, out, kodak_pictures))

@@ -44,7 +44,7 @@ class Frozen:
         entries = [entry for entry in self.entries if entry["requirement"] not in requirements]
         if not entries:
             return Frozen({}, (), {})
-        gone = paths(self.entries) - paths(entries)
+        gone = paths(self.entries) - paths(entries) - {picture["file"] for picture in self.pictures.values()}
         kept = {path: data for path, data in self.files.items() if path not in gone}
         return Frozen(kept, entries, self.pictures)
 

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mbtref.conformance.generate.frozen import Entry
+from mbtref.conformance.generate.textures import SIZES, picture
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
 
 REQUIREMENTS = ("REPRODUCIBLE-1", "REPRODUCIBLE-2")
@@ -35,10 +36,20 @@ def name_of(entry: Entry) -> str:
 
 def encoded(out: VectorSet) -> None:
     """a latent that is rounded otherwise on another machine"""
-    for name, picture in {**out.frozen.pictures, **out.pictures}.items():
-        image = stored(out, picture["file"])
+    for name, entry in {**out.frozen.pictures, **out.pictures}.items():
+        image = stored(out, entry["file"])
         out.add("REPRODUCIBLE-1", name, "encode_reproducible", {"image": image}, made=encoded,
-                folder=f"stages/{name}/closed", model=picture["model"], suffix=".mbt")  # fmt: skip
+                folder=f"stages/{name}/closed", model=entry["model"], suffix=".mbt")  # fmt: skip
+
+
+def undecided(out: VectorSet) -> None:
+    """z rounded to even or with a slope of 1311 / 2^17, or float32 transforms, that move a symbol near a tie"""
+    for model, seed in (("lite-q3", 3), ("lite-q6", 172), ("lite-q6", 414)):
+        name = f"{model}/undecided-{seed}"
+        folder = f"reproducible/{name}"
+        image = out.store(f"{folder}/picture", picture(SIZES["odd"], seed))
+        out.add("REPRODUCIBLE-1", name, "encode_reproducible", {"image": image}, made=undecided,
+                folder=folder, model=model, suffix=".mbt")  # fmt: skip
 
 
 def decoded(out: VectorSet) -> None:
