@@ -729,10 +729,10 @@ MUTANTS = (
     # An answer of an earlier question
     M("decoder_kept_picture", "decoder", "np.round(synthesis(model, y_hat / 1024)[",
       "np.round(synthesis.__dict__.setdefault((id(model), y_hat.shape), synthesis(model, y_hat / 1024))[",
-      "STATE-1", "image", "the picture of the first latents of a shape is kept"),
+      "DECODE-1", "image", "the picture of the first latents of a shape is kept"),
     M("decoder_kept_latents", "decoder", "reader.finish()\n    pixels",
       "reader.finish()\n    y_hat = decode.__dict__.setdefault((id(model), y_hat.shape), y_hat)\n    pixels",
-      "STATE-1", "y_hat", "the first latents of a shape are kept"),
+      "STATE-1", "", "the first latents of a shape are kept"),
     M("decoder_kept_psi", "decoder", "psi = hyper_synthesis(model, z_hat)",
       "psi = visit.__dict__.setdefault((id(model), z_hat.shape), hyper_synthesis(model, z_hat))", "STATE-1",
       "psi", "psi of the first hyper-latents of a shape is kept"),
