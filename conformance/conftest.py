@@ -280,7 +280,7 @@ def explain(item: pytest.Item, verdict: Verdict) -> str:
         command += ["--processor", config.getoption("processor")]
     notes = "\n".join(getattr(verdict, "__notes__", [])).splitlines()
     lines = [
-        str(verdict), *(line for line in notes if "subject=" not in line),
+        str(verdict), *(line for line in notes if not line.lstrip().startswith("subject=")),
         f"required: {requirement_of(item).text} ({requirement_of(item).source})", f"repeat: {shlex.join(command)}",
     ]  # fmt: skip
     return f"{case.id}: {verdict.outcome}\n{textwrap.indent(chr(10).join(lines), '  ')}"

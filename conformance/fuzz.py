@@ -16,18 +16,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from mbtref import codec, decoder
-from mbtref.conformance import judge
+from mbtref import codec
 from mbtref.conformance.difference import first_difference
 from mbtref.conformance.generate.damage import TARGETS, Question, questions, seeds
 from mbtref.conformance.operations import Values
-from mbtref.conformance.subjects import numpy_stages
-from mbtref.conformance.subjects.protocol import Methods, Rejected
+from mbtref.conformance.subjects.one_file import OneFile
+from mbtref.conformance.subjects.protocol import Rejected, Subject
 from mbtref.conformance.subjects.reference import Reference, load, rejections, single
 from mbtref.errors import Kind
 from mbtref.files import write_whole
@@ -47,23 +45,14 @@ class Latents(Reference):
             return {"y_hat": single(codec.decode_latents(self.model(model), [stream]))}
 
 
-class OneFile(Methods):
-    """The one-file decoder."""
-
-    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
-        known: dict[str, Any] = {"model": judge.model(model)} if model else {}
-        try:
-            answer: Values = getattr(numpy_stages, operation)(**known, **inputs)
-        except decoder.Rejected as rejected:
-            raise Rejected(str(rejected)) from rejected
-        return answer
+REFERENCE, ONE_FILE = Latents(), OneFile()
 
 
 def stop(*_: object) -> None:
     raise TimeoutError(f"no answer after {SECONDS_MAX:g} seconds of processor time")
 
 
-def verdict(subject: Methods, question: Question) -> tuple[str, Values]:
+def verdict(subject: Subject, question: Question) -> tuple[str, Values]:
     """TAKEN and the answer; else the kind of a refusal, or the text of another exception."""
     signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_MAX)
@@ -79,7 +68,7 @@ def verdict(subject: Methods, question: Question) -> tuple[str, Values]:
 
 def compare(question: Question) -> tuple[str, str]:
     """The verdict of both, and nothing; or FINDING, and what differs."""
-    (ours, right), (theirs, answer) = verdict(Latents(), question), verdict(OneFile(), question)
+    (ours, right), (theirs, answer) = verdict(REFERENCE, question), verdict(ONE_FILE, question)
     if ours != theirs or ours not in (TAKEN, *Kind):
         return FINDING, f"the reference says {ours}, the one-file decoder {theirs}"
     difference = first_difference(answer, right, {})
@@ -109,7 +98,7 @@ def load_models() -> None:
     """Reads the models of the seeds, so that no input has to wait for them."""
     for question in seeds("decode", False):
         load(str(question.model))
-        judge.model(str(question.model))
+        ONE_FILE.model(str(question.model))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,8 +20,6 @@ from mbtref.conformance.subjects.protocol import Rejected, Subject
 RATE, PSNR, WORTH, SHIFT = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth", "shift"))
 BLACK, WHITE = 8, 247
 """Levels of nearly black and nearly white pictures, as far from the middle. Nothing is clipped at them."""
-
-
 MODELS = tuple(vectors.frozen().models)
 U8 = npt.NDArray[np.uint8]
 

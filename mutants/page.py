@@ -30,7 +30,7 @@ def page(verdicts: Sequence[Verdict]) -> str:
         "",
         "## Clauses",
         "",
-        "The sentences of the [specification](specification.md) with MUST, and cases that fail when one is broken",
+        "The sentences of the [specification](specification.md) with MUST, and cases that fail if one is broken.",
         "",
         "| sentence | broken by | cases that fail |",
         "|---|---|---|",

@@ -26,7 +26,7 @@ SUITE = Path(conformance.__file__).parent
 LEFT_OUT = ("portable", "kodak")
 """Capabilities that need other processes or the Kodak pictures."""
 SECONDS = 120
-"""A mutant that takes longer is caught: it hangs."""
+"""A mutant that takes longer gives no answer: it hangs."""
 
 
 NO_ANSWER = "NONE/no-answer"

@@ -12,14 +12,15 @@ from mbtref.bitstream import DIMENSIONS_AT, HEADER_BYTES
 from mbtref.conformance import fuzz
 from mbtref.conformance.generate import damage
 from mbtref.conformance.operations import Values
+from mbtref.conformance.subjects.one_file import OneFile
 from mbtref.conformance.subjects.protocol import Rejected
 from mbtref.rans import FLUSHED
 
-Call = Callable[[fuzz.OneFile, str, str | None, Values], Values]
-RIGHT = fuzz.OneFile.call
+Call = Callable[[OneFile, str, str | None, Values], Values]
+RIGHT = OneFile.call
 
 
-def accepts_a_missing_word(self: fuzz.OneFile, operation: str, model: str | None, inputs: Values) -> Values:
+def accepts_a_missing_word(self: OneFile, operation: str, model: str | None, inputs: Values) -> Values:
     """Takes words beyond the end for 0."""
     try:
         return RIGHT(self, operation, model, inputs)
@@ -29,7 +30,7 @@ def accepts_a_missing_word(self: fuzz.OneFile, operation: str, model: str | None
         return {"symbols": np.zeros(0, np.int32)}
 
 
-def reads_beyond_the_end(self: fuzz.OneFile, operation: str, model: str | None, inputs: Values) -> Values:
+def reads_beyond_the_end(self: OneFile, operation: str, model: str | None, inputs: Values) -> Values:
     """Doesn't look whether a word is left."""
     try:
         return RIGHT(self, operation, model, inputs)
@@ -39,7 +40,7 @@ def reads_beyond_the_end(self: fuzz.OneFile, operation: str, model: str | None, 
         raise IndexError("pop from empty list") from rejected
 
 
-def calls_it_by_another_kind(self: fuzz.OneFile, operation: str, model: str | None, inputs: Values) -> Values:
+def calls_it_by_another_kind(self: OneFile, operation: str, model: str | None, inputs: Values) -> Values:
     """Calls a buffer with shapes of another form truncated."""
     try:
         return RIGHT(self, operation, model, inputs)
@@ -47,7 +48,7 @@ def calls_it_by_another_kind(self: fuzz.OneFile, operation: str, model: str | No
         raise Rejected("truncated" if operation == "unpack_raw" else rejected.kind) from rejected
 
 
-def last_latent_wrong(self: fuzz.OneFile, operation: str, model: str | None, inputs: Values) -> Values:
+def last_latent_wrong(self: OneFile, operation: str, model: str | None, inputs: Values) -> Values:
     """The last latent of a stream is a step off."""
     answer = RIGHT(self, operation, model, inputs)
     if operation == "decode":
@@ -55,7 +56,7 @@ def last_latent_wrong(self: fuzz.OneFile, operation: str, model: str | None, inp
     return answer
 
 
-def never_ends(self: fuzz.OneFile, operation: str, model: str | None, inputs: Values) -> Values:
+def never_ends(self: OneFile, operation: str, model: str | None, inputs: Values) -> Values:
     """Hangs on a raw buffer."""
     while operation == "unpack_raw":
         pass
@@ -100,7 +101,7 @@ def test_a_wrong_decoder_is_found(
     wrong: Call, target: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decoder wrong in one way gives status 1, and files with the input and with what differed."""
-    monkeypatch.setattr(fuzz.OneFile, "call", wrong)
+    monkeypatch.setattr(OneFile, "call", wrong)
     assert fuzzed(tmp_path, "--seed", "5") == 1, "the status doesn't say that there are findings"
     asked = dict(enumerate(itertools.islice(damage.questions(5), 100)))
     notes = sorted((tmp_path / "found").glob(f"{target}-5-*.txt"))
@@ -119,7 +120,7 @@ def test_a_decoder_that_never_ends_is_found(tmp_path: Path, monkeypatch: pytest.
     fuzz.load_models()
     monkeypatch.setattr(fuzz, "SECONDS_MAX", 0.25)
     monkeypatch.setattr(fuzz, "FINDINGS_MAX", 1)
-    monkeypatch.setattr(fuzz.OneFile, "call", never_ends)
+    monkeypatch.setattr(OneFile, "call", never_ends)
     assert fuzzed(tmp_path) == 1, "the status doesn't say that there is a finding"
     (note,) = (tmp_path / "found").glob("*.txt")
     assert "TimeoutError: no answer after 0.25 seconds" in note.read_text(), "it doesn't say that it took too long"

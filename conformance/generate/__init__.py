@@ -23,6 +23,7 @@ from mbtref.conformance.generate import (
     exact,
     kodak,
     large,
+    malformed,
     rare,
     reproducible,
     stages,
@@ -45,20 +46,16 @@ FACTS = "facts"
 """The folder of facts from other sources: kept as it is, never made."""
 
 
-MADE = tuple(
-    dict.fromkeys(
-        (
-            *entropy_coder.REQUIREMENTS,
-            *buffers.REQUIREMENTS,
-            *stages.PURPOSES,
-            *rare.FLOAT,
-            *streams.MALFORMED,
-            *large.REQUIREMENTS,
-            *kodak.REQUIREMENTS,
-            *reproducible.REQUIREMENTS,
-            *reproducible.KODAK,
-        )
-    )
+MADE = (
+    *entropy_coder.REQUIREMENTS,
+    *buffers.REQUIREMENTS,
+    *stages.PURPOSES,
+    *rare.LIKELIHOODS,
+    *malformed.REQUIREMENTS,
+    *large.REQUIREMENTS,
+    *kodak.REQUIREMENTS,
+    *reproducible.REQUIREMENTS,
+    *reproducible.KODAK,
 )
 """The requirements that have vectors."""
 
@@ -115,13 +112,15 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
             for vector in vectors:
                 yield Part(f"{name} {vector.__name__}", ids, partial(vector, out, name, model))
     for make_likelihoods in (rare.small_scales, rare.tied_likelihoods):
-        yield Part(make_likelihoods.__name__, rare.FLOAT, partial(make_likelihoods, out))
+        yield Part(make_likelihoods.__name__, rare.LIKELIHOODS, partial(make_likelihoods, out))
     for vector in (*rare.FLOATS, *rare.INTEGERS):
         rarities = rare.FLOAT if vector in rare.FLOATS else rare.INTEGER
         title = f"{edge.NAME} {vector.__name__}"
         yield Part(title, rarities, partial(vector, out, edge.NAME, out.bench.models[edge.NAME]))
     yield Part("large pictures", large.REQUIREMENTS, partial(large.all_vectors, out))
-    yield Part("malformed streams", streams.MALFORMED, lambda: streams.malformed(out, SOUND[0], sound(out)))
+    yield Part(
+        "malformed streams", malformed.REQUIREMENTS, lambda: malformed.all_vectors(out, SOUND[0], sound(out))
+    )
     yield Part("reproducible streams", reproducible.REQUIREMENTS[:1], partial(reproducible.encoded, out))
     yield Part("near ties", reproducible.REQUIREMENTS[:1], partial(reproducible.undecided, out))
     yield Part("reproducible pictures", reproducible.REQUIREMENTS[1:], partial(reproducible.decoded, out))
@@ -130,11 +129,11 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
     yield Part("reproducible Kodak pictures", reproducible.KODAK, partial(reproducible.kodak, out))
 
 
-def sound(out: VectorSet) -> streams.Sound:
+def sound(out: VectorSet) -> malformed.Sound:
     """A right stream, from vectors made before."""
     name, size = SOUND
     folder = f"stages/{name}/{size}"
-    return streams.Sound(
+    return malformed.Sound(
         model=out.bench.models[name],
         data=out.file(f"{folder}/closed/stream.mbt"),
         k_z=out.array(f"{folder}/exact/k_z.npy"),

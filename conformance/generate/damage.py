@@ -22,7 +22,7 @@ import numpy as np
 from mbtref import rans
 from mbtref.bitstream import DIMENSIONS_AT, HEADER_BYTES
 from mbtref.conformance.check import ZLIB_AT
-from mbtref.conformance.generate import streams
+from mbtref.conformance.generate import malformed, streams
 from mbtref.conformance.generate.entropy_coder import code
 from mbtref.conformance.generate.textures import Size
 from mbtref.conformance.subjects.reference import load
@@ -108,7 +108,7 @@ def sealed(random: Random, seed: Question, data: bytes) -> bytes:
     height, width = struct.unpack_from("<HH", data, DIMENSIONS_AT)
     if -(-height // 64) * -(-width // 64) > BLOCKS_MAX:
         data = data[: HEADER_BYTES + rans.FLUSHED]
-    return streams.seal(data) if random.randrange(8) else data
+    return malformed.seal(data) if random.randrange(8) else data
 
 
 def deflated(random: Random, seed: Question, data: bytes) -> bytes:

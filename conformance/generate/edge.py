@@ -57,12 +57,12 @@ def mixed(shape: tuple[int, ...], most: int, seed: int) -> F64:
     return weights
 
 
-def near_the_limit(inputs: int, bias: float) -> F64:
+def near_the_limit(inputs: int) -> F64:
     """Weights of one sum, (inputs), whose bound is just below 2^53. Pairs are opposite, so equal inputs cancel.
 
-    |sum| <= Σ|w| · LIMIT + |bias| + 2^13 < 2^53, in grid units.
+    |sum| <= Σ|w| · LIMIT + 2^13 < 2^53, in grid units; there is no bias.
     """
-    room = (EXACT - 1 - int(abs(bias) * 2**BIAS_BITS) - 2 ** (WEIGHT_BITS - 1)) // LIMIT
+    room = (EXACT - 1 - 2 ** (WEIGHT_BITS - 1)) // LIMIT
     grain = 1 << max(0, (room // inputs).bit_length() - 23)
     units = np.full(inputs, room // inputs // grain * grain, np.float64)
     units[1::2] *= -1
@@ -85,9 +85,9 @@ def h_s(state: State) -> None:
     third[4:] = mixed((2 * M - 4, M * 3 // 2, 3, 3), 1 << 9, 3)
     third[:4, :2, 1, 1] = [[1, 0], [0, 1], [1, 0], [-1, 0]]
     # a phase of a transposed convolution sums over 9, 6, 6 or 4 taps
-    first[:, -1, ::2, ::2] = near_the_limit(9 * N, 0).reshape(3, 3, N).transpose(2, 0, 1)
-    second[:, -1, ::2, ::2] = near_the_limit(9 * M, 0).reshape(3, 3, M).transpose(2, 0, 1)
-    third[-1] = near_the_limit(9 * (M * 3 // 2), 0).reshape(3, 3, -1).transpose(2, 0, 1)
+    first[:, -1, ::2, ::2] = near_the_limit(9 * N).reshape(3, 3, N).transpose(2, 0, 1)
+    second[:, -1, ::2, ::2] = near_the_limit(9 * M).reshape(3, 3, M).transpose(2, 0, 1)
+    third[-1] = near_the_limit(9 * (M * 3 // 2)).reshape(3, 3, -1).transpose(2, 0, 1)
     state |= {"h_s.0.weight": first, "h_s.2.weight": second, "h_s.4.weight": third}
     state |= {"h_s.0.bias": np.zeros(M), "h_s.2.bias": np.zeros(M * 3 // 2), "h_s.4.bias": np.zeros(2 * M)}
     state["h_s.0.bias"][2:-1] = mixed((M - 3,), 1 << 12, 4)
@@ -101,7 +101,7 @@ def context(state: State) -> None:
     taps = mixed((2 * M, M, len(CONTEXT_TAPS)), 1 << 11, 5)
     taps[0] = 0
     taps[0, 0, -1] = 1
-    taps[-1] = near_the_limit(M * len(CONTEXT_TAPS), 0).reshape(len(CONTEXT_TAPS), M).T
+    taps[-1] = near_the_limit(M * len(CONTEXT_TAPS)).reshape(len(CONTEXT_TAPS), M).T
     weight[:, :, seen[0], seen[1]] = taps
     state |= {"context_prediction.weight": weight, "context_prediction.bias": mixed((2 * M,), 1 << 10, 6)}
     state["context_prediction.bias"][:2] = TIE, WIDE
@@ -117,14 +117,14 @@ def entropy_parameters(state: State) -> None:
         if outputs < 2 * M + 1:
             weight[:3, 0], bias[:3] = 1, np.array([-1, 0, 1]) / ONE
             weight[3] = mixed((inputs,), 1 << 9, 20)
-            weight[M - 1], bias[M - 1] = near_the_limit(inputs, 0), 0
+            weight[M - 1], bias[M - 1] = near_the_limit(inputs), 0
             # mu[0] and mu[1]: LeakyReLU of -S, and S, halved: ties where they are odd. Other means stay small
             weight[M:, :3], weight[M : M + 2], bias[M : M + 2] = 0, 0, 0
             weight[M, 1] = weight[M + 1, 0] = 0.5
         else:
             weight[:4, 0] = [1, -1, 1, -1]
             bias[2:4] = TIE if i else TRAP, TIE
-            weight[-1], bias[-1] = near_the_limit(inputs, 0), 0
+            weight[-1], bias[-1] = near_the_limit(inputs), 0
         state[f"entropy_parameters.{2 * i}.weight"] = weight[:, :, None, None]
         state[f"entropy_parameters.{2 * i}.bias"] = bias
 

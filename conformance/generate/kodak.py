@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from mbtref import codec, image
+from mbtref.conformance.check import digest_of
 from mbtref.conformance.generate.vectorset import VectorSet
 from mbtref.embedded import EMBEDDED
-from mbtref.grid import ONE
 
 REQUIREMENTS = ("DECODE-3",)
 TABLE = "kodak.json"
@@ -47,8 +46,7 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
     bits = -sum(p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     encoded = codec.encode_latents(model, pixels)
     x_hat = model.transforms.g_s(encoded.y_hat)
-    units = (encoded.y_hat[0].double() * ONE).numpy().astype("<i4")
-    digest = hashlib.sha256(np.ascontiguousarray(units).tobytes()).hexdigest()
+    digest = digest_of("y_hat", encoded.y_hat[0].numpy())
 
     entry = f"{name}/{path.stem}"
     stream = out.store(f"{FOLDER}{entry}", encoded.data, ".mbt")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mbtref import Model
 from mbtref.bitstream import FINGERPRINT_AT
-from mbtref.conformance.generate import edge, streams
+from mbtref.conformance.generate import edge, malformed, streams
 from mbtref.conformance.generate.entropy_coder import code
 from mbtref.conformance.generate.exact import MOST, spread
 from mbtref.conformance.generate.textures import SIZES, Size, picture, scatter
@@ -25,7 +25,8 @@ from mbtref.model import LIKELIHOOD_MIN, SIGMA_MIN
 from mbtref.scan import Step, scan, wavefronts
 from mbtref.tables import SCALES
 
-FLOAT = ("TRANSFORM-1", "TRANSFORM-3", "FLOAT-1", "FLOAT-3")
+LIKELIHOODS = ("FLOAT-3",)
+FLOAT = ("TRANSFORM-1", "TRANSFORM-3", "FLOAT-1", *LIKELIHOODS)
 INTEGER = ("EXACT-1", "EXACT-2", "DECODE-1", "DECODE-2")
 I32 = npt.NDArray[np.int32]
 TIE = 1 << WEIGHT_BITS - 1
@@ -34,13 +35,18 @@ LEAKY_TIE = 1 << 16
 """LeakyReLU halves a grid unit at the odd multiples of this number: 1311 · 2^16 / 2^17."""
 
 
+def z_hat_of(model: Model, k_z: I32) -> Tensor:
+    """(N, h, w) symbols -> (1, h, w, N) grid units."""
+    return model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0).copy())[None].double())
+
+
 def sums(model: Model, k_z: I32, y_hat: I32) -> Iterator[tuple[str, Tensor]]:
     """Each layer of the entropy path and its sums, (1, H, W, C), teacher-forced.
 
     k_z: (N, h, w) symbols; y_hat: (M, 4h, 4w) grid units.
     """
     networks = model.entropy
-    a = networks.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0).copy())[None].double())
+    a = z_hat_of(model, k_z)
     for name, layer in (("h_s.0", networks.h_s_0), ("h_s.2", networks.h_s_2)):
         total = interleave(layer(windows(a).flatten(3)))
         yield name, total
@@ -164,12 +170,13 @@ def saturated(out: VectorSet, name: str, model: Model) -> None:
     inputs = out.store_all(folder, {"k_z": k_z, "y_hat": y_hat})
     outputs = out.add("EXACT-1", f"{name}/saturated", "exact_parameters", inputs,
                       made=saturated, folder=folder, model=name)  # fmt: skip
-    for layer, total in sums(model, k_z, y_hat):
+    totals = dict(sums(model, k_z, y_hat))
+    for layer, total in totals.items():
         units = requantize(total)
         assert (int(units.min()), int(units.max())) == (-LIMIT, LIMIT - 1), (
             f"{layer} of {name} doesn't saturate both ways"
         )
-    largest = max(float(total.abs().max()) for _, total in sums(model, k_z, y_hat))
+    largest = max(float(total.abs().max()) for total in totals.values())
     assert EXACT / 2 < largest < EXACT, f"the largest sum of {name} is {largest:.3g}"
     for stage in ("z_hat", "psi", "phi", "sigma"):
         values = outputs[stage].array
@@ -260,15 +267,9 @@ def every_bin(out: VectorSet, name: str, model: Model) -> None:
     scan(model.entropy, z_hat_of(model, k_z), choose)
     left = {table: len(bins) for table, bins in enumerate(unread) if bins}
     assert not left, f"{name} doesn't read so many bins of its tables: {left}"
-    data = streams.stream(
-        model, Size(64 * h, 64 * w), code(streams.steps(model, k_z, k, wavefronts(4 * h, 4 * w))).data
-    )
+    coded = code(streams.steps(model, k_z, k, wavefronts(4 * h, 4 * w)))
+    data = streams.stream(model, Size(64 * h, 64 * w), coded.data)
     streams.decode(out, name, every_bin, data, outputs=("y_hat",))
-
-
-def z_hat_of(model: Model, k_z: I32) -> Tensor:
-    """(N, h, w) symbols -> (1, h, w, N) grid units."""
-    return model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0).copy())[None].double())
 
 
 def shown(out: VectorSet, name: str, model: Model) -> None:
@@ -280,7 +281,7 @@ def shown(out: VectorSet, name: str, model: Model) -> None:
 def zero_in_fingerprint(out: VectorSet, name: str, model: Model) -> None:
     """a fingerprint compared as a text, which ends at a 0"""
     data = out.encode(name, picture(SIZES["square"], 1))
-    wrong = streams.seal(streams.flipped(data, FINGERPRINT_AT + 7))
+    wrong = malformed.seal(malformed.flipped(data, FINGERPRINT_AT + 7))
     assert data[FINGERPRINT_AT] == 0, f"the fingerprint of {name} doesn't begin with a 0"
     inputs = {"stream": out.store("malformed/zero_in_fingerprint", wrong, ".mbt")}
     out.add("DECODE-2", "zero_in_fingerprint", "decode", inputs, made=zero_in_fingerprint, model=name,

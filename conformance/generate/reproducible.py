@@ -3,12 +3,11 @@
 The only new data are the hashes of decoded Kodak pictures.
 """
 
-import hashlib
 from collections.abc import Iterator
 
-import numpy as np
 from tqdm import tqdm
 
+from mbtref.conformance.check import digest_of
 from mbtref.conformance.generate.frozen import Entry
 from mbtref.conformance.generate.textures import SIZES, picture
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
@@ -67,6 +66,6 @@ def kodak(out: VectorSet) -> None:
     for entry in tqdm(list(entries(out, "DECODE-3")), "Kodak pixels", leave=False, disable=None):
         stream = stored(out, entry["inputs"]["stream"])
         answer = out.bench.golden.call("decode_reproducible", entry["model"], {"stream": stream.data})
-        digest = hashlib.sha256(np.ascontiguousarray(answer["image"]).tobytes()).hexdigest()
+        digest = digest_of("image", answer["image"])
         out.note(*KODAK, name_of(entry), "decode_reproducible", {"stream": stream}, made=kodak,
                  model=entry["model"], sha256={"image": digest})  # fmt: skip
