@@ -17,6 +17,7 @@ import zlib
 from typing import NamedTuple
 
 from mbtref.errors import BitstreamError, Kind
+from mbtref.strides import STRIDE_Z
 
 MAGIC = b"MBT"
 VERSION = 1
@@ -40,6 +41,11 @@ class Stream(NamedTuple):
     height: int
     width: int
     payload: bytes
+
+    @property
+    def z_size(self) -> tuple[int, int]:
+        """(h, w) of the hyper-latents: ceil(side / STRIDE_Z) of them cover a side."""
+        return -(-self.height // STRIDE_Z), -(-self.width // STRIDE_Z)
 
 
 def check_dimensions(height: int, width: int) -> None:

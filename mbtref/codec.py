@@ -11,17 +11,19 @@ where an ulp stays an ulp. Everything between runs in exact arithmetic. (In a mo
 `reproducible`, g_a, h_a and g_s are the same on every machine too.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mbtref import bitstream, image, rans
+from mbtref import bitstream, image, planes, rans
+from mbtref.compiled import Array
 from mbtref.errors import BitstreamError, Kind
 from mbtref.grid import ONE, from_activation, round_half_up, saturate
 from mbtref.image import Image
-from mbtref.model import STRIDE_Z
+from mbtref.progress import Watch, unwatched
 from mbtref.scan import Step, scan
 from mbtref.surroundings import undisturbed
 from mbtref.weights import Model
@@ -33,36 +35,51 @@ class Encoded(NamedTuple):
     data: bytes
     y_hat: Tensor
     """(1, M, 4h, 4w) float32, closed-loop: the latents of every decoder."""
-    symbols: list[int]
-    """The message: z by channel, row and column, then y in the order of `scan.wavefronts`."""
-    indexes: list[int]
-    """The table of each symbol."""
+    symbols: Array
+    """(S,) the message: z by channel, row and column, then y in the order of `scan.wavefronts`."""
+    indexes: Array
+    """(S,) the table of each symbol."""
 
 
-def encode(model: Model, picture: Image) -> bytes:
+def encode(model: Model, picture: Image, watch: Watch = unwatched) -> bytes:
     """The `.mbt` stream of a picture.
 
-    picture: (H, W, 3) uint8 RGB. Raises ValueError if it has another form, is too large (`bitstream.PIXELS_MAX`)
-    or makes the model overflow.
+    picture: (H, W, 3) uint8 RGB. watch: sees the loops `g_a` and `latents`. Raises ValueError if the picture has
+    another form, is too large (`bitstream.PIXELS_MAX`) or makes the model overflow.
     """
-    return encode_latents(model, picture).data
+    return encode_latents(model, picture, watch).data
 
 
-def decode(model: Model, data: bytes) -> Image:
+def decode(model: Model, data: bytes, watch: Watch = unwatched) -> Image:
     """The picture of a `.mbt` stream: (H, W, 3) uint8 RGB.
 
-    Raises BitstreamError, of any kind.
+    watch: sees the loops `latents` and `g_s`. Raises BitstreamError, of any kind.
     """
-    return decode_batch(model, [data])[0]
+    return decode_batch(model, [data], watch)[0]
+
+
+def encode_batch(model: Model, pictures: Sequence[Image]) -> list[bytes]:
+    """The streams of pictures that have one padded size: those of `encode`, in less time for small pictures.
+
+    Raises ValueError as `encode` does, and if the sizes differ.
+    """
+    return [encoded.data for encoded in _encoded(model, pictures, unwatched)]
+
+
+def encode_latents(model: Model, picture: Image, watch: Watch = unwatched) -> Encoded:
+    """`encode`, with the latents. Arguments and errors as for `encode`."""
+    return _encoded(model, [picture], watch)[0]
 
 
 @undisturbed()
-def encode_latents(model: Model, picture: Image) -> Encoded:
-    """`encode`, with the latents. Arguments and errors as for `encode`."""
-    image.check(picture)
-    height, width, _ = picture.shape
-    bitstream.check_dimensions(height, width)
-    y = model.transforms.g_a(image.pad(image.to_tensor(picture)))
+def _encoded(model: Model, pictures: Sequence[Image], watch: Watch) -> list[Encoded]:
+    """`encode_batch`, with the latents."""
+    for picture in pictures:
+        image.check(picture)
+        bitstream.check_dimensions(*picture.shape[:2])
+    x = [planes.pad(planes.to_tensor(picture).to(model.device)) for picture in pictures]
+    _check_batch([v.shape for v in x])
+    y = torch.cat([model.transforms.g_a(v, watch) for v in x])
     z = model.transforms.h_a(y)
     if not (torch.isfinite(y).all() and torch.isfinite(z).all()):
         raise ValueError(f"{model.name} gives latents that aren't finite for this picture; use another model")
@@ -70,19 +87,28 @@ def encode_latents(model: Model, picture: Image) -> Encoded:
     z_units = grid_units(z)
 
     k_z = nearest_symbol(z_units - model.entropy.medians)
-    symbols = k_z.permute(0, 3, 1, 2).flatten().int().tolist()
-    indexes = z_indexes(k_z.shape[1:])
+    symbols = [k_z.permute(0, 3, 1, 2).flatten(1).cpu()]
+    indexes = [torch.from_numpy(z_indexes(k_z.shape[1:])).expand(len(x), -1)]
 
     def choose(step: Step) -> Tensor:
         k = nearest_symbol(step.of(y_units) - step.mu)
-        symbols.extend(k.flatten().int().tolist())
-        indexes.extend(_y_indexes(model, step).flatten().tolist())
+        symbols.append(k.flatten(1).cpu())
+        indexes.append(_y_indexes(model, step))
         return step.y_hat(k)
 
-    y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose)
+    y_hat = channels_first(scan(model.entropy, model.entropy.z_hat(k_z), choose, watch))
+    messages = zip(torch.cat(symbols, 1).long().numpy(), torch.cat(indexes, 1).numpy(), strict=True)
+    return [
+        Encoded(_stream(model, picture, *message), y_hat[i : i + 1], *message)
+        for i, (picture, message) in enumerate(zip(pictures, messages, strict=True))
+    ]
+
+
+def _stream(model: Model, picture: Image, symbols: Array, indexes: Array) -> bytes:
+    """The file of a message."""
+    height, width, _ = picture.shape
     payload = rans.encode(symbols, indexes, model.tables)
-    data = bitstream.pack(bitstream.Stream(model.fingerprint, height, width, payload))
-    return Encoded(data, channels_first(y_hat), symbols, indexes)
+    return bitstream.pack(bitstream.Stream(model.fingerprint, height, width, payload))
 
 
 @undisturbed()
@@ -91,38 +117,47 @@ def decode_latents(model: Model, streams: Sequence[bytes]) -> Tensor:
 
     Raises BitstreamError, of any kind; ValueError if the sizes differ.
     """
-    return _latents(model, [open_stream(model, data) for data in streams])
+    return _latents(model, [open_stream(model, data) for data in streams], unwatched)
 
 
-def _latents(model: Model, streams: Sequence[bitstream.Stream]) -> Tensor:
+def _latents(model: Model, streams: Sequence[bitstream.Stream], watch: Watch) -> Tensor:
     """`decode_latents` of parsed streams of this model."""
-    shapes = {z_shape(model, stream) for stream in streams}
-    if len(shapes) != 1:
-        raise ValueError("a batch takes one or more streams of one padded size; decode them one by one")
-    ((h, w, n),) = shapes
+    _check_batch([stream.z_size for stream in streams])
+    h, w = streams[0].z_size
+    n = model.networks.N
     decoders = [rans.Decoder(stream.payload, bitstream.HEADER_BYTES) for stream in streams]
 
+    def read(indexes: Iterable[Array]) -> Tensor:
+        symbols = [decoder.pop(own, model.tables) for decoder, own in zip(decoders, indexes, strict=True)]
+        return torch.from_numpy(np.stack(symbols)).double().to(model.device)
+
     indexes = z_indexes((h, w, n))
-    raster = [decoder.pop(indexes, model.tables) for decoder in decoders]
-    k_z = model.entropy.medians.new_tensor(raster).reshape(len(streams), n, h, w).permute(0, 2, 3, 1)
+    k_z = read([indexes] * len(streams)).reshape(len(streams), n, h, w).permute(0, 2, 3, 1)
 
     def choose(step: Step) -> Tensor:
-        rows = _y_indexes(model, step).flatten(1).tolist()
-        k = [decoder.pop(row, model.tables) for decoder, row in zip(decoders, rows, strict=True)]
-        return step.y_hat(step.mu.new_tensor(k).reshape(step.mu.shape))
+        return step.y_hat(read(_y_indexes(model, step).numpy()).reshape(step.mu.shape))
 
-    y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose)
+    y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose, watch)
     for decoder in decoders:
         decoder.finish()
     return channels_first(y_hat)
 
 
 @undisturbed()
-def decode_batch(model: Model, streams: Sequence[bytes]) -> list[Image]:
+def decode_batch(model: Model, streams: Sequence[bytes], watch: Watch = unwatched) -> list[Image]:
     """The pictures of streams whose padded pictures have one size. Errors as for `decode_latents`."""
     parsed = [open_stream(model, data) for data in streams]
-    x_hat = model.transforms.g_s(_latents(model, parsed))
-    return [image.to_image(x[:, : s.height, : s.width]) for x, s in zip(x_hat, parsed, strict=True)]
+    latents = _latents(model, parsed, watch).split(1)
+    return [
+        planes.to_image(model.transforms.g_s(y_hat, watch)[0, :, : stream.height, : stream.width])
+        for y_hat, stream in zip(latents, parsed, strict=True)
+    ]
+
+
+def _check_batch(sizes: Sequence[tuple[int, ...]]) -> None:
+    """Raises ValueError unless all padded pictures of a batch have one size."""
+    if len(set(sizes)) != 1:
+        raise ValueError("a batch takes one or more pictures of one padded size; code them one by one")
 
 
 def open_stream(model: Model, data: bytes) -> bitstream.Stream:
@@ -134,20 +169,15 @@ def open_stream(model: Model, data: bytes) -> bitstream.Stream:
     return stream
 
 
-def z_shape(model: Model, stream: bitstream.Stream) -> tuple[int, int, int]:
-    """(h, w, N) of the hyper-latents: ceil(side / STRIDE_Z) of them cover a side."""
-    return -(-stream.height // STRIDE_Z), -(-stream.width // STRIDE_Z), model.networks.N
-
-
-def z_indexes(shape: Sequence[int]) -> list[int]:
+def z_indexes(shape: Sequence[int]) -> Array:
     """The table of each hyper-latent is its channel. The order is channel, row, column. shape: (h, w, N)."""
     h, w, n = shape
-    return [channel for channel in range(n) for _ in range(h * w)]
+    return np.repeat(np.arange(n), h * w)
 
 
 def _y_indexes(model: Model, step: Step) -> Tensor:
-    """The table of each latent of a step: (B, P, M) int64. The tables of y come after the N tables of z."""
-    return model.networks.N + model.gaussian.index(step.sigma)
+    """The table of each latent of a step: (B, P·M) int64. The tables of y come after the N tables of z."""
+    return model.networks.N + model.index(step.sigma).flatten(1).cpu()
 
 
 def grid_units(latent: Tensor) -> Tensor:

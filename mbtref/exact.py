@@ -11,10 +11,11 @@ and symbols alone, not on the machine. Surprises first:
 - Requantisation comes before the activation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mbtref.grid import (
@@ -55,10 +56,11 @@ class Linear:
     """
 
     def __init__(self, name: str, weight: Tensor, bias: Tensor) -> None:
-        self.weight = to_grid(weight, WEIGHT_BITS)
+        self.weight = to_grid(weight, WEIGHT_BITS).T.contiguous()
+        """(outputs, inputs): the order in memory that is fastest for few positions."""
         self.bias = to_grid(bias, BIAS_BITS).repeat(weight.shape[1] // len(bias))
         # |sum| <= Σ|w| · LIMIT + |b|, and rounding adds half a unit of the activation grid
-        bound = self.weight.abs().sum(0) * LIMIT + self.bias.abs() + 2.0 ** (WEIGHT_BITS - 1)
+        bound = self.weight.abs().sum(1) * LIMIT + self.bias.abs() + 2.0 ** (WEIGHT_BITS - 1)
         if unsafe := torch.nonzero(~(bound < EXACT)).flatten().tolist():
             channel = unsafe[0]
             raise ValueError(
@@ -68,7 +70,7 @@ class Linear:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """inputs: (..., inputs) grid units. Returns (..., outputs) sums, to be requantised."""
-        return inputs @ self.weight + self.bias
+        return F.linear(inputs, self.weight, self.bias)
 
 
 def windows(a: Tensor, size: int = 3, stride: int = 1) -> Tensor:
@@ -82,6 +84,20 @@ def windows(a: Tensor, size: int = 3, stride: int = 1) -> Tensor:
     padded[:, margin : margin + h, margin : margin + w] = a
     # unfold appends the window's axes: (B, H, W, C, row, column) -> (B, H, W, row, column, C)
     return padded.unfold(1, size, stride).unfold(2, size, stride).permute(0, 1, 2, 4, 5, 3)
+
+
+STRIP_VALUES = 1 << 19
+"""A strip of gathered windows has at most this many values, or is one row: 4 MiB stay in a cache."""
+
+
+def in_strips(product: Callable[..., Tensor], *views: Tensor) -> Tensor:
+    """A product of windows, some rows at a time: those of a whole picture would fill the memory.
+
+    product: of (B, H, W, size · size · C) -> (B, H, W, C'). views: one or more results of `windows`, of one shape.
+    """
+    rows = max(1, STRIP_VALUES // views[0][:, 0].numel())
+    strips = zip(*(view.split(rows, 1) for view in views), strict=True)
+    return torch.cat([product(*(part.flatten(3) for part in strip)) for strip in strips], 1)
 
 
 def conv_matrix(weight: Tensor) -> Tensor:
@@ -146,9 +162,9 @@ class EntropyNetworks:
 
     def psi(self, z_hat: Tensor) -> Tensor:
         """Hyper-synthesis h_s. z_hat: (B, h, w, N) grid units. Returns (B, 4h, 4w, 2M) grid units."""
-        a = leaky_relu(requantize(interleave(self.h_s_0(windows(z_hat).flatten(3)))))
-        a = leaky_relu(requantize(interleave(self.h_s_2(windows(a).flatten(3)))))
-        return requantize(self.h_s_4(windows(a).flatten(3)))
+        a = leaky_relu(requantize(interleave(in_strips(self.h_s_0, windows(z_hat)))))
+        a = leaky_relu(requantize(interleave(in_strips(self.h_s_2, windows(a)))))
+        return requantize(in_strips(self.h_s_4, windows(a)))
 
     def phi(self, context: Tensor) -> Tensor:
         """The masked convolution at P positions.
@@ -164,11 +180,11 @@ class EntropyNetworks:
         Sums are exact, so this half can be computed for the whole picture before the first latent is known.
         psi: (B, H, W, 2M) grid units. Returns (B, H, W, 10M/3) sums.
         """
-        return psi @ self.head_0.weight[: 2 * self.M] + self.head_0.bias
+        return F.linear(psi, self.head_0.weight[:, : 2 * self.M], self.head_0.bias)
 
     def parameters(self, psi_sums: Tensor, phi: Tensor) -> Parameters:
         """entropy_parameters at P positions. psi_sums: (B, P, 10M/3), see `psi_sums`; phi: (B, P, 2M) units."""
-        a = leaky_relu(requantize(psi_sums + phi @ self.head_0.weight[2 * self.M :]))
+        a = leaky_relu(requantize(psi_sums + F.linear(phi, self.head_0.weight[:, 2 * self.M :])))
         a = leaky_relu(requantize(self.head_2(a)))
         sigma, mu = requantize(self.head_4(a)).chunk(2, dim=-1)
         return Parameters(sigma, mu)

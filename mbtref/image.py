@@ -1,12 +1,7 @@
-"""Pictures: files and arrays, arrays and padded tensors, PSNR.
-
-A picture is a uint8 array (H, W, 3), RGB. Its tensor is (1, 3, H', W') float32 in [0, 1]. The last column and row
-are replicated until both sides are multiples of 64; cropping takes the top left.
-"""
+"""Picture files. A picture is a uint8 array (H, W, 3), RGB; `planes` makes a tensor of it."""
 
 import hashlib
 import io
-import math
 import warnings
 from pathlib import Path
 
@@ -14,13 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import PIL.ImageOps
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from mbtref import bitstream
 from mbtref.files import write_whole
-from mbtref.model import STRIDE_Z
 
 Image = npt.NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, H and W at least 1."""
@@ -72,25 +63,3 @@ def check(image: Image) -> None:
 def sha256(image: Image) -> str:
     """The identity of a picture, independent of its file: SHA-256 of its samples in C order, 64 hex digits."""
     return hashlib.sha256(image.tobytes()).hexdigest()
-
-
-def to_tensor(image: Image) -> Tensor:
-    """The unpadded tensor of a picture: (H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
-
-
-def pad(x: Tensor) -> Tensor:
-    """Replicates the last column and row up to multiples of STRIDE_Z. (B, C, H, W) -> (B, C, H', W')."""
-    h, w = x.shape[-2:]
-    return F.pad(x, (0, -w % STRIDE_Z, 0, -h % STRIDE_Z), mode="replicate")
-
-
-def to_image(x_hat: Tensor) -> Image:
-    """The nearest picture: (3, H, W) float, clamped to [0, 1] -> (H, W, 3) uint8."""
-    return (x_hat.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB, -10 log10 MSE. a, b: floats in [0, 1] of one shape. inf if equal."""
-    mse = torch.mean((a.double() - b.double()) ** 2).item()
-    return -10 * math.log10(mse) if mse > 0 else math.inf

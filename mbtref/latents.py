@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mbtref.errors import BitstreamError, Kind
-from mbtref.model import STRIDE_Y, STRIDE_Z
+from mbtref.strides import STRIDE_Y, STRIDE_Z
 
 _HEADER = struct.Struct("<8i")
 _ITEM = np.dtype("<i2")

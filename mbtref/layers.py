@@ -59,8 +59,9 @@ class GDN(nn.Module):
     def __init__(self, channels: int, *, inverse: bool = False) -> None:
         super().__init__()
         self.inverse = inverse
-        self.beta = nn.Parameter(torch.sqrt(torch.ones(channels) + PEDESTAL))
-        self.gamma = nn.Parameter(torch.sqrt(0.1 * torch.eye(channels) + PEDESTAL))
+        beta, gamma, zero = (math.sqrt(v + PEDESTAL) for v in (1.0, 0.1, 0.0))
+        self.beta = nn.Parameter(torch.full((channels,), beta))
+        self.gamma = nn.Parameter(torch.full((channels, channels), zero).fill_diagonal_(gamma))
 
     def forward(self, x: Tensor) -> Tensor:
         beta = non_negative(self.beta, BETA_MIN)

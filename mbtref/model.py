@@ -10,6 +10,7 @@ CompressAI's. Surprises first:
   decoder must repeat bit for bit, from the same weights.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -17,11 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mbtref.layers import GDN, MaskedConv2d, lower_bound
-
-STRIDE_Y = 2**4
-"""Pixels of x per column of y: g_a halves the resolution four times."""
-STRIDE_Z = STRIDE_Y * 2**2
-"""Pixels of x per column of z: h_a halves it twice more. Pictures are padded to a multiple of it."""
 
 LIKELIHOOD_MIN = 1e-9
 """Likelihoods are clamped from below, so that no symbol costs more than 30 bits in an estimate."""
@@ -54,13 +50,13 @@ class FactorizedPrior(nn.Module):
         self.matrices, self.biases, self.factors = (nn.ParameterList() for _ in range(3))
         for fan_in, fan_out in zip(self.WIDTHS, self.WIDTHS[1:], strict=False):
             # softplus(init) = 1 / (scale · fan_out)
-            init = torch.log(torch.expm1(torch.tensor(1 / scale / fan_out)))
-            self.matrices.append(nn.Parameter(init.repeat(channels, fan_out, fan_in)))
-            self.biases.append(nn.Parameter(torch.rand(channels, fan_out, 1) - 0.5))
+            init = math.log(math.expm1(1 / scale / fan_out))
+            self.matrices.append(nn.Parameter(torch.full((channels, fan_out, fan_in), init)))
+            self.biases.append(nn.Parameter(torch.empty(channels, fan_out, 1).uniform_(-0.5, 0.5)))
         for width in self.WIDTHS[1:-1]:
             self.factors.append(nn.Parameter(torch.zeros(channels, width, 1)))
         start = torch.tensor([-self.INIT_SCALE, 0.0, self.INIT_SCALE])
-        self.quantiles = nn.Parameter(start.repeat(channels, 1, 1))
+        self.quantiles = nn.Parameter(start.expand(channels, 1, 3).clone())
 
     @property
     def medians(self) -> Tensor:

@@ -8,16 +8,20 @@ probabilities in units of 2^-16. Surprises first:
 - The last bin of every table is the escape. A symbol outside the table is the escape bin and then base-16 digits
   of uniform bits: their count, then the digits, lowest first.
 - A decoder ends in the state in which the encoder began, and with no word left. Both are free checks.
+- Only `push` and `pop` go symbol by symbol. Everything else is done for a whole message at once.
 
 `compressai.ans` gives the same bytes for the same symbols and tables. But it goes wrong on streams of fewer than
 three coding steps, on a bin of frequency 2^16 and on escaped values from 2^28 on.
 """
 
-import struct
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, overload
 
+import numpy as np
+import numpy.typing as npt
+
+from mbtref.compiled import Array, Numbers, compiled, numbers
 from mbtref.errors import BitstreamError, Kind
 
 PRECISION = 16
@@ -32,10 +36,16 @@ WORD_MASK = (1 << WORD_BITS) - 1
 FLUSHED = 2 * WORD_BYTES
 """Bytes of a stream without symbols: the state alone."""
 
+SLOT_MASK = (1 << PRECISION) - 1
+
 DIGIT_BITS = 4
 """Bits of one digit of an escaped value."""
+DIGIT_MASK = (1 << DIGIT_BITS) - 1
 MAX_DIGITS = 7
 """An escaped value has at most this many digits: it is below 2^28. More digits make a stream invalid."""
+
+PART_BITS = 8
+"""The search for a slot's bin begins at the first bin of its part of 2^PART_BITS slots."""
 
 
 class Table(NamedTuple):
@@ -48,6 +58,37 @@ class Table(NamedTuple):
 
     cdf: tuple[int, ...]
     offset: int
+
+
+class Tables(Sequence[Table]):
+    """T tables as the coder takes them: their CDFs stand one after the other, and a bin is a place among them."""
+
+    def __init__(self, tables: Iterable[Table]) -> None:
+        self._tables = tuple(tables)
+        lengths = np.array([len(table.cdf) for table in self._tables], np.int64)
+        self.cdf: Array = np.fromiter(itertools.chain.from_iterable(t.cdf for t in self._tables), np.int64)
+        """All CDFs."""
+        self.begin: Array = np.cumsum(lengths) - lengths
+        """(T,) the first bin of each table."""
+        self.escape: Array = self.begin + lengths - 2
+        """(T,) the last bin."""
+        self.offset: Array = np.array([table.offset for table in self._tables], np.int64)
+        """(T,) the symbol of the first bin."""
+        parts = np.arange(0, 1 << PRECISION, 1 << PART_BITS)
+        first = [np.searchsorted(table.cdf, parts, "right") - 1 for table in self._tables]
+        bins = np.array(first, np.int64).reshape(-1, len(parts)) + self.begin[:, None]
+        self.for_loops = tuple(map(numbers, (self.cdf, self.begin, self.escape, self.offset, bins.ravel())))
+        """All of these, and (T · parts,) the bin in which each part of a table begins."""
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    @overload
+    def __getitem__(self, index: int) -> Table: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Table, ...]: ...
+    def __getitem__(self, index: int | slice) -> Table | tuple[Table, ...]:
+        return self._tables[index]
 
 
 class Interval(NamedTuple):
@@ -79,28 +120,124 @@ def intervals(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[T
             raise ValueError(f"symbol {symbol} is too far outside table {index} to be coded; clamp it first")
         yield Interval(count, 1, DIGIT_BITS)
         for i in range(count):
-            yield Interval(raw >> DIGIT_BITS * i & (1 << DIGIT_BITS) - 1, 1, DIGIT_BITS)
+            yield Interval(raw >> DIGIT_BITS * i & DIGIT_MASK, 1, DIGIT_BITS)
 
 
-def encode(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[Table]) -> bytes:
-    """Codes a message, of any length from 0 on, into whole little-endian 32-bit words.
+def steps(symbols: Array, indexes: Array, tables: Tables) -> Array:
+    """`intervals` of a whole message at once. symbols, indexes: (S,). Returns (steps, 3): start, freq and bits."""
+    bins = tables.begin[indexes] + symbols - tables.offset[indexes]
+    inside = (tables.begin[indexes] <= bins) & (bins < tables.escape[indexes])
+    start = tables.cdf[bins[inside]]
+    freq = tables.cdf[bins[inside] + 1] - start
+    plain = np.stack([start, freq, np.full_like(start, PRECISION)], 1)
+    # Escapes are rare. Each is inserted before the first plain step that comes after it.
+    outside = np.flatnonzero(~inside)
+    message = zip(symbols[outside].tolist(), indexes[outside].tolist(), strict=True)
+    escapes = [list(intervals([symbol], [index], tables)) for symbol, index in message]
+    places = np.repeat(outside - np.arange(len(outside)), [len(own) for own in escapes])
+    return np.insert(plain, places, list(itertools.chain.from_iterable(escapes)), 0) if escapes else plain
 
-    symbols, indexes: as for `intervals`. Raises ValueError as it does.
-    """
+
+@compiled
+def push(start: Numbers, freq: Numbers, bits: Numbers, words: Numbers) -> tuple[int, int]:
+    """Codes steps, the last one first, into words. Returns the state and the number of words."""
     x = LOWER
-    words = []
-    for start, freq, bits in reversed(list(intervals(symbols, indexes, tables))):
-        if x >= freq << (UPPER_BITS - bits):
-            words.append(x & WORD_MASK)
+    count = 0
+    for i in range(len(start) - 1, -1, -1):
+        # x >= freq · 2^(UPPER_BITS - bits): the step would leave the state's range
+        if x >> (UPPER_BITS - bits[i]) >= freq[i]:
+            words[count] = x & WORD_MASK
+            count += 1
             x >>= WORD_BITS
         # C(s, x) = floor(x / f_s) · 2^n + x mod f_s + start_s
-        x = ((x // freq) << bits) + x % freq + start
-    words += [x >> WORD_BITS, x & WORD_MASK]
-    return struct.pack(f"<{len(words)}I", *reversed(words))
+        x = ((x // freq[i]) << bits[i]) + x % freq[i] + start[i]
+    return x, count
+
+
+def encode(symbols: npt.ArrayLike, indexes: npt.ArrayLike, tables: Tables) -> bytes:
+    """Codes a message, of any length from 0 on, into whole little-endian 32-bit words.
+
+    symbols: (S,) int64. indexes: (S,) the table of each.
+    Raises ValueError for lengths that differ, and for a symbol whose escape needs more than MAX_DIGITS digits.
+    """
+    message, of = np.asarray(symbols, np.int64), np.asarray(indexes, np.int64)
+    if message.shape != of.shape:
+        raise ValueError(f"{message.size} symbols have {of.size} indexes: give the table of each symbol")
+    columns = steps(message, of, tables).T
+    words = numbers(np.zeros(columns.shape[1] + FLUSHED // WORD_BYTES, np.int64))
+    start, freq, bits = map(numbers, columns)
+    x, count = push(start, freq, bits, words)
+    words[count], words[count + 1] = x >> WORD_BITS, x & WORD_MASK
+    return np.array(words[: count + 2], "<u4")[::-1].tobytes()
+
+
+TRUNCATED, TOO_LONG, TOP_DIGIT_ZERO = -1, -2, -3
+"""Faults, in place of an escaped value."""
+FAULTS = {
+    TRUNCATED: (Kind.TRUNCATED, "the payload ends before its last symbol"),
+    TOO_LONG: (Kind.SYMBOL_OUT_OF_RANGE, f"an escape has more than {MAX_DIGITS} digits"),
+    TOP_DIGIT_ZERO: (Kind.SYMBOL_OUT_OF_RANGE, "the highest digit of an escape is 0"),
+}
+
+
+@compiled
+def refill(x: int, at: int, words: Numbers) -> tuple[int, int]:
+    """Makes a state below LOWER whole with the next word. It stays below LOWER if there is none."""
+    if x < LOWER and at < len(words):
+        return x << WORD_BITS | words[at], at + 1
+    return x, at
+
+
+@compiled
+def pop_escaped(x: int, at: int, words: Numbers) -> tuple[int, int, int]:
+    """Reads an escaped value. Returns the state, the place of the next word, and the value or a fault."""
+    count = x & DIGIT_MASK
+    x, at = refill(x >> DIGIT_BITS, at, words)
+    if x < LOWER:
+        return x, at, TRUNCATED
+    if count > MAX_DIGITS:
+        return x, at, TOO_LONG
+    raw = digit = 0
+    for i in range(count):
+        digit = x & DIGIT_MASK
+        x, at = refill(x >> DIGIT_BITS, at, words)
+        if x < LOWER:
+            return x, at, TRUNCATED
+        raw |= digit << DIGIT_BITS * i
+    if count > 0 and digit == 0:
+        return x, at, TOP_DIGIT_ZERO
+    return x, at, raw
+
+
+@compiled
+def pop(
+    x: int, at: int, words: Numbers, indexes: Numbers, tables: tuple[Numbers, ...], symbols: Numbers
+) -> tuple[int, int, int]:
+    """Reads a symbol for each index. Returns the state, the place of the next word, and a fault or 0."""
+    cdf, begin, escape, offset, first = tables
+    for i in range(len(indexes)):
+        index = indexes[i]
+        slot = x & SLOT_MASK
+        place = first[(index << PRECISION | slot) >> PART_BITS]
+        while cdf[place + 1] <= slot:
+            place += 1
+        # D(x) = f_s · floor(x / 2^n) + x mod 2^n - start_s
+        x = (cdf[place + 1] - cdf[place]) * (x >> PRECISION) + slot - cdf[place]
+        if x < LOWER:
+            x, at = refill(x, at, words)
+            if x < LOWER:
+                return x, at, TRUNCATED
+        symbols[i] = place - begin[index] + offset[index]
+        if place == escape[index]:
+            x, at, raw = pop_escaped(x, at, words)
+            if raw < 0:
+                return x, at, raw
+            symbols[i] = offset[index] - (raw + 1) // 2 if raw % 2 else symbols[i] + raw // 2
+    return x, at, 0
 
 
 class Decoder:
-    """Reads one rANS stream, symbol by symbol.
+    """Reads one rANS stream.
 
     data: the stream. position: where its first byte lies in the file, for error offsets.
     Raises BitstreamError truncated if data isn't two or more whole words, bad-final-state if the first state
@@ -108,71 +245,40 @@ class Decoder:
     """
 
     def __init__(self, data: bytes, position: int = 0) -> None:
-        self._position = position
         if len(data) < FLUSHED or len(data) % WORD_BYTES:
             end = position + len(data)
             raise BitstreamError(Kind.TRUNCATED, end, "the payload isn't two or more whole words")
-        self._data = data
         self._x = int.from_bytes(data[:FLUSHED], "little")
-        self._next = FLUSHED
         if not LOWER <= self._x < 1 << UPPER_BITS:
             raise BitstreamError(Kind.BAD_FINAL_STATE, position, "the first state is out of range")
+        self._words = numbers(np.frombuffer(data, "<u4", offset=FLUSHED).astype(np.int64))
+        self._begin = position + FLUSHED
+        self._at = 0
 
     @property
     def offset(self) -> int:
         """The byte of the file that is read next."""
-        return self._position + self._next
+        return self._begin + WORD_BYTES * self._at
 
-    def _advance(self, x: int) -> int:
-        """Refills a state that has fallen below LOWER."""
-        if x >= LOWER:
-            return x
-        word = self._data[self._next : self._next + WORD_BYTES]
-        if not word:
-            raise BitstreamError(Kind.TRUNCATED, self.offset, "the payload ends before its last symbol")
-        self._next += WORD_BYTES
-        return x << WORD_BITS | int.from_bytes(word, "little")
-
-    def _digit(self) -> int:
-        digit = self._x & (1 << DIGIT_BITS) - 1
-        self._x = self._advance(self._x >> DIGIT_BITS)
-        return digit
-
-    def _escaped(self, escape: int) -> int:
-        """A value outside a table whose escape bin is `escape`."""
-        count = self._digit()
-        if count > MAX_DIGITS:
-            reason = f"an escape has {count} digits; at most {MAX_DIGITS} are allowed"
-            raise BitstreamError(Kind.SYMBOL_OUT_OF_RANGE, self.offset, reason)
-        raw = sum(self._digit() << DIGIT_BITS * i for i in range(count))
-        if count and raw >> DIGIT_BITS * (count - 1) == 0:
-            raise BitstreamError(Kind.SYMBOL_OUT_OF_RANGE, self.offset, "the highest digit of an escape is 0")
-        return -(raw + 1) // 2 if raw % 2 else raw // 2 + escape
-
-    def pop(self, indexes: Sequence[int], tables: Sequence[Table]) -> list[int]:
-        """The next symbols. indexes: the table of each.
+    def pop(self, indexes: npt.ArrayLike, tables: Tables) -> Array:
+        """The next symbols. indexes: (S,) the table of each. Returns (S,) int64.
 
         Raises BitstreamError truncated or symbol-out-of-range.
         """
-        symbols = []
-        for index in indexes:
-            cdf, offset = tables[index]
-            slot = self._x & (1 << PRECISION) - 1
-            value = bisect_right(cdf, slot) - 1
-            start = cdf[value]
-            # D(x) = f_s · floor(x / 2^n) + x mod 2^n - start_s
-            self._x = self._advance((cdf[value + 1] - start) * (self._x >> PRECISION) + slot - start)
-            if value == len(cdf) - 2:
-                value = self._escaped(value)
-            symbols.append(value + offset)
-        return symbols
+        of = np.asarray(indexes, np.int64)
+        symbols = numbers(np.zeros_like(of))
+        self._x, self._at, fault = pop(self._x, self._at, self._words, numbers(of), tables.for_loops, symbols)
+        if fault:
+            kind, reason = FAULTS[fault]
+            raise BitstreamError(kind, self.offset, reason)
+        return np.array(symbols, np.int64)
 
     def finish(self) -> None:
         """Checks that the message ends here.
 
         Raises BitstreamError trailing-data if a word is left, bad-final-state if the state isn't LOWER.
         """
-        if self._next < len(self._data):
+        if self._at < len(self._words):
             raise BitstreamError(Kind.TRAILING_DATA, self.offset, "words are left after the last symbol")
         if self._x != LOWER:
             raise BitstreamError(Kind.BAD_FINAL_STATE, self.offset, "the last state isn't 2^31")

@@ -24,16 +24,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mbtref.exact import conv_matrix, deconv5x5_matrix, interleave, windows
+from mbtref.exact import conv_matrix, deconv5x5_matrix, in_strips, interleave, windows
 from mbtref.grid import EXACT, round_half_up
 from mbtref.layers import BETA_MIN, GDN, non_negative
 from mbtref.model import MBT2018
+from mbtref.progress import Watch, unwatched
 
 Layer = Callable[[Tensor], Tensor]
 """(1, H, W, C) float64 -> (1, H', W', C') float64."""
-
-STRIP_VALUES = 1 << 18
-"""A strip of gathered windows has at most this many values, or is one row: 2 MiB stay in a cache."""
 
 EXPONENT_MIN = -900
 """The smallest exponent of a scale: its inverse must be a float64 too. Values below 2^-900 count as nearly 0."""
@@ -68,14 +66,10 @@ class Sums:
 
     def __call__(self, a: Tensor) -> Tensor:
         """a: (1, H, W, C) float64. Returns (1, H', W', outputs) float64."""
-        high, low = (self.windows(part) for part in split(a, self.bits))
-        rows = max(1, STRIP_VALUES // high[:, 0].numel())
-        strips = zip(high.split(rows, 1), low.split(rows, 1), strict=True)
-        return torch.cat([self._multiply(*strip) for strip in strips], 1)
+        return in_strips(self._multiply, *(self.windows(part) for part in split(a, self.bits)))
 
     def _multiply(self, high: Tensor, low: Tensor) -> Tensor:
         """low · high + high · low + high · high + bias, from left to right. high, low: windows of the parts."""
-        high, low = high.flatten(3), low.flatten(3)
         sums = low @ self.high
         sums += high @ self.low
         sums += high @ self.high
@@ -117,32 +111,38 @@ LAYERS: dict[type[nn.Module], Callable[..., Layer]] = {
 """The reproducible form of each kind of layer."""
 
 
-def network(layers: nn.Sequential) -> Layer:
-    """A whole transform."""
-    steps = [LAYERS[type(layer)](layer) for layer in layers]
-    return lambda a: functools.reduce(lambda v, layer: layer(v), steps, a)
+class Network:
+    """A whole transform. name: of its loop, for who watches."""
 
+    def __init__(self, layers: nn.Sequential, name: str) -> None:
+        self.name = name
+        self.layers = [LAYERS[type(layer)](layer) for layer in layers]
 
-def of_each(transform: Layer, v: Tensor) -> Tensor:
-    """(B, C, H, W) float -> (B, C', H', W') float64. No picture depends on the others."""
-    pictures = v.double().permute(0, 2, 3, 1).split(1)
-    return torch.cat([transform(picture) for picture in pictures]).permute(0, 3, 1, 2)
+    def __call__(self, v: Tensor, watch: Watch = unwatched) -> Tensor:
+        """(B, C, H, W) float -> (B, C', H', W') float64. No picture depends on the others."""
+        results = []
+        for a in v.double().permute(0, 2, 3, 1).split(1):
+            for layer in watch(self.layers, self.name):
+                a = layer(a)
+            results.append(a)
+        return torch.cat(results).permute(0, 3, 1, 2)
 
 
 class Reproducible:
     """The reproducible transforms of a model. networks: the float32 networks."""
 
     def __init__(self, networks: MBT2018) -> None:
-        self._g_a, self._h_a, self._g_s = map(network, (networks.g_a, networks.h_a, networks.g_s))
+        self._g_a, self._g_s = Network(networks.g_a, "g_a"), Network(networks.g_s, "g_s")
+        self._h_a = Network(networks.h_a, "h_a")
 
-    def g_a(self, x: Tensor) -> Tensor:
+    def g_a(self, x: Tensor, watch: Watch = unwatched) -> Tensor:
         """(B, 3, 64h, 64w) float -> y, (B, M, 4h, 4w) float32."""
-        return of_each(self._g_a, x).float()
+        return self._g_a(x, watch).float()
 
     def h_a(self, y: Tensor) -> Tensor:
         """(B, M, 4h, 4w) float -> z, (B, N, h, w) float32."""
-        return of_each(self._h_a, y).float()
+        return self._h_a(y).float()
 
-    def g_s(self, y_hat: Tensor) -> Tensor:
+    def g_s(self, y_hat: Tensor, watch: Watch = unwatched) -> Tensor:
         """(B, M, 4h, 4w) float -> x_hat, (B, 3, 64h, 64w) float64: all its digits decide a pixel."""
-        return of_each(self._g_s, y_hat)
+        return self._g_s(y_hat, watch)

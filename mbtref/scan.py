@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mbtref.exact import CONTEXT_TAPS, REACH, EntropyNetworks
 from mbtref.grid import ONE, saturate
+from mbtref.progress import Watch, unwatched
 
 ROW_LAG = REACH + 1
 """A row may start when the row above is this many columns ahead: the context ends REACH columns to the right."""
@@ -45,15 +46,15 @@ Choose = Callable[[Step], Tensor]
 """Chooses y_hat of a step, (B, P, M) grid units: an encoder rounds y - mu, a decoder reads its stream."""
 
 
-def wavefronts(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
+def wavefronts(height: int, width: int, device: torch.device | str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
     """Rows and columns of each step: (P,) int64 both."""
     for t in range(width + ROW_LAG * (height - 1)):
         first = max(0, -(-(t - width + 1) // ROW_LAG))
-        rows = torch.arange(first, min(height - 1, t // ROW_LAG) + 1, device="cpu")
+        rows = torch.arange(first, min(height - 1, t // ROW_LAG) + 1, device=device)
         yield rows, t - ROW_LAG * rows
 
 
-def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Tensor:
+def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose, watch: Watch = unwatched) -> Tensor:
     """Visits all latents in coding order. z_hat: (B, h, w, N) grid units. Returns y_hat, (B, 4h, 4w, M)."""
     psi_sums = networks.psi_sums(networks.psi(z_hat))
     b, h, w, _ = psi_sums.shape
@@ -62,7 +63,7 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Tensor:
     y_hat = z_hat.new_zeros(b, (h + REACH) * stride, networks.M)
     taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS], device=z_hat.device)
     centre = REACH * stride + REACH
-    for rows, columns in wavefronts(h, w):
+    for rows, columns in watch(list(wavefronts(h, w, z_hat.device)), "latents"):
         corner = rows * stride + columns
         context = y_hat[:, corner[:, None] + taps].flatten(2)
         phi = networks.phi(context)

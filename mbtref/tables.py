@@ -1,4 +1,4 @@
-"""Integer probability tables, and the way from a scale to its table.
+"""Integer probability tables, and the thresholds from a scale to its table.
 
 Tables are data. An explicit command makes them once (`proven`); loading never rebuilds them. The tables of z come
 with each model, the Gaussian tables with the package.
@@ -8,13 +8,11 @@ next larger scale and pays up to 1.7 % more rate.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
-import torch
-from torch import Tensor
 
 from mbtref.embedded import embedded
 from mbtref.rans import PRECISION, Table
@@ -56,24 +54,16 @@ def from_arrays(arrays: Arrays) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-@dataclass(frozen=True)
-class GaussianTables:
+class GaussianTables(NamedTuple):
     """The tables of y, shared by all models."""
 
     tables: tuple[Table, ...]
     """One for each of the SCALES scales, centred on symbol 0."""
-    thresholds: Tensor
-    """(SCALES - 1,) float64 integers, rising: the sigmas at which the table changes, in grid units."""
-
-    def index(self, sigma: Tensor) -> Tensor:
-        """The table of every sigma: the number of thresholds below it.
-
-        sigma: float64 integers in grid units, any shape. Returns int64 in [0, SCALES), the same shape.
-        """
-        return torch.bucketize(sigma.contiguous(), self.thresholds)
+    thresholds: npt.NDArray[np.int32]
+    """(SCALES - 1,) rising: the sigmas at which the table changes, in grid units."""
 
 
 def load_gaussian() -> GaussianTables:
     """The Gaussian tables that the package ships."""
     arrays = safetensors.numpy.load(embedded("gaussian"))
-    return GaussianTables(from_arrays(arrays), torch.from_numpy(arrays["thresholds"]).double())
+    return GaussianTables(from_arrays(arrays), arrays["thresholds"])

@@ -1,5 +1,6 @@
 """From a model file to a model that can encode and decode. `making` goes the other way."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +11,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mbtref import tables
 from mbtref.bitstream import FINGERPRINT_AT, Stream
 from mbtref.embedded import EMBEDDED, embedded, name_of
 from mbtref.errors import BitstreamError, Kind
@@ -19,8 +19,12 @@ from mbtref.files import write_whole
 from mbtref.making import complete, constants
 from mbtref.model import MBT2018
 from mbtref.modelfile import METADATA_KEY, Arrays, fingerprint_of, pack
-from mbtref.rans import Table
+from mbtref.rans import Tables
 from mbtref.reproducible import Reproducible
+from mbtref.tables import PARTS, GaussianTables, from_arrays, load_gaussian
+from mbtref.transforms import InTiles, Transforms
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -36,37 +40,73 @@ class Model:
     """The float networks, float32, in evaluation mode, without gradients."""
     entropy: EntropyNetworks
     """The same weights in exact arithmetic."""
-    gaussian: tables.GaussianTables
-    tables: tuple[Table, ...]
+    transforms: Transforms
+    """The g_a, h_a and g_s that code a picture."""
+    gaussian: GaussianTables
+    thresholds: Tensor
+    """(SCALES - 1,) float64: those of `gaussian`."""
+    tables: Tables
     """(N + SCALES,) all tables of a stream: one for each channel of z, then the Gaussian tables of y."""
-    reproducible: Reproducible | None = None
-    """The transforms with the same bits on every machine, if they are wanted."""
 
     @property
-    def transforms(self) -> MBT2018 | Reproducible:
-        """The g_a, h_a and g_s that code a picture."""
-        return self.reproducible or self.networks
+    def device(self) -> torch.device:
+        """Where the networks run. The entropy coder runs on the CPU."""
+        return self.thresholds.device
+
+    def index(self, sigma: Tensor) -> Tensor:
+        """The Gaussian table of every sigma: the number of thresholds below it.
+
+        sigma: float64 integers in grid units, any shape. Returns int64 in [0, SCALES), the same shape.
+        """
+        return torch.bucketize(sigma.contiguous(), self.thresholds)
 
     def made_reproducible(self) -> "Model":
         """This model in a form that gives the same bytes and the same pixels on every machine."""
-        return replace(self, reproducible=Reproducible(self.networks))
+        return replace(self, transforms=Reproducible(self.networks))
 
 
-def load(name: str | Path, reproducible: bool = False) -> Model:
-    """An embedded model by its name, or a model file by its path.
+DEVICES = ("cpu", "cuda")
+"""Kinds of devices whose float64 follows IEEE 754. Apple's GPUs (mps) have no float64; others emulate it."""
+
+
+def load(name: str | Path, reproducible: bool = False, device: torch.device | str = "cpu") -> Model:
+    """An embedded model by its name, or a model file by its path. A model that was loaded before is that model.
 
     reproducible: whether the model gives the same bytes and the same pixels on every machine. That takes a
     multiple of the time (README). The latents of a stream are the same on every machine either way.
-    Raises ValueError if there is no such model, the file isn't a model file or its weights can't be made exact.
+    device: where its networks run, one of DEVICES.
+    Raises ValueError if there is no such model or device, the file isn't a model file or its weights can't be made
+    exact.
     """
     path = Path(name)
     if str(name) in EMBEDDED:
-        model = parse(str(name), embedded(str(name)))
+        data = embedded(str(name))
     elif path.is_file():
-        model = parse(path.stem, path.read_bytes())
+        data = path.read_bytes()
     else:
         raise ValueError(f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}")
-    return model.made_reproducible() if reproducible else model
+    return _loaded(path.stem, data, reproducible, usable(device))
+
+
+def usable(name: torch.device | str) -> torch.device:
+    """A device by its name. Raises ValueError unless the codec can run on it."""
+    try:
+        device = torch.device(name)
+        if device.type in DEVICES:
+            torch.empty(0, device=device)
+            return device
+        reason = "has no float64 of IEEE 754, on which exact arithmetic rests"
+    except (RuntimeError, AssertionError) as error:
+        reason = f"can't be used here ({str(error).splitlines()[0]})"
+    raise ValueError(f"device {str(name)!r} {reason}; choose one of {', '.join(DEVICES)}")
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(name: str, data: bytes, reproducible: bool, device: torch.device) -> Model:
+    """The model of a file's content."""
+    if reproducible:
+        return _loaded(name, data, False, device).made_reproducible()
+    return parse(name, data, device)
 
 
 def load_for(stream: Stream) -> Model:
@@ -78,7 +118,7 @@ def load_for(stream: Stream) -> Model:
     return load(name)
 
 
-def parse(name: str, data: bytes) -> Model:
+def parse(name: str, data: bytes, device: torch.device = CPU) -> Model:
     """A model from the bytes of its file. Raises ValueError as `load` does."""
     try:
         state = safetensors.torch.load(data)
@@ -87,20 +127,23 @@ def parse(name: str, data: bytes) -> Model:
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise ValueError("its metadata isn't a table of texts")
         networks = networks_of(state)
-        z_tables = tables.from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in tables.PARTS})
+        z_tables = from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in PARTS})
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name}: not a model file of mbtref ({error}); make one with 'mbtref import'") from error
     if len(z_tables) != networks.N:
         raise ValueError(f"{name}: {len(z_tables)} tables for {networks.N} channels of z; make the file again")
-    gaussian = tables.load_gaussian()
+    networks = networks.to(device)
+    gaussian = load_gaussian()
     return Model(
         name=name,
         fingerprint=fingerprint_of(data),
         metadata=metadata,
         networks=networks,
         entropy=EntropyNetworks(networks.state_dict()),
+        transforms=InTiles(networks),
         gaussian=gaussian,
-        tables=z_tables + gaussian.tables,
+        thresholds=torch.from_numpy(gaussian.thresholds).double().to(device),
+        tables=Tables(z_tables + gaussian.tables),
     )
 
 
@@ -113,7 +156,13 @@ def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
         if key not in state or state[key].ndim != 4 or not state[key].numel():
             raise ValueError(f"tensor {key} is missing or isn't the kernel of a convolution")
     N, M = len(state["g_a.0.weight"]), len(state["g_a.6.weight"])
-    with torch.device("meta"):  # shapes alone: a bad file allocates nothing
+    # the size of these kernels first, so that a bad file allocates no more than a few times its own size
+    for key, shape in (("g_a.2.weight", (N, N, 5, 5)), ("h_s.2.weight", (M, M * 3 // 2, 5, 5))):
+        if key not in state:
+            raise ValueError(f"tensor {key} is missing")
+        if state[key].shape != shape:
+            raise ValueError(f"tensor {key} has shape {tuple(state[key].shape)}, not {shape}")
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         blank = MBT2018(N, M)
     own, known = blank.state_dict(), constants(blank).keys()
     if missing := sorted(own.keys() - state.keys()):

@@ -453,8 +453,8 @@ MUTANTS = (
       "        k = [decoder.pop(row, model.tables) for decoder, row in zip(decoders, rows, strict=True)]\n"
       "        return step.y_hat(step.mu.new_tensor(k).reshape(step.mu.mT.shape).mT)\n", "DECODE-1", "order",
       "a wavefront comes channel by channel"),
-    M("tables_to_column_32", "codec", "model.networks.N + model.gaussian.index(step.sigma)",
-      "model.networks.N + model.gaussian.index(step.sigma) * (step.columns[:, None] < 32)", "DECODE-4", "tables",
+    M("tables_to_column_32", "codec", "model.networks.N + model.index(step.sigma)",
+      "model.networks.N + model.index(step.sigma) * (step.columns[:, None] < 32)", "DECODE-4", "tables",
       "columns beyond 512 pixels have table 0"),
     M("blocks_of_the_floor", "codec", "return -(-stream.height // STRIDE_Z), -(-stream.width // STRIDE_Z),",
       "return max(1, stream.height // STRIDE_Z), max(1, stream.width // STRIDE_Z),", "DECODE-1", "blocks",
@@ -922,12 +922,12 @@ MUTANTS = (
       "g_s alone sums in another order than the forward pass does"),
     M("likelihood_half_up", "reference", "torch.round(latents - mean) + mean - mean",
       "torch.floor(latents - mean + 0.5)", "FLOAT-3", "y_likelihoods", "y - mu on a tie goes up"),
-    M("context_unmasked", "reference", '        answer["index"] = loaded.gaussian.index(stages.sigma)\n',
+    M("context_unmasked", "reference", '        answer["index"] = loaded.index(stages.sigma)\n',
       "        from mbtref.exact import conv_matrix, requantize, to_grid, windows\n\n"
       "        layer = loaded.networks.context_prediction\n"
       "        sums = windows(latents, 5).flatten(3) @ conv_matrix(to_grid(layer.weight, 14))\n"
       '        answer["phi"] = requantize(sums + to_grid(layer.bias, 24))\n'
-      '        answer["index"] = loaded.gaussian.index(stages.sigma)\n', "EXACT-1", "phi",
+      '        answer["index"] = loaded.index(stages.sigma)\n', "EXACT-1", "phi",
       "the context model sees all 25 taps"),
     M("symbols_in_open_loop", "reference",
       "lambda step: step.y_hat(codec.nearest_symbol(step.of(y_units) - step.mu))\n"
@@ -959,8 +959,8 @@ MUTANTS = (
     M("tiles_of_512", "reference", "self.model(model).networks.g_s(y_hat)[0,",
       "torch.cat([self.model(model).networks.g_s(tile) for tile in y_hat.split(32, 3)], 3)[0,", "DECODE-4",
       "image", "g_s runs on tiles of 512 columns without overlap"),
-    M("rows_to_300", "reference", "image.to_image(x_hat)}",
-      "image.to_image(x_hat * (torch.arange(height)[:, None] < 300))}", "DECODE-4", "image",
+    M("rows_to_300", "reference", "planes.to_image(x_hat)}",
+      "planes.to_image(x_hat * (torch.arange(height)[:, None] < 300))}", "DECODE-4", "image",
       "rows from 300 on stay black"),
     M("float32_encoder", "reference", "mbtref.encode(self.model(model).made_reproducible()",
       "mbtref.encode(self.model(model)", "REPRODUCIBLE-1", "stream",

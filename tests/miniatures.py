@@ -14,6 +14,7 @@ import torch
 
 import mbtref
 from mbtref import bitstream, codec
+from mbtref.conformance.generate.implementations import Whole
 from mbtref.conformance.operations import CAPABILITIES, Values
 from mbtref.conformance.subjects.protocol import Methods, Rejected, Unsupported
 from mbtref.conformance.subjects.reference import Reference
@@ -78,7 +79,7 @@ class Analysis(Reference):
         model = super().model(name)
         networks = copy.copy(model.networks)
         networks._modules = {**networks._modules, "g_a": self.g(networks.g_a), "h_a": self.h(networks.h_a)}
-        return dataclasses.replace(model, networks=networks)
+        return dataclasses.replace(model, networks=networks, transforms=Whole(networks))
 
     def g(self, g_a: torch.nn.Module) -> torch.nn.Module:
         return g_a

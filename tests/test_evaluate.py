@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import mbtref
-from mbtref import codec, image
+from mbtref import codec, planes
 from mbtref.workbench import baselines
 from mbtref.workbench.evaluate import Record, evaluate
 from tests.support import picture
@@ -35,7 +35,7 @@ def psnr(x_hat: torch.Tensor, levels: bool) -> float:
 @torch.no_grad()
 def test_the_forward_pass(lite: mbtref.Model, record: Record) -> None:
     """Rates are bits over the unpadded picture, PSNR is of the crop, buffers count with their header."""
-    forward = lite.networks(image.pad(image.to_tensor(picture(HEIGHT, WIDTH))))
+    forward = lite.networks(planes.pad(planes.to_tensor(picture(HEIGHT, WIDTH))))
     bits_y, bits_z = (
         -np.log2(p.double().numpy()).sum() / PIXELS for p in (forward.y_likelihoods, forward.z_likelihoods)
     )
@@ -61,7 +61,7 @@ def test_the_forward_pass(lite: mbtref.Model, record: Record) -> None:
 def test_the_bitstream(lite: mbtref.Model, record: Record) -> None:
     """The stream's rate is that of all its bytes, its PSNR that of what a decoder shows."""
     data = mbtref.encode(lite, picture(HEIGHT, WIDTH))
-    x_hat = lite.networks.g_s(codec.decode_latents(lite, [data]))
+    x_hat = lite.transforms.g_s(codec.decode_latents(lite, [data]))
     assert record.bpp_bitstream == pytest.approx(8 * len(data) / PIXELS), f"{record.bpp_bitstream} bpp"
     assert record.psnr_bitstream == pytest.approx(psnr(x_hat, levels=False)), f"{record.psnr_bitstream} dB"
     assert record.psnr_bitstream_8bit == pytest.approx(psnr(x_hat, levels=True)), (

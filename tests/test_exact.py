@@ -13,7 +13,7 @@ from mbtref.conformance.subjects.data import gaussian_file
 from mbtref.embedded import EMBEDDED
 from mbtref.exact import EntropyNetworks, Linear, leaky_relu
 from mbtref.grid import BIAS_BITS, EXACT, LIMIT, WEIGHT_BITS, from_activation, requantize, to_grid
-from mbtref.image import to_tensor
+from mbtref.planes import to_tensor
 from mbtref.weights import export, networks_of
 from tests.support import picture, scanned, varied_networks
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from mbtref import Model, bitstream, codec
-from mbtref.model import STRIDE_Y
+from mbtref.strides import STRIDE_Y
 from mbtref.workbench import analysis, baselines, figures, look
 from mbtref.workbench.analysis import Analysis
 from mbtref.workbench.facts import published_curves
@@ -55,7 +55,7 @@ def test_block_bits_are_at_their_place(lite: Model) -> None:
     places = sorted((c + 3 * r, r, c) for r in range(height) for c in range(width))
     before = analysis.block_bits(encoded, lite)
     for n in (0, 17, len(places) - 1):
-        symbols = list(encoded.symbols)
+        symbols = encoded.symbols.copy()
         symbols[len(symbols) - len(places) * M + n * M + 5] += 1000
         moved = analysis.block_bits(encoded._replace(symbols=symbols), lite) - before
         _, row, column = places[n]

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 import torch
 
-from mbtref import image
+from mbtref import image, planes
 from tests.support import picture
 
 RGB = picture(5, 7)
@@ -167,32 +167,34 @@ def test_what_is_no_array_of_pixels_is_refused(wrong: image.Image) -> None:
 def test_padding_replicates_right_and_bottom(height: int, width: int) -> None:
     """A padded picture has sides of the next multiples of 64 and repeats its last row and column."""
     pixels = picture(height, width)
-    padded = image.pad(image.to_tensor(pixels))
+    padded = planes.pad(planes.to_tensor(pixels))
     sides = -(-height // 64) * 64, -(-width // 64) * 64
     expected = pixels[np.ix_(np.arange(sides[0]).clip(max=height - 1), np.arange(sides[1]).clip(max=width - 1))]
     assert padded.shape == (1, 3, *sides), f"padded to {tuple(padded.shape)}"
-    assert (image.to_image(padded[0]) == expected).all(), "the padding isn't the nearest pixel"
+    assert (planes.to_image(padded[0]) == expected).all(), "the padding isn't the nearest pixel"
 
 
 def test_tensors_are_channels_first_in_0_to_1() -> None:
     """Pixel 255 is 1, channel c of pixel (row, column) is at (0, c, row, column)."""
-    x = image.to_tensor(RGB)
+    x = planes.to_tensor(RGB)
     assert (x.dtype, x.shape) == (torch.float32, (1, 3, 5, 7)), f"{x.dtype} {tuple(x.shape)}"
     assert x[0, 2, 4, 6] * 255 == RGB[4, 6, 2], "axes are not where they should be"
     everything = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(3, 2)
-    assert (image.to_image(image.to_tensor(everything)[0]) == everything).all(), "a pixel value doesn't come back"
+    assert (planes.to_image(planes.to_tensor(everything)[0]) == everything).all(), (
+        "a pixel value doesn't come back"
+    )
 
 
 def test_pictures_are_clamped_and_rounded() -> None:
     """Floats outside [0, 1] become 0 or 255, others the nearest of 256 steps."""
     row = torch.tensor([-3.0, -0.001, 0.4 / 255, 0.6 / 255, 254.4 / 255, 254.6 / 255, 1.001, 7.0])
-    found = image.to_image(row.repeat(3, 1, 1))[0, :, 0].tolist()
+    found = planes.to_image(row.repeat(3, 1, 1))[0, :, 0].tolist()
     assert found == [0, 0, 0, 1, 254, 255, 255, 255], f"pixels are {found}"
 
 
 def test_psnr_by_hand() -> None:
     """Of four values one is off by 0.1: the mean square is 0.0025, PSNR 26.0206 dB; equal pictures have inf."""
     a, b = torch.zeros(2, 2, dtype=torch.float64), torch.tensor([[0.0, 0.0], [0.1, 0.0]], dtype=torch.float64)
-    found = image.psnr(a, b)
+    found = planes.psnr(a, b)
     assert abs(found - 26.020599913279625) < 1e-12, f"{found} dB"
-    assert image.psnr(b, b) == math.inf, "equal pictures differ by nothing"
+    assert planes.psnr(b, b) == math.inf, "equal pictures differ by nothing"

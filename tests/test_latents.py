@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mbtref import Model, image, latents
+from mbtref import Model, latents, planes
 from mbtref.errors import BitstreamError, Kind
 from mbtref.latents import ELEMENTS_MAX, Latents
 from mbtref.model import Forward
@@ -30,7 +30,7 @@ DEFLATED = struct.pack("<8i", *SHAPES) + zlib.compress(BODY, 9)
 @pytest.fixture(scope="module")
 def forward(lite: Model) -> Forward:
     """A forward pass whose latents aren't trivial."""
-    result: Forward = lite.networks(image.pad(image.to_tensor(picture(100, 70))))
+    result: Forward = lite.networks(planes.pad(planes.to_tensor(picture(100, 70))))
     assert result.y_hat.abs().max() > 5, "these latents are too small to test a buffer with"
     return result
 

@@ -9,14 +9,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mbtref import Model, codec, image, making, rans, tables, weights
+from mbtref import Model, codec, making, planes, rans, tables, weights
 from mbtref.layers import lower_bound
 from mbtref.model import MBT2018
 from tests import oracle
 from tests.support import picture, varied_networks
 
 LITE = Path(weights.__file__).parent / "data" / "lite-q4.safetensors"
-X = image.to_tensor(picture(64, 128))
+X = planes.to_tensor(picture(64, 128))
 
 
 def compressai_model(N: int, M: int, state: Mapping[str, Tensor]) -> Any:
@@ -81,8 +81,8 @@ def test_compressai_codes_with_our_file(lite: Model) -> None:
     ours = rans.encode(symbols.flatten().tolist(), indexes, lite.tables)
     assert stream["strings"][1][0] == ours, "CompressAI codes z to other bytes, with the same tables"
 
-    decoded = image.to_tensor(codec.decode(lite, codec.encode(lite, picture(64, 128))))
-    psnr = image.psnr(x_hat, decoded)
+    decoded = planes.to_tensor(codec.decode(lite, codec.encode(lite, picture(64, 128))))
+    psnr = planes.psnr(x_hat, decoded)
     # both are closed loops; where an entropy parameter rounds otherwise, a latent is another one
     assert psnr > 40, f"our picture is {psnr:.1f} dB from the one that CompressAI decodes"
 

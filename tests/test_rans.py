@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from mbtref import rans, tables
 from mbtref.errors import BitstreamError, Kind
-from mbtref.rans import Table
+from mbtref.rans import Table, Tables
 from tests import oracle
 from tests.support import refused
 
-Message = tuple[list[int], list[int], list[Table]]
+Message = tuple[list[int], list[int], Tables]
 """Symbols, the table of each, and the tables."""
 
 FARTHEST = 1 << 27
@@ -27,6 +27,7 @@ FARTHEST = 1 << 27
 ONLY_ESCAPE = Table((0, 1 << 16), 3)
 EVEN = Table((0, 1 << 14, 1 << 15, 1 << 16), -1)
 """Symbols -1 and 0 at two bits each, one bit for an escape."""
+EVENS = Tables([EVEN])
 RARE = Table((0, 1, 1 << 16), 0)
 """Symbol 0 twice brings the state to 2^47, the very limit at which a word has to go."""
 
@@ -45,10 +46,10 @@ def messages(draw: st.DrawFn, least_bins: int = 1, most_symbols: int = 200) -> M
         inside = st.integers(offset - 20, offset + len(cdf) + 20)
         outside = st.integers(offset - FARTHEST, offset + len(cdf) - 3 + FARTHEST)
         symbols.append(draw(inside | outside))
-    return symbols, indexes, found
+    return symbols, indexes, Tables(found)
 
 
-def library_tables(found: list[Table]) -> list[list[Any]]:
+def library_tables(found: Tables) -> list[list[Any]]:
     """Tables the way CompressAI takes them: padded rows, lengths, offsets."""
     return [array.tolist() for array in tables.to_arrays(found).values()]
 
@@ -70,7 +71,7 @@ def decode(data: bytes, message: Message) -> list[int]:
     decoder = rans.Decoder(data)
     symbols = decoder.pop(message[1], message[2])
     decoder.finish()
-    return symbols
+    return [int(symbol) for symbol in symbols]
 
 
 @given(messages(least_bins=2).filter(lambda message: len(message[0]) >= 3))
@@ -84,7 +85,7 @@ def test_compressai_has_the_same_bytes_of_a_long_stream() -> None:
     random = np.random.default_rng(1)
     indexes = random.integers(0, tables.SCALES, 100_000)
     symbols = np.round(random.standard_t(2, len(indexes)) * 0.2 * 1.13**indexes).astype(np.int64)
-    found = list(tables.load_gaussian().tables)
+    found = Tables(tables.load_gaussian().tables)
     escaped = sum(
         not 0 <= s - found[i].offset < len(found[i].cdf) - 2 for s, i in zip(symbols, indexes, strict=True)
     )
@@ -93,9 +94,9 @@ def test_compressai_has_the_same_bytes_of_a_long_stream() -> None:
 
 
 @given(messages(most_symbols=4))
-@example(([], [], [EVEN]))
-@example(([3 + FARTHEST - 1], [0], [ONLY_ESCAPE]))
-@example(([0, 0], [0, 0], [RARE]))
+@example(([], [], EVENS))
+@example(([3 + FARTHEST - 1], [0], Tables([ONLY_ESCAPE])))
+@example(([0, 0], [0, 0], Tables([RARE])))
 def test_bytes_follow_from_the_definition(message: Message) -> None:
     """Short streams, one-bin tables and the farthest escapes give the bytes that counting labels gives."""
     symbols, indexes, found = message
@@ -108,14 +109,16 @@ def test_bytes_follow_from_the_definition(message: Message) -> None:
 
 def test_an_empty_message_is_its_state() -> None:
     """No symbols take eight bytes: the state 2^31, low word first."""
-    assert rans.encode([], [], []) == bytes([0, 0, 0, 0x80, 0, 0, 0, 0]), "an empty stream isn't the state 2^31"
+    assert rans.encode([], [], Tables([])) == bytes([0, 0, 0, 0x80, 0, 0, 0, 0]), (
+        "an empty stream isn't the state 2^31"
+    )
 
 
 def test_bits_are_spent_as_frequencies_say() -> None:
     """A stream takes what its intervals cost in theory, plus at most the two words of the last state."""
     symbols, indexes = [-1, 0, 0, -1] * 500 + [5000], [0] * 2001
-    ideal = sum(bits - math.log2(freq) for _, freq, bits in rans.intervals(symbols, indexes, [EVEN]))
-    actual = 8 * len(rans.encode(symbols, indexes, [EVEN]))
+    ideal = sum(bits - math.log2(freq) for _, freq, bits in rans.intervals(symbols, indexes, EVENS))
+    actual = 8 * len(rans.encode(symbols, indexes, EVENS))
     assert ideal <= actual <= ideal + 64, f"{actual} bits for {ideal:.1f} bits of symbols"
 
 
@@ -128,22 +131,22 @@ def test_bits_are_spent_as_frequencies_say() -> None:
 )  # fmt: skip
 def test_escape_digits(symbol: int, digits: int | None) -> None:
     """A symbol outside its table takes just the digits it needs, and comes back at every change of their count."""
-    steps = list(rans.intervals([symbol], [0], [EVEN]))
+    steps = list(rans.intervals([symbol], [0], EVENS))
     assert len(steps) == (1 if digits is None else 2 + digits), f"symbol {symbol} is coded as {steps}"
-    assert decode(rans.encode([symbol], [0], [EVEN]), ([], [0], [EVEN])) == [symbol], f"{symbol} doesn't come back"
+    assert decode(rans.encode([symbol], [0], EVENS), ([], [0], EVENS)) == [symbol], f"{symbol} doesn't come back"
 
 
-@pytest.mark.parametrize("symbol", [1 + FARTHEST, -2 - FARTHEST, 10**30, -(10**30)])
+@pytest.mark.parametrize("symbol", [1 + FARTHEST, -2 - FARTHEST, 10**18, -(10**18)])
 def test_a_symbol_too_far_away_is_the_callers_mistake(symbol: int) -> None:
     """A symbol whose escape would need an eighth digit is a ValueError that names it."""
     with pytest.raises(ValueError, match=f"symbol {symbol} is too far outside table 0"):
-        rans.encode([symbol], [0], [EVEN])
+        rans.encode([symbol], [0], EVENS)
 
 
 def test_each_symbol_needs_a_table() -> None:
     """Symbols and indexes of different number are a ValueError, not a shorter stream."""
-    with pytest.raises(ValueError, match="shorter"):
-        rans.encode([0, 0], [0], [EVEN])
+    with pytest.raises(ValueError, match="2 symbols have 1 indexes"):
+        rans.encode([0, 0], [0], EVENS)
 
 
 @given(messages(), st.lists(st.integers(0, 200), max_size=5))
@@ -152,7 +155,7 @@ def test_symbols_may_be_read_piece_by_piece(message: Message, cuts: list[int]) -
     symbols, indexes, found = message
     decoder = rans.Decoder(rans.encode(symbols, indexes, found))
     places = sorted({0, len(indexes), *(min(cut, len(indexes)) for cut in cuts)})
-    pieces = [symbol for a, b in pairwise(places) for symbol in decoder.pop(indexes[a:b], found)]
+    pieces = [symbol for a, b in pairwise(places) for symbol in decoder.pop(indexes[a:b], found).tolist()]
     decoder.finish()
     assert pieces == symbols, "symbols depend on how many are read at a time"
 
@@ -160,7 +163,7 @@ def test_symbols_may_be_read_piece_by_piece(message: Message, cuts: list[int]) -
 POSITION = 20
 """Where the streams below begin in their file."""
 SYMBOLS = [0, -1, 0] * 20
-STREAM = rans.encode(SYMBOLS, [0] * len(SYMBOLS), [EVEN])
+STREAM = rans.encode(SYMBOLS, [0] * len(SYMBOLS), EVENS)
 
 
 @pytest.mark.parametrize("length", [0, 1, 4, 7, 9, 10, 11])
@@ -187,13 +190,13 @@ def test_a_missing_word_is_truncated() -> None:
     """A stream that lacks its last word is truncated, at its end."""
     cut = STREAM[:-4]
     with refused(Kind.TRUNCATED, POSITION + len(cut)):
-        rans.Decoder(cut, POSITION).pop([0] * len(SYMBOLS), [EVEN])
+        rans.Decoder(cut, POSITION).pop([0] * len(SYMBOLS), EVENS)
 
 
 def test_a_word_left_over_is_trailing_data() -> None:
     """A word after the last symbol is trailing-data, at that word."""
     decoder = rans.Decoder(STREAM + bytes(4), POSITION)
-    decoder.pop([0] * len(SYMBOLS), [EVEN])
+    decoder.pop([0] * len(SYMBOLS), EVENS)
     with refused(Kind.TRAILING_DATA, POSITION + len(STREAM)):
         decoder.finish()
 
@@ -202,7 +205,7 @@ def test_another_last_state_is_refused() -> None:
     """A stream whose encoder didn't begin at 2^31 is bad-final-state, at its end."""
     data = oracle.ans_encode(oracle.labels(0, EVEN), first=oracle.ANS_LOW + 1)
     decoder = rans.Decoder(data, POSITION)
-    assert decoder.pop([0], [EVEN]) == [0], "the stream should hold one symbol"
+    assert decoder.pop([0], EVENS).tolist() == [0], "the stream should hold one symbol"
     with refused(Kind.BAD_FINAL_STATE, POSITION + len(data)):
         decoder.finish()
 
@@ -213,7 +216,7 @@ def test_an_escape_of_too_many_digits_is_refused(count: int, read: int) -> None:
     digits = [oracle.digit_label(1)] * count
     data = oracle.ans_encode([oracle.Label(1 << 15, 1 << 15, 16), oracle.digit_label(count), *digits])
     with refused(Kind.SYMBOL_OUT_OF_RANGE, POSITION + read):
-        rans.Decoder(data, POSITION).pop([0], [EVEN])
+        rans.Decoder(data, POSITION).pop([0], EVENS)
 
 
 @given(st.binary(max_size=64), st.lists(st.integers(1, 1000), min_size=1, max_size=9))
@@ -221,7 +224,7 @@ def test_arbitrary_bytes_give_symbols_or_an_error(data: bytes, bins: list[int]) 
     """Whatever the bytes, decoding ends, with symbols in range or with a BitstreamError inside the stream."""
     table = Table((*accumulate(bins, initial=0), 1 << 16), 0)
     try:
-        symbols, offset = decode(data, ([], [0] * 100, [table])), 0
+        symbols, offset = decode(data, ([], [0] * 100, Tables([table]))), 0
     except BitstreamError as error:
         symbols, offset = [], error.offset
     assert 0 <= offset <= len(data), f"an error at byte {offset} of {len(data)}"

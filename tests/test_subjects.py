@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref import image, tables
+from mbtref import planes, tables
 from mbtref.conformance.operations import OPERATIONS, Value, Values, fault
 from mbtref.conformance.subjects import loading
 from mbtref.conformance.subjects.command import Command
@@ -58,7 +58,7 @@ def questions(reference: Reference) -> Mapping[str, Values]:
         return reference.call(operation, MODEL if OPERATIONS[operation].needs_model else None, inputs)
 
     pixels = picture(64, 64)
-    x = image.to_tensor(pixels)[0].numpy()
+    x = planes.to_tensor(pixels)[0].numpy()
     y = ask("g_a", x=x)["y"]
     latents = {name: value for name, value in ask("forward", x=x).items() if name in ("y_hat", "z_hat")}
     k_z = np.round(np.asarray(ask("h_a", y=y)["z"])).astype(np.int32)

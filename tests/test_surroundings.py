@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import mbtref
-from mbtref import Model, codec, image
+from mbtref import Model, codec, planes
 from mbtref.image import Image
 from mbtref.weights import export
 from tests.support import picture
@@ -41,7 +41,7 @@ def results(path: Path) -> Results:
         data,
         codec.decode_batch(model, [data, data])[1],
         codec.decode_latents(model, [data]).flatten().tolist(),
-        model.networks(image.pad(image.to_tensor(PICTURE))).x_hat.flatten().tolist(),
+        model.networks(planes.pad(planes.to_tensor(PICTURE))).x_hat.flatten().tolist(),
         path.read_bytes(),
     )
 

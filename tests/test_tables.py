@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from mbtref import tables
+from mbtref import Model, tables
 from mbtref.grid import LIMIT
 from mbtref.rans import PRECISION, Table, intervals
 from tests import oracle
@@ -84,13 +84,13 @@ def test_thresholds_are_geometric_midpoints() -> None:
     assert GAUSSIAN.thresholds.tolist() == np.floor(midpoints).tolist(), "a threshold isn't where ratios are equal"
 
 
-def test_index_counts_the_thresholds_below() -> None:
+def test_index_counts_the_thresholds_below(lite: Model) -> None:
     """At, just below and just above every threshold, and at both ends, an index counts the smaller thresholds."""
     thresholds = [int(t) for t in GAUSSIAN.thresholds.tolist()]
     sigma = [-LIMIT, -1, 0, LIMIT - 1, *(t + d for t in thresholds for d in (-1, 0, 1))]
     expected = [sum(t < s for t in thresholds) for s in sigma]
     assert set(expected) == set(range(64)), "this test should meet every table"
-    found = GAUSSIAN.index(torch.tensor(sigma, dtype=torch.float64).reshape(-1, 1).expand(-1, 2).T)
+    found = lite.index(torch.tensor(sigma, dtype=torch.float64).reshape(-1, 1).expand(-1, 2).T)
     assert found.tolist() == [expected, expected], "a scale gets another scale's table"
 
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import mbtref
-from mbtref import codec, image, making, weights
+from mbtref import codec, image, making, planes, weights
 from mbtref.conformance import kodak
 from mbtref.files import HOME_VARIABLE
 from mbtref.workbench import checkpoint, notebook, zoo
@@ -569,7 +569,7 @@ def kodim20(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def figures(states: dict[int, State]) -> dict[str, Any]:
     """The facts that the notebook would have given for the test's own checkpoints and picture."""
-    x = image.to_tensor(picture(60, 100))
+    x = planes.to_tensor(picture(60, 100))
     pages = {quality: notebook_figures(state, x) for quality, state in states.items()}
     names = ("bpp_theoretical", "bpp_buffer_zlib", "psnr")
     staircase = [{"quality": q} | {name: page[name] for name in names} for q, page in pages.items()]
@@ -661,8 +661,8 @@ def test_kodak_means(
     publish(path)
     model = zoo.load("zoo-q2", path)
     data = mbtref.encode(model, picture(60, 100))
-    x = image.to_tensor(picture(60, 100))
-    psnr = image.psnr(image.to_tensor(mbtref.decode(model, data)), x)
+    x = planes.to_tensor(picture(60, 100))
+    psnr = planes.psnr(planes.to_tensor(mbtref.decode(model, data)), x)
     curve = published_curves()[notebook.PUBLISHED]
     for bpp, marks in ((8 * len(data) / 6000, {"✓"}), (8 * len(data) / 6000 * 1.03, {"✓", "✗"})):
         monkeypatch.setitem(curve, "bpp", [bpp] * 8)

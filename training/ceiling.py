@@ -11,19 +11,19 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mbtref import Model, image, load
+from mbtref import Model, image, load, planes
 from mbtref.workbench.evaluate import find_pictures
 
 
 @torch.no_grad()
 def ceiling(model: Model, path: Path) -> tuple[float, float]:
     """PSNR in dB of one picture, unrounded and rounded."""
-    x = image.to_tensor(image.read(path))
-    y = model.networks.g_a(image.pad(x))
+    x = planes.to_tensor(image.read(path))
+    y = model.networks.g_a(planes.pad(x))
 
     def psnr(latents: torch.Tensor) -> float:
         x_hat = model.networks.g_s(latents)[..., : x.shape[2], : x.shape[3]]
-        return image.psnr(x_hat.clamp(0, 1), x)
+        return planes.psnr(x_hat.clamp(0, 1), x)
 
     return psnr(y), psnr(torch.round(y))
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from mbtref import Model, codec, image, load
+from mbtref import Model, codec, image, load, planes
 from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
 from mbtref.grid import ONE
 from mbtref.model import gaussian_likelihoods
@@ -71,8 +71,8 @@ class Coded(NamedTuple):
 @torch.no_grad()
 def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
     """Codes one picture with these entropy networks."""
-    x = image.to_tensor(image.read(path))
-    y = model.networks.g_a(image.pad(x))
+    x = planes.to_tensor(image.read(path))
+    y = model.networks.g_a(planes.pad(x))
     y_units, z_units = codec.grid_units(y), codec.grid_units(model.networks.h_a(y))
     bits = 0.0
 
@@ -84,7 +84,7 @@ def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
 
     y_hat = scan(entropy, entropy.z_hat(codec.nearest_symbol(z_units - entropy.medians)), choose)
     x_hat = model.networks.g_s(codec.channels_first(y_hat))[..., : x.shape[2], : x.shape[3]]
-    return Coded(bits, image.psnr(x_hat.clamp(0, 1), x))
+    return Coded(bits, planes.psnr(x_hat.clamp(0, 1), x))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from mbtref.files import write_whole
-from mbtref.model import MBT2018, STRIDE_Z
+from mbtref.model import MBT2018
+from mbtref.strides import STRIDE_Z
 from mbtref.weights import networks_of
 from training.data import Pixels, draw_batch, read_pictures, rng_of_step
 from training.objective import Loss, quantile_loss, rate_distortion, schedule

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from mbtref import image, rans, scan
+from mbtref import image, planes, rans, scan
 from mbtref.codec import Encoded
-from mbtref.model import STRIDE_Y, STRIDE_Z
+from mbtref.strides import STRIDE_Y, STRIDE_Z
 from mbtref.weights import Model
 from mbtref.workbench.evaluate import Record, measure
 
@@ -50,7 +50,7 @@ def analyse(model: Model, picture: image.Image, name: str) -> Analysis:
     bits_of_y = -measured.forward.y_likelihoods[0].double().log2()
     return Analysis(
         record=measured.record,
-        x=pixels(image.to_tensor(picture)),
+        x=pixels(planes.to_tensor(picture)),
         open_loop=pixels(measured.forward.x_hat),
         closed_loop=pixels(measured.x_hat),
         y_hat=measured.forward.y_hat[0].double().numpy(),
@@ -72,7 +72,7 @@ def symbol_bits(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence
 def block_bits(encoded: Encoded, model: Model) -> Array:
     """`Analysis.block_bits` of a stream. y counts at its position; z is shared equally by its blocks."""
     _, M, height, width = encoded.y_hat.shape
-    bits = symbol_bits(encoded.symbols, encoded.indexes, model.tables)
+    bits = symbol_bits(encoded.symbols.tolist(), encoded.indexes.tolist(), model.tables)
     ratio = STRIDE_Z // STRIDE_Y
     z_bits, y_bits = np.split(bits, [len(bits) - M * height * width])
     blocks: Array = z_bits.reshape(-1, height // ratio, width // ratio).sum(0)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import PIL.Image
 
-from mbtref import image
+from mbtref import image, planes
 
 QUALITIES = {
     "JPEG": (5, 10, 20, 30, 40, 50, 60, 70, 80, 90),
@@ -37,14 +37,14 @@ def curve(picture: image.Image, codec: str) -> list[Point]:
 
     Raises OSError or ValueError if the format can't hold the picture: a side of WebP is at most 16383 pixels.
     """
-    x = image.to_tensor(picture)
+    x = planes.to_tensor(picture)
     points = []
     for quality in QUALITIES[codec]:
         file = io.BytesIO()
         PIL.Image.fromarray(picture).save(file, codec, quality=quality)
         with PIL.Image.open(file) as decoded:
-            x_hat = image.to_tensor(np.array(decoded.convert("RGB")))
-        points.append(Point(8 * file.tell() / (picture.shape[0] * picture.shape[1]), image.psnr(x_hat, x)))
+            x_hat = planes.to_tensor(np.array(decoded.convert("RGB")))
+        points.append(Point(8 * file.tell() / (picture.shape[0] * picture.shape[1]), planes.psnr(x_hat, x)))
     return points
 
 

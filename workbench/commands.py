@@ -78,7 +78,7 @@ def inspect(args: argparse.Namespace) -> int:
     if model:
         stream = codec.open_stream(model, data)
         decoder = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
-        decoder.pop(codec.z_indexes(codec.z_shape(model, stream)), model.tables)
+        decoder.pop(codec.z_indexes((*stream.z_size, model.networks.N)), model.tables)
         hyper = decoder.offset - bitstream.HEADER_BYTES
         lines.append(f"  z          {hyper} bytes, the coder's state included")
         lines.append(f"  y          {len(stream.payload) - hyper} bytes")

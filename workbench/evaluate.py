@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mbtref import bitstream, codec, image, latents
+from mbtref import bitstream, codec, image, latents, planes
 from mbtref.codec import Encoded
 from mbtref.model import MBT2018, Forward
 from mbtref.weights import Model
@@ -115,8 +115,8 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
     image.check(picture)
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
-    x = image.to_tensor(picture)
-    forward = networks(image.pad(x))
+    x = planes.to_tensor(picture)
+    forward = networks(planes.pad(x))
     bpp_y, bpp_z = (
         -likelihoods.double().log2().sum().item() / (height * width)
         for likelihoods in (forward.y_likelihoods, forward.z_likelihoods)
@@ -133,7 +133,7 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
 def _psnr(x_hat: Tensor, x: Tensor) -> tuple[float, float]:
     """PSNR of the float and of the 8-bit picture. x_hat: padded, unclamped; x: (1, 3, H, W) float in [0, 1]."""
     inside = x_hat[..., : x.shape[2], : x.shape[3]].clamp(0, 1)
-    return image.psnr(inside, x), image.psnr((inside * 255).round() / 255, x)
+    return planes.psnr(inside, x), planes.psnr((inside * 255).round() / 255, x)
 
 
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:
@@ -154,11 +154,11 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
     encoded = codec.encode_latents(model, picture)
     between = time.perf_counter()
     y_hat = codec.decode_latents(model, [encoded.data])
-    x_hat = model.networks.g_s(y_hat)
-    image.to_image(x_hat[0])
+    x_hat = model.transforms.g_s(y_hat)
+    planes.to_image(x_hat[0])
     end = time.perf_counter()
 
-    psnr_bitstream, psnr_bitstream_8bit = _psnr(x_hat, image.to_tensor(picture))
+    psnr_bitstream, psnr_bitstream_8bit = _psnr(x_hat, planes.to_tensor(picture))
     record = Record(
         image=name,
         model=model.name,

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from mbtref.model import STRIDE_Y
+from mbtref.strides import STRIDE_Y
 from mbtref.workbench.analysis import Analysis, Array
 from mbtref.workbench.look import PHOTOGRAPH, SKY, styled
 

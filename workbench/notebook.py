@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from mbtref import bitstream, image
 from mbtref.conformance import kodak
-from mbtref.model import MBT2018, STRIDE_Z
+from mbtref.model import MBT2018
+from mbtref.strides import STRIDE_Z
 from mbtref.workbench import checkpoint, zoo
 from mbtref.workbench.evaluate import Record, evaluate, open_loop
 from mbtref.workbench.facts import facts, published_curves

@@ -20,7 +20,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mbtref import image
-from mbtref.model import STRIDE_Y
+from mbtref.strides import STRIDE_Y
 from mbtref.weights import Model
 from mbtref.workbench import baselines, figures, look
 from mbtref.workbench.analysis import Analysis, analyse

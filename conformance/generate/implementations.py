@@ -26,6 +26,7 @@ from mbtref.conformance.subjects.loading import isolated
 from mbtref.conformance.subjects.protocol import Subject
 from mbtref.conformance.subjects.reference import Reference
 from mbtref.model import MBT2018
+from mbtref.progress import Watch, unwatched
 
 FACTOR = 8
 """Tolerance over largest measured deviation."""
@@ -53,6 +54,25 @@ DERIVATION = (
 F64 = npt.NDArray[np.float64]
 
 
+class Whole:
+    """`Transforms` that are the networks themselves, on whole pictures."""
+
+    def __init__(self, networks: MBT2018) -> None:
+        self.networks = networks
+
+    def g_a(self, x: Tensor, watch: Watch = unwatched) -> Tensor:
+        y: Tensor = self.networks.g_a(x)
+        return y
+
+    def h_a(self, y: Tensor) -> Tensor:
+        z: Tensor = self.networks.h_a(y)
+        return z
+
+    def g_s(self, y_hat: Tensor, watch: Watch = unwatched) -> Tensor:
+        x_hat: Tensor = self.networks.g_s(y_hat)
+        return x_hat
+
+
 class Changed(Reference):
     """The reference with float networks that compute the same in another way."""
 
@@ -60,9 +80,10 @@ class Changed(Reference):
         self, models: Mapping[str, Model], change: Callable[[MBT2018], MBT2018], dtype: torch.dtype = torch.float32
     ) -> None:
         self.dtype = dtype
-        self.models = {
-            name: replace(model, networks=change(copy.deepcopy(model.networks))) for name, model in models.items()
-        }
+        self.models = {}
+        for name, model in models.items():
+            networks = change(copy.deepcopy(model.networks))
+            self.models[name] = replace(model, networks=networks, transforms=Whole(networks))
 
     def model(self, name: str) -> Model:
         return self.models[name]
@@ -137,6 +158,7 @@ class Bench:
         plain = Changed(self.models, unchanged)
         return [
             Implementation("plain", plain),
+            Implementation("in tiles", Reference()),
             Implementation("without oneDNN", plain, without_onednn),
             Implementation("channels-last", Changed(self.models, channels_last)),
             Implementation("batch of two", Changed(self.models, batch_of_two)),

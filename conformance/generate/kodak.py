@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mbtref import codec, image
+from mbtref import codec, image, planes
 from mbtref.conformance.check import digest_of
 from mbtref.conformance.generate.vectorset import VectorSet
 from mbtref.embedded import EMBEDDED
@@ -37,12 +37,12 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
     model = out.bench.golden.model(name).made_reproducible()
     pixels = image.read(path)
     height, width, _ = pixels.shape
-    x = image.to_tensor(pixels)
+    x = planes.to_tensor(pixels)
 
     def psnr(x_hat: Tensor) -> float:
-        return image.psnr(x_hat[..., :height, :width].clamp(0, 1), x)
+        return planes.psnr(x_hat[..., :height, :width].clamp(0, 1), x)
 
-    forward = model.networks(image.pad(x))
+    forward = model.networks(planes.pad(x))
     bits = -sum(p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     encoded = codec.encode_latents(model, pixels)
     x_hat = model.transforms.g_s(encoded.y_hat)

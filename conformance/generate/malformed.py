@@ -44,7 +44,8 @@ class Sound(NamedTuple):
 
     @property
     def steps(self) -> list[Interval]:
-        return steps(self.model, self.k_z, self.k, wavefronts(*self.k.shape[1:]))
+        _, height, width = self.k.shape
+        return steps(self.model, self.k_z, self.k, wavefronts(height, width))
 
     def with_payload(self, payload: bytes) -> bytes:
         """The same header over another payload, sealed."""

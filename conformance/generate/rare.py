@@ -146,7 +146,7 @@ def improbable(out: VectorSet, name: str, model: Model) -> None:
 
 def thresholds(out: VectorSet, name: str, model: Model) -> None:
     """a threshold one off, or a scale at a threshold given the next table: all 63, one below, at and one above"""
-    limits = model.gaussian.thresholds.numpy().astype(np.int64)
+    limits = model.gaussian.thresholds.astype(np.int64)
     k_z = symbols_for(limits, (7, 9))
     folder = f"rare/{name}/thresholds"
     inputs = out.store_all(folder, {"k_z": k_z, "y_hat": spread((edge.M, 28, 36), 2 * ONE, 65)})
@@ -243,7 +243,7 @@ def tied_latents(out: VectorSet, name: str, model: Model) -> None:
 def every_bin(out: VectorSet, name: str, model: Model) -> None:
     """a count of a Gaussian table one off, in any of the 64: each is read on one side or the other"""
     counts = np.array([(len(table.cdf) - 1) // 2 + 1 for table in model.gaussian.tables])
-    limits = model.gaussian.thresholds.numpy().astype(np.int64)
+    limits = model.gaussian.thresholds.astype(np.int64)
     scales, got = list(limits), np.zeros(SCALES, np.int64)
     got[:-1] += 32
     got[1:] += 16
@@ -258,7 +258,7 @@ def every_bin(out: VectorSet, name: str, model: Model) -> None:
 
     def choose(step: Step) -> Tensor:
         chosen = torch.zeros_like(step.mu)
-        for place, index in np.ndenumerate(model.gaussian.index(step.sigma).numpy()):
+        for place, index in np.ndenumerate(model.index(step.sigma).numpy()):
             table, bins = model.gaussian.tables[index], unread[index]
             chosen[place] = table.offset + bins.pop() if bins else 0
         k[:, step.rows.numpy(), step.columns.numpy()] = chosen[0].T.int().numpy()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mbtref import Model, codec, image
+from mbtref import Model, codec, image, planes
 from mbtref.conformance.generate.implementations import TIE_DISTANCE
 from mbtref.conformance.generate.textures import SIZES, picture
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
@@ -70,7 +70,7 @@ def choose(out: VectorSet, model: str, size: str) -> Chosen:
     frozen = out.frozen.pictures.get(f"{model}/{size}")
     for seed in [frozen["seed"]] if frozen else SEEDS:
         pixels = picture(SIZES[size], seed)
-        x = image.pad(image.to_tensor(pixels))[0].numpy()
+        x = planes.pad(planes.to_tensor(pixels))[0].numpy()
         margins = out.bench.margins(model, x)
         if min(margins.values()) >= TIE_DISTANCE:
             margins = out.frozen.entry(f"FLOAT-2/{model}/{size}").get("margin", margins)

@@ -30,8 +30,8 @@ def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
     symbols = torch.from_numpy(k.transpose(1, 2, 0)[None]).double()
     z_hat = model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double())
     sigma = trace(model.entropy, z_hat, lambda step: step.y_hat(step.of(symbols))).sigma
-    index = model.networks.N + model.gaussian.index(sigma)
-    message, indexes = k_z.flatten().tolist(), codec.z_indexes((*k_z.shape[1:], len(k_z)))
+    index = model.networks.N + model.index(sigma)
+    message, indexes = k_z.flatten().tolist(), codec.z_indexes((*k_z.shape[1:], len(k_z))).tolist()
     for rows, columns in places:
         message += symbols[0, rows, columns].flatten().int().tolist()
         indexes += index[0, rows, columns].flatten().tolist()

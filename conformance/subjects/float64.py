@@ -112,7 +112,7 @@ class Float64(Reference):
 
     def _index(self, model: str, sigma: Tensor) -> Tensor:
         """How many thresholds are below sigma, by comparing with each."""
-        return (self.model(model).gaussian.thresholds < sigma[..., None]).sum(-1)
+        return (self.model(model).thresholds < sigma[..., None]).sum(-1)
 
 
 @torch.no_grad()

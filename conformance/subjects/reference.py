@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import mbtref
-from mbtref import bitstream, codec, image, latents, rans, tables
+from mbtref import bitstream, codec, latents, planes, rans, tables
 from mbtref.conformance.operations import CAPABILITIES, Values
 from mbtref.conformance.subjects.data import model_file
 from mbtref.conformance.subjects.protocol import Methods, Rejected
@@ -45,9 +45,9 @@ def units_out(tensor: Tensor) -> I32:
     return result
 
 
-def table_list(cdf: I32, length: I32, offset: I32) -> tuple[rans.Table, ...]:
+def coder_tables(cdf: I32, length: I32, offset: I32) -> rans.Tables:
     """Tables as the coder takes them."""
-    return tables.from_arrays({"_quantized_cdf": cdf, "_cdf_length": length, "_offset": offset})
+    return rans.Tables(tables.from_arrays({"_quantized_cdf": cdf, "_cdf_length": length, "_offset": offset}))
 
 
 @contextmanager
@@ -115,7 +115,7 @@ class Reference(Methods):
         z_hat = loaded.entropy.z_hat(units_in(k_z))
         stages = trace(loaded.entropy, z_hat, lambda step: step.of(latents))
         answer = {"z_hat": z_hat, "psi": loaded.entropy.psi(z_hat), **stages._asdict()}
-        answer["index"] = loaded.gaussian.index(stages.sigma)
+        answer["index"] = loaded.index(stages.sigma)
         return {name: units_out(answer[name]) for name in ("z_hat", "psi", "phi", "sigma", "mu", "index")}
 
     def exact_symbols(self, model: str, k_z: I32, y: F32) -> Values:
@@ -126,22 +126,21 @@ class Reference(Methods):
         )
         answer = {
             "mu": stages.mu,
-            "index": loaded.gaussian.index(stages.sigma),
+            "index": loaded.index(stages.sigma),
             "k": codec.nearest_symbol(y_units - stages.mu),
             "y_hat": stages.y_hat,
         }
         return {name: units_out(value) for name, value in answer.items()}
 
     def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
-        stream = rans.encode(symbols.tolist(), indexes.tolist(), table_list(cdf, length, offset))
-        return {"stream": stream}
+        return {"stream": rans.encode(symbols, indexes, coder_tables(cdf, length, offset))}
 
     def rans_decode(self, stream: bytes, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
         with rejections():
             decoder = rans.Decoder(stream)
-            symbols = decoder.pop(indexes.tolist(), table_list(cdf, length, offset))
+            symbols = decoder.pop(indexes, coder_tables(cdf, length, offset))
             decoder.finish()
-        return {"symbols": np.array(symbols, np.int32)}
+        return {"symbols": symbols.astype(np.int32)}
 
     def pack_raw(self, y_hat: F32, z_hat: F32) -> Values:
         return {"buffer": latents.pack_raw(batch(y_hat), batch(z_hat))}
@@ -186,5 +185,5 @@ class Reference(Methods):
     @torch.no_grad()
     def shown(self, model: str, y_hat: Tensor, height: int, width: int) -> Values:
         """The latents and their picture."""
-        x_hat = self.model(model).networks.g_s(y_hat)[0, :, :height, :width]
-        return {"y_hat": single(y_hat), "image": image.to_image(x_hat)}
+        x_hat = self.model(model).transforms.g_s(y_hat)[0, :, :height, :width]
+        return {"y_hat": single(y_hat), "image": planes.to_image(x_hat)}
