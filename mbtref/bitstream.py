@@ -30,7 +30,7 @@ DIMENSION_MAX = (1 << 16) - 1
 """Largest height or width, pixels."""
 PIXELS_MAX = 1 << 25
 """Largest height times width, pixels; 8K UHD fits. It bounds the memory that a header can make a decoder allocate:
-g_s of a lite model takes about 220 bytes a pixel."""
+decoding takes about 40 bytes a pixel at a lite model."""
 
 
 class Stream(NamedTuple):

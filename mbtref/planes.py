@@ -1,7 +1,7 @@
 """Pictures as padded tensors, and PSNR.
 
-The tensor of a picture is (1, 3, H', W') float32 in [0, 1], channels last in memory, as in the picture. The last
-column and row are replicated until both sides are multiples of STRIDE_Z; cropping takes the top left.
+The tensor of a picture is (1, 3, H', W') float32 in [0, 1]. The last column and row are replicated until both
+sides are multiples of STRIDE_Z; cropping takes the top left.
 """
 
 import math

@@ -4,6 +4,7 @@ PyTorch has global settings that every call obeys. Surprises first:
 
 - Under autocast, g_a would run in bfloat16 and an encoder would write another stream. `undisturbed` switches
   autocast off.
+- On NVIDIA's GPUs, float32 convolutions keep 10 bits of a mantissa (TF32) if they may. `undisturbed` forbids it.
 - A process that was forked after a parallel computation has lost its threads. The next parallel computation would
   wait for them for ever. So a forked child computes on one thread.
 - The codec doesn't rely on the default device or dtype: code that makes a tensor names them where they matter.
@@ -18,8 +19,13 @@ import torch
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Switches gradients and autocast off inside. Also a decorator."""
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+    """Switches gradients, autocast and TF32 off inside. Also a decorator."""
+    with (
+        torch.no_grad(),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
+        torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False),
+    ):
         yield
 
 

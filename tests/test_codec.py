@@ -97,8 +97,18 @@ def test_streams_of_one_size_decode_together(lite: Model) -> None:
     assert shapes == [(*size, 3) for size in sizes], f"a batch of {sizes} became {shapes}"
 
 
+def test_pictures_of_one_size_are_encoded_together(lite: Model) -> None:
+    """Pictures of one padded size give, in a batch, the very bytes that each gives alone."""
+    pictures = [picture(65, 64), picture(128, 1), noise(70, 40)]
+    alone = [encode(lite, pixels) for pixels in pictures]
+    assert codec.encode_batch(lite, pictures) == alone, "a stream depends on the other pictures of its batch"
+
+
 def test_streams_of_several_sizes_do_not(lite: Model) -> None:
-    """A batch of no streams, or of several padded sizes, is a ValueError."""
+    """A batch of no streams or pictures, or of several padded sizes, is a ValueError."""
+    for pictures in ([], [picture(64, 64), picture(64, 65)]):
+        with pytest.raises(ValueError, match="one or more pictures of one padded size"):
+            codec.encode_batch(lite, pictures)
     small, large = encode(lite, picture(64, 64)), encode(lite, picture(64, 65))
     for streams in ([], [small, large]):
         with pytest.raises(ValueError, match="one or more pictures of one padded size"):

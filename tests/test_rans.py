@@ -107,6 +107,15 @@ def test_bytes_follow_from_the_definition(message: Message) -> None:
     assert decode(data, message) == symbols, "the stream doesn't decode to its own symbols"
 
 
+@given(messages())
+def test_steps_of_a_message_are_its_intervals(message: Message) -> None:
+    """The steps of a whole message, computed at once, are those that its definition gives one by one."""
+    symbols, indexes, found = message
+    at_once = rans.steps(np.array(symbols, np.int64), np.array(indexes, np.int64), found)
+    one_by_one = [list(step) for step in rans.intervals(symbols, indexes, found)]
+    assert at_once.tolist() == one_by_one, "a step differs, or stands in another place"
+
+
 def test_an_empty_message_is_its_state() -> None:
     """No symbols take eight bytes: the state 2^31, low word first."""
     assert rans.encode([], [], Tables([])) == bytes([0, 0, 0, 0x80, 0, 0, 0, 0]), (

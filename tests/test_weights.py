@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mbtref import load, making, weights
 from mbtref.bitstream import Stream
-from mbtref.embedded import EMBEDDED, name_of
+from mbtref.embedded import EMBEDDED, embedded, name_of
 from mbtref.errors import Kind
 from mbtref.model import MBT2018
 from mbtref.tables import PARTS, from_arrays
@@ -81,6 +81,45 @@ def test_a_model_is_loaded_by_path_as_by_name(tmp_path: Path) -> None:
     expected = hashlib.sha256(embedded.read_bytes()).digest()[:8]
     for name in ("lite-q3", copy, str(copy)):
         assert load(name).fingerprint == expected, f"{name} has another fingerprint"
+
+
+def test_a_model_is_loaded_once(tmp_path: Path) -> None:
+    """Loading again gives the model that is there, unless the file has changed or another form is wanted."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(embedded("lite-q3"))
+    first = load(path)
+    assert load(path) is first, "an unchanged file is read anew"
+    assert load(path, reproducible=True) is load(path, reproducible=True), "the reproducible form is made anew"
+    path.write_bytes(embedded("lite-q4"))
+    assert load(path).fingerprint != first.fingerprint, "a file that has changed gives the old model"
+
+
+def test_loading_leaves_random_numbers_alone(tmp_path: Path) -> None:
+    """Loading a model draws no random numbers from those of its caller."""
+    path = tmp_path / "model.safetensors"
+    weights.export(varied_networks(3, 5), path, {})
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    weights.parse("model", path.read_bytes())
+    assert torch.equal(torch.rand(1), expected), "the caller's next random number is another one"
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("mps", "no float64 of IEEE 754"), ("meta", "no float64 of IEEE 754"), ("gpu", "can't be used here")],
+)
+def test_a_device_that_is_not_exact_is_refused(device: str, message: str) -> None:
+    """A device without exact float64, or an unknown one, is a ValueError that lists the possible ones."""
+    with pytest.raises(ValueError, match=f"device '{device}' .*{message}.* cpu, cuda"):
+        load("lite-q3", device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can use CUDA")
+def test_a_missing_gpu_is_said() -> None:
+    """A device that this machine lacks is a ValueError, not a failure of PyTorch."""
+    with pytest.raises(ValueError, match="device 'cuda' can't be used here"):
+        load("lite-q3", device="cuda")
 
 
 def test_a_stream_finds_its_model() -> None:

@@ -1,0 +1,141 @@
+"""Transforms in tiles: those of the whole picture, nearly to the last digit, at any size and any cut."""
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from mbtref import Model, codec, planes, transforms
+from mbtref.transforms import InTiles, Layer, Tiled, as_convolution
+from tests.support import picture, varied_networks
+
+NETWORKS = varied_networks(4, 6)
+ACCURACY = 1e-5
+"""Largest difference, in parts of the largest value: float32 sums in another order."""
+SIZES = [(64, 64), (128, 192), (320, 64), (64, 448)]
+
+
+def tensor(height: int, width: int, channels: int) -> Tensor:
+    """Random values in the order of a codec's tensors."""
+    return torch.randn(1, height, width, channels, generator=torch.Generator().manual_seed(1)).permute(0, 3, 1, 2)
+
+
+def check_near(found: Tensor, right: Tensor, what: str) -> None:
+    """Asserts that a tensor has the values of another one, nearly to the last digit."""
+    assert found.shape == right.shape, f"{what} has shape {tuple(found.shape)}, not {tuple(right.shape)}"
+    off = (found - right).abs() > ACCURACY * right.abs().max()
+    assert not off.any(), f"{what} is wrong at {off.nonzero()[0].tolist()}, and at {int(off.sum())} values in all"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("tile", [64, 128, 768])
+def test_tiles_are_parts_of_the_whole(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], tile: int) -> None:
+    """Whatever the tiles, g_a and g_s give what the networks give for the whole picture."""
+    monkeypatch.setattr(transforms, "TILE", tile)
+    height, width = size
+    x, y_hat = tensor(height, width, 3), tensor(height // 16, width // 16, 6)
+    tiled = InTiles(NETWORKS)
+    check_near(tiled.g_a(x), NETWORKS.g_a(x), "y")
+    check_near(tiled.g_s(y_hat), NETWORKS.g_s(y_hat), "x_hat")
+
+
+@pytest.mark.parametrize("network", ["g_a", "g_s"])
+def test_a_tile_sees_all_that_it_depends_on(network: str) -> None:
+    """Rows outside those that a tile asks for change nothing in it, and those at their ends do."""
+    tiled = Tiled(getattr(NETWORKS, network), network)
+    whole = 256 if network == "g_a" else 16
+    output = (6, 9) if network == "g_a" else (100, 133)
+    v = tensor(whole, 64 if network == "g_a" else 4, 3 if network == "g_a" else 6)
+    rows = tiled.plan(output, whole)
+    first, end = rows[0]
+    assert 0 < first < end < whole, "this tile should lie inside"
+    columns = tiled.plan((0, tiled.sizes(v.shape[3])[-1]), v.shape[3])
+    right = tiled.tile(v, rows, columns)
+    for row in (first, end - 1):
+        changed = v.clone()
+        changed[:, :, row] += 1
+        assert not torch.equal(tiled.tile(changed, rows, columns), right), f"row {row} is asked for in vain"
+    outside = v.clone()
+    outside[:, :, :first] += 1
+    outside[:, :, end:] += 1
+    original = getattr(NETWORKS, network)
+    check_near(original(outside)[:, :, slice(*output)], original(v)[:, :, slice(*output)], "the tile of the whole")
+
+
+def test_needs_and_cut_belong_together() -> None:
+    """The rows that a layer needs give outputs that contain the wanted rows, at the place that `cut` names."""
+    for up, down in ((1, 2), (2, 1), (1, 1)):
+        layer = Layer(lambda v: v, up, down, reach=0 if up == down else 2)
+        size = 32
+        for begin, end in itertools.combinations(range(size * up // down + 1), 2):
+            given = layer.needs((begin, end), size)
+            place = layer.cut(given, (begin, end))
+            assert 0 <= given[0] < given[1] <= size, f"rows {given} of {size}"
+            assert 0 <= place.start < place.stop <= (given[1] - given[0]) * up / down + 0.5, f"{place} of {given}"
+
+
+def test_a_transposed_convolution_is_a_convolution() -> None:
+    """The last layer of g_s gives the same in its two forms."""
+    layer, v = NETWORKS.g_s[6], tensor(5, 7, 4)
+    assert isinstance(layer, torch.nn.ConvTranspose2d)
+    check_near(as_convolution(layer)(v), layer(v), "x_hat")
+
+
+def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GDN gives the same for rows one by one."""
+    v = tensor(9, 8, 4)
+    for values in (1, 70, 10**6):
+        monkeypatch.setattr(transforms, "STRIP_VALUES", values)
+        check_near(transforms.in_strips(NETWORKS.g_a[1], v), NETWORKS.g_a[1](v), f"strips of {values} values")
+
+
+def test_a_picture_does_not_depend_on_its_batch(lite: Model) -> None:
+    """Transforms of a batch are those of its pictures, bit for bit."""
+    x = torch.cat([planes.to_tensor(picture(64, 128)), planes.to_tensor(picture(64, 128)).flip(3)])
+    y = lite.transforms.g_a(x)
+    for i in range(2):
+        assert torch.equal(y[i : i + 1], lite.transforms.g_a(x[i : i + 1])), (
+            f"y of picture {i} depends on the other"
+        )
+    assert torch.equal(lite.transforms.g_s(y)[1:], lite.transforms.g_s(y[1:])), "x_hat depends on the batch"
+
+
+@pytest.mark.parametrize("reproducible", [False, True])
+def test_loops_can_be_watched(lite: Model, reproducible: bool) -> None:
+    """Whoever watches sees each loop with its steps, and the bytes and pixels stay the same."""
+    model = lite.made_reproducible() if reproducible else lite
+    seen: dict[str, int] = {}
+
+    def watch(steps, name):  # type: ignore[no-untyped-def]
+        seen[name] = len(steps)
+        return steps
+
+    data = codec.encode(model, picture(64, 128), watch)
+    assert data == codec.encode(model, picture(64, 128)), "a watched encoder writes another stream"
+    assert (codec.decode(model, data, watch) == codec.decode(model, data)).all(), "a watched decoder shows another"
+    assert seen.keys() == {"g_a", "latents", "g_s"}, f"the loops are {seen}"
+    assert seen["latents"] == 8 + 3 * 3, f"8×4 latents have 17 wavefronts, not {seen['latents']}"
+
+
+MEMORY = """
+import resource
+import numpy as np
+from mbtref import codec, load
+model = load("lite-q4")
+codec.decode(model, codec.encode(model, np.zeros((64, 64, 3), np.uint8)))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+row = np.tile(np.arange(256, dtype=np.uint8), (2048, 8))
+codec.decode(model, codec.encode(model, np.stack([row, row.T, row ^ row.T], -1)))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 2048**2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
+def test_memory_is_bounded() -> None:
+    """Encoding and decoding takes at most 100 bytes a pixel at a lite model; layers of the whole take 400."""
+    child = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert float(child.stdout) < 100, f"a picture of 2048×2048 took {float(child.stdout):.0f} bytes a pixel"
