@@ -31,9 +31,12 @@ machines: .venv/ready  ## docs/machines.md: one result on real, simulated and em
 mutants: .venv/ready  ## docs/mutants.md: wrong implementations, and what catches them; some minutes
 	$(BIN)/python -m mutants -o docs/mutants.md
 
+benchmark: .venv/ready  ## docs/benchmarks.md: speed and memory beside CompressAI; two hours on an idle machine
+	$(BIN)/python -m benchmarks --json benchmark.json --markdown docs/benchmarks.md
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
 	touch $@
 
-.PHONY: conformance test kodak matrix machines mutants
+.PHONY: conformance test kodak matrix machines mutants benchmark

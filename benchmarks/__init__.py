@@ -1,1 +1,1 @@
-"""Measures speeds, as ratios within one run."""
+"""Measures speeds, as ratios within one run: `python -m benchmarks`."""

@@ -1,0 +1,101 @@
+"""The benchmark: a row for each call, all medians in the file, seeded models as sparse as trained ones."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import __main__ as benchmark
+from benchmarks import calls, memory, pages, pictures, seeded, settings
+from benchmarks.ratios import KODAK, LARGE, targets
+from benchmarks.settings import Coded, Result, Setting
+from benchmarks.timing import Timing, take_turns
+from mbtref.codec import encode_latents
+
+TIMED = (
+    *(calls.ENCODE, calls.DECODE, calls.COMPRESS, calls.DECOMPRESS, *calls.PARTS),
+    *(calls.ENCODES, calls.ENCODE_BATCH, calls.DECODES, calls.DECODE_BATCH),
+)
+
+
+def here(work: Callable[..., object], *arguments: object) -> object:
+    """In place of `alone`: a process of its own takes seconds to start."""
+    return work(*arguments)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    for module in (settings, memory):
+        monkeypatch.setattr(module, "alone", here)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_row_for_each_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A small run prints each call; the JSON file has its median, and the page its tables."""
+    files = {"--json": tmp_path / "a.json", "--markdown": tmp_path / "a.md"}
+    options = [str(word) for pair in files.items() for word in pair]
+    assert benchmark.main(["--quick", "--models", "lite-q4,nothing", "--sizes", "64", *options]) == 0
+    printed = capsys.readouterr().out
+    missing = [name for name in TIMED if f"\n| {name} |" not in printed]
+    assert not missing, f"no row for {missing}"
+
+    record = json.loads(files["--json"].read_text())
+    (setting,) = record["settings"]
+    assert setting["seconds"].keys() >= set(TIMED), f"no median of {set(TIMED) - setting['seconds'].keys()}"
+    assert all(seconds > 0 for seconds in setting["seconds"].values()), f"{setting['seconds']}"
+    assert record["machine"]["PyTorch"] == torch.__version__, f"{record['machine']}"
+    assert list(record["not_run"]) == ["nothing"], f"a model that isn't there: {record['not_run']}"
+    page = files["--markdown"].read_text()
+    assert "## Against CompressAI\n\n| model | size |" in page, "the page has no ratios"
+
+
+def test_a_process_of_its_own() -> None:
+    """What runs alone runs in another process."""
+    assert memory.alone(os.getpid) != os.getpid(), "it ran here"
+
+
+def test_seeded_models_are_sparse(tmp_path: Path) -> None:
+    """Seeded weights give the rate of a trained model, as many zeros, and hardly an escape."""
+    model = seeded.make(48, 160, tmp_path / "a.safetensors")
+    encoded = encode_latents(model, pictures.clouds(192, 192, seed=1))
+    bpp = 8 * len(encoded.data) / 192**2
+    assert 0.7 < bpp < 1.3, f"{bpp} bpp"
+    zeros, escapes = settings.shares(model, encoded)
+    assert 0.4 < zeros < 0.9, f"{zeros:.0%} zeros"
+    assert escapes < 0.003, f"{escapes:.2%} escapes"
+
+
+def test_a_size_has_the_content_of_the_others() -> None:
+    """A smaller picture is cut out, a larger one is mirrored."""
+    picture = pictures.clouds(64, 96)
+    large = pictures.sized(picture, 160, 50)
+    assert large.shape == (160, 50, 3), f"{large.shape}"
+    assert (large[:64] == picture[:, :50]).all(), "it isn't cut out"
+    assert (large[64:128] == picture[::-1, :50]).all(), "it isn't mirrored"
+
+
+def test_calls_take_turns() -> None:
+    """Each round makes every call once, after a round that isn't timed."""
+    made: list[str] = []
+    timings = take_turns({name: lambda name=name: made.append(name) for name in "abc"}, 3)  # type: ignore[misc]
+    assert "".join(made) == "abc" * 4, f"the order was {made}"
+    assert [timing.rounds for timing in timings.values()] == [3] * 3, f"{timings}"
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(1.7, True), (1.9, False)])
+def test_targets(seconds: float, met: bool) -> None:
+    """A target is judged where its place was measured; a missed one is marked."""
+    pixels = {place: place[1] * place[2] for place in (KODAK, LARGE)}
+    results = []
+    for place, factor in ((KODAK, 1.5), (LARGE, seconds)):
+        timings = dict.fromkeys((calls.ENCODE, calls.DECODE), Timing(factor * pixels[place], 1))
+        results.append(Result(Setting(*place, 1), Coded(192, 192, 1, 0.7, 0), timings, {}))
+    found = targets(results)
+    assert [target.met for target in found] == [met, met], f"{found}"
+    assert ("✓" if met else "✗") in "".join(pages.wanted(found)), "the table doesn't say so"
