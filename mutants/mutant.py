@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ FILES = {
     **{
         name: f"mbtref.{name}"
         for name in (
-            "bitstream", "codec", "exact", "grid", "image", "latents", "layers", "model", "rans", "reproducible",
-            "scan", "tables", "weights",
+            "bitstream", "codec", "exact", "grid", "image", "latents", "layers", "model", "planes", "rans",
+            "reproducible", "scan", "tables", "transforms", "weights",
         )
     },
 }  # fmt: skip
@@ -91,6 +92,8 @@ class Finder:
 def install(mutant: Mutant) -> None:
     """From now on, this process imports the mutant. What was imported before, such as the suite's judge, stays."""
     text = changed(mutant)
+    # numba would keep the compiled loops on disk, by their file and date: other runs would get a mutant's
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
     for name in [*FILES.values(), "mbtref"]:
         parent, _, child = name.rpartition(".")
         if sys.modules.pop(name, None) and parent in sys.modules:
