@@ -26,6 +26,7 @@ from mbtref.image import Image
 from mbtref.progress import Watch, unwatched
 from mbtref.scan import Step, scan
 from mbtref.surroundings import undisturbed
+from mbtref.tables import z_indexes
 from mbtref.weights import Model
 
 
@@ -167,12 +168,6 @@ def open_stream(model: Model, data: bytes) -> bitstream.Stream:
         reason = f"made with model {stream.fingerprint.hex()}; {model.name} is {model.fingerprint.hex()}"
         raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
     return stream
-
-
-def z_indexes(shape: Sequence[int]) -> Array:
-    """The table of each hyper-latent is its channel. The order is channel, row, column. shape: (h, w, N)."""
-    h, w, n = shape
-    return np.repeat(np.arange(n), h * w)
 
 
 def _y_indexes(model: Model, step: Step) -> Tensor:

@@ -1,20 +1,19 @@
 """Loops over integers, compiled where numba is installed. Elsewhere Python runs the same functions.
 
-There is one source of a loop, and one result. numba (the extra `fast`) only makes it faster.
+There is one source of a loop, and one result. numba (the extra `fast`) only makes it faster. Its own variable
+NUMBA_DISABLE_JIT=1 turns it off, which saves the time that it takes to start.
 """
 
+import importlib.util
+import os
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-try:
-    import numba
-except ModuleNotFoundError:
-    COMPILES = False
-else:
-    COMPILES = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+COMPILES = importlib.util.find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
+"""Whether loops are compiled."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array: TypeAlias = npt.NDArray[np.int64]
@@ -26,6 +25,8 @@ def compiled(loop: F) -> F:
     """Compiles a function of int64 numbers and `Numbers`, at its first call on this machine."""
     if not COMPILES:
         return loop
+    import numba
+
     try:
         return cast(F, numba.njit(loop, cache=True))
     except RuntimeError:  # no folder for the cache can be written

@@ -54,6 +54,12 @@ def from_arrays(arrays: Arrays) -> tuple[Table, ...]:
     return tuple(tables)
 
 
+def z_indexes(shape: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The table of each hyper-latent is its channel. The order is channel, row, column. shape: (h, w, N)."""
+    h, w, n = shape
+    return np.repeat(np.arange(n), h * w)
+
+
 class GaussianTables(NamedTuple):
     """The tables of y, shared by all models."""
 

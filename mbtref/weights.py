@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mbtref.bitstream import FINGERPRINT_AT, Stream
+from mbtref.devices import usable
 from mbtref.embedded import EMBEDDED, embedded, name_of
 from mbtref.errors import BitstreamError, Kind
 from mbtref.exact import EntropyNetworks
@@ -65,16 +66,12 @@ class Model:
         return replace(self, transforms=Reproducible(self.networks))
 
 
-DEVICES = ("cpu", "cuda")
-"""Kinds of devices whose float64 follows IEEE 754. Apple's GPUs (mps) have no float64; others emulate it."""
-
-
-def load(name: str | Path, reproducible: bool = False, device: torch.device | str = "cpu") -> Model:
+def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> Model:
     """An embedded model by its name, or a model file by its path. A model that was loaded before is that model.
 
     reproducible: whether the model gives the same bytes and the same pixels on every machine. That takes a
     multiple of the time (README). The latents of a stream are the same on every machine either way.
-    device: where its networks run, one of DEVICES.
+    device: where its networks run, one of `devices.DEVICES`.
     Raises ValueError if there is no such model or device, the file isn't a model file or its weights can't be made
     exact.
     """
@@ -86,19 +83,6 @@ def load(name: str | Path, reproducible: bool = False, device: torch.device | st
     else:
         raise ValueError(f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}")
     return _loaded(path.stem, data, reproducible, usable(device))
-
-
-def usable(name: torch.device | str) -> torch.device:
-    """A device by its name. Raises ValueError unless the codec can run on it."""
-    try:
-        device = torch.device(name)
-        if device.type in DEVICES:
-            torch.empty(0, device=device)
-            return device
-        reason = "has no float64 of IEEE 754, on which exact arithmetic rests"
-    except (RuntimeError, AssertionError) as error:
-        reason = f"can't be used here ({str(error).splitlines()[0]})"
-    raise ValueError(f"device {str(name)!r} {reason}; choose one of {', '.join(DEVICES)}")
 
 
 @functools.lru_cache(maxsize=8)

@@ -19,8 +19,8 @@ import mbtref
 from mbtref import image
 from mbtref.conformance import kodak
 from mbtref.image import Image
-from mbtref.workbench.evaluate import Record
 from mbtref.workbench.evaluate import evaluate as real_evaluate
+from mbtref.workbench.records import Record
 from tests.support import QuietHandler, one_line, run, serving
 
 
@@ -65,17 +65,23 @@ def test_inspect_adds_up(picture: Path, tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
         ("nonsense",),
         ("encode",),
         ("encode", "missing.png", "-o", "a.mbt"),
         ("encode", "{picture}", "-o", "missing/a.mbt"),
-        ("encode", "{picture}", "-o", "{folder}"),
+        ("encode", "{picture}", "{picture}", "-o", "{folder}"),
+        ("encode", "{folder}", "-o", "{picture}"),
+        ("encode", "{empty}", "-o", "out"),
+        ("encode", "{picture}", "-o", "a.mbt", "--jobs", "0"),
+        ("encode", "{picture}", "-o", "a.mbt", "--model", "lite-q4", "--weights", "{picture}"),
         ("encode", "{picture}", "-o", "a.mbt", "--model", "lite-q9"),
         ("encode", "{picture}", "-o", "a.mbt", "--model", "{picture}"),
-        ("decode", "{folder}", "-o", "a.png"),
+        ("decode", "{picture}", "-o", "a.mbt"),
+        ("decode", "{folder}", "-o", "out"),
         ("eval", "{picture}"),
         ("eval", "{picture}", "--model", "lite-q3,"),
+        ("eval", "{picture}", "--model", "lite-q3", "--resume"),
+        ("eval", "{picture}", "--model", "lite-q3", "--jobs", "2", "--cluster", "tcp://127.0.0.1:9"),
         ("kodak",),
     ],
 )
@@ -83,7 +89,8 @@ def test_wrong_use(
     arguments: tuple[str, ...], picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Wrong use is one line and exit status 2."""
-    filled = [a.format(picture=picture, folder=tmp_path) for a in arguments]
+    (tmp_path / "empty").mkdir()
+    filled = [a.format(picture=picture, folder=tmp_path, empty=tmp_path / "empty") for a in arguments]
     assert run(*filled) == 2, f"{filled} should end with status 2"
     assert "--help" in one_line(capsys), "the line should say where to read on"
 
@@ -215,20 +222,40 @@ def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     records = json.loads(out.read_text())["records"]
     assert records[:2] == kept, "the records that were there have changed"
     assert [record["image"] for record in records] == ["a.png", "b.png", "c.png"], "records are missing"
-    capsys.readouterr()
-    before = out.read_text()
-    assert run("eval", tmp_path, "--model", "lite-q4", "--json", out, "--resume") == 1, "lite-q3 isn't asked for"
-    assert "has results of lite-q3 too" in one_line(capsys), "it should say what else is in the file"
-    assert out.read_text() == before, "results of another model are lost"
-    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
-    run("eval", tmp_path / "c.png", "--model", "lite-q3", "--json", out, "--resume")
-    renamed = {**records[0], "image": "c.png"}
-    assert json.loads(out.read_text())["records"] == [renamed], "a picture is known by its pixels, not by its name"
-    assert "b.png" in one_line(capsys), "it should name the pictures that were taken out"
+    assert run("eval", tmp_path, "--model", "lite-q3", "--resume") == 2, "there is nothing to go on with"
     out.write_text('{"records": [{"image": "a.png"}]}')
     assert run("eval", tmp_path, "--model", "lite-q3", "--json", out, "--resume") == 1, "that is no evaluation"
-    assert "can't be resumed" in one_line(capsys), "it should say why"
-    assert run("eval", tmp_path, "--model", "lite-q3", "--resume") == 2, "there is nothing to go on with"
+    assert "can't be resumed" in capsys.readouterr().err, "it should say why"
+
+
+def test_resume_takes_no_measurement_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked for, a record goes only when one of the same pixels and model takes its place."""
+    out = tmp_path / "out.json"
+    for height, name in enumerate(("a.png", "b.png", "c.png"), 40):
+        image.write_png(tmp_path / name, gradient(height, 70))
+    assert run("eval", tmp_path, "--model", "lite-q3", "--json", out) == 0, capsys.readouterr().err
+    a, b, c = json.loads(out.read_text())["records"]
+
+    run("eval", tmp_path / "b.png", "--model", "lite-q4", "--json", out, "--resume")
+    new, *kept = json.loads(out.read_text())["records"]
+    assert (new["image"], new["model"]) == ("b.png", "lite-q4"), "what is asked for comes first"
+    assert kept == [a, b, c], "records of another model aren't kept in their order"
+    shown = capsys.readouterr().out
+    assert "| lite-q4 | 1 |" in shown.splitlines()[-1], f"the table should show what was asked for alone:\n{shown}"
+
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
+    monkeypatch.setattr("mbtref.workbench.evaluate.evaluate", None)  # nothing is measured again
+    assert run("eval", tmp_path / "c.png", "--model", "lite-q3", "--json", out, "--resume") == 0, "it is known"
+    assert json.loads(out.read_text())["records"] == [{**a, "image": "c.png"}, new, b, c], (
+        "a picture is known by its pixels, not by its name"
+    )
+
+    before = out.read_bytes()
+    (tmp_path / "c.png").write_bytes(b"broken")
+    assert run("eval", tmp_path / "c.png", "--model", "lite-q3", "--json", out, "--resume") == 1, "it is broken"
+    assert out.read_bytes() == before, "a picture that is broken today takes measurements away"
 
 
 def test_eval_without_pictures(

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 import mbtref
 from mbtref import codec, planes
 from mbtref.workbench import baselines
-from mbtref.workbench.evaluate import Record, evaluate
+from mbtref.workbench.evaluate import evaluate
+from mbtref.workbench.records import Record
 from tests.support import picture
 
 HEIGHT, WIDTH = 50, 70

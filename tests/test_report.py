@@ -21,7 +21,8 @@ from selenium.webdriver.common.keys import Keys
 
 from mbtref import Model, image, load, workbench
 from mbtref.workbench import analysis
-from mbtref.workbench.evaluate import Measured, find_pictures, measure
+from mbtref.workbench.evaluate import Measured, measure
+from mbtref.workbench.inputs import find_pictures
 from tests.support import one_line, picture, run
 
 MODELS = ("lite-q3", "lite-q4")

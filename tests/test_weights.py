@@ -107,11 +107,11 @@ def test_loading_leaves_random_numbers_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("device", "message"),
-    [("mps", "no float64 of IEEE 754"), ("meta", "no float64 of IEEE 754"), ("gpu", "can't be used here")],
+    [("mps", "isn't one of cpu, cuda"), ("meta", "isn't one of cpu, cuda"), ("cpu:x", "can't be used here")],
 )
 def test_a_device_that_is_not_exact_is_refused(device: str, message: str) -> None:
-    """A device without exact float64, or an unknown one, is a ValueError that lists the possible ones."""
-    with pytest.raises(ValueError, match=f"device '{device}' .*{message}.* cpu, cuda"):
+    """A device without exact float64, or an unknown one, is a ValueError that names the possible ones."""
+    with pytest.raises(ValueError, match=f"device '{device}' {message}"):
         load("lite-q3", device=device)
 
 

@@ -25,9 +25,9 @@ from mbtref.conformance import kodak
 from mbtref.files import HOME_VARIABLE
 from mbtref.workbench import checkpoint, notebook, zoo
 from mbtref.workbench.download import DownloadError
-from mbtref.workbench.evaluate import Record
 from mbtref.workbench.facts import facts, published_curves
 from mbtref.workbench.names import QUALITIES, ZOO
+from mbtref.workbench.records import Record
 from tests import oracle
 from tests.support import QuietHandler, one_line, picture, run, serving, varied_networks
 

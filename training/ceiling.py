@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from mbtref import Model, image, load, planes
-from mbtref.workbench.evaluate import find_pictures
+from mbtref.workbench.inputs import find_pictures
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
 from mbtref.grid import ONE
 from mbtref.model import gaussian_likelihoods
 from mbtref.scan import Step, scan
-from mbtref.workbench.evaluate import find_pictures
+from mbtref.workbench.inputs import find_pictures
 
 
 class FloatNetworks(EntropyNetworks):

@@ -17,7 +17,8 @@ from mbtref import image, planes, rans, scan
 from mbtref.codec import Encoded
 from mbtref.strides import STRIDE_Y, STRIDE_Z
 from mbtref.weights import Model
-from mbtref.workbench.evaluate import Record, measure
+from mbtref.workbench.evaluate import measure
+from mbtref.workbench.records import Record
 
 Array = npt.NDArray[np.float64]
 

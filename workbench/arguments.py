@@ -3,17 +3,37 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
+from mbtref.devices import check_kind
 from mbtref.embedded import EMBEDDED
+from mbtref.workbench import modelfiles
+from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.names import ZOO
 
-if TYPE_CHECKING:
-    from mbtref.weights import Model
-
 T = TypeVar("T")
-Wanted: TypeAlias = "Model | str"
-"""A model, or the name of a zoo model."""
+
+
+class Wanted(NamedTuple):
+    """A model that an argument names. Its file is read after all arguments are checked: it may need a download."""
+
+    name: str
+    path: Path | None = None
+    """Of a model file; None for an embedded model and for a zoo model."""
+
+    @property
+    def in_zoo(self) -> bool:
+        return self.path is None and self.name in ZOO
+
+    def get(self, weights: Path | None) -> ModelFile:
+        """The model's file. weights: the checkpoint of a zoo model. Errors as for `zoo.get`."""
+        if self.path:
+            return modelfiles.of_path(self.path)
+        if not self.in_zoo:
+            return modelfiles.of_package(self.name)
+        from mbtref.workbench import zoo
+
+        return zoo.get(self.name, weights)
 
 
 class Parser(argparse.ArgumentParser):
@@ -94,16 +114,30 @@ def size(text: str) -> float:
     return number
 
 
+def count(text: str) -> int:
+    """An argument that is a whole number, 1 or more."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise ValueError(f"{text}: give a whole number, 1 or more")
+    return number
+
+
+def device(text: str) -> str:
+    """An argument that names a device."""
+    check_kind(text)
+    return text
+
+
 def wanted_model(text: str) -> Wanted:
-    """An argument that names a model. A zoo model stays a name here, since it may need a download."""
-    if text in ZOO:
-        return text
-    if text not in EMBEDDED and not Path(text).is_file():
+    """An argument that names a model. Of a model file the header alone is read."""
+    if text in ZOO or text in EMBEDDED:
+        return Wanted(text)
+    path = Path(text)
+    if not path.is_file():
         names = ", ".join((*EMBEDDED, *ZOO))
         raise ValueError(f"no model {text!r}: give the path of a model file, or one of {names}")
-    from mbtref.weights import load
-
-    return load(text)
+    modelfiles.description(path)
+    return Wanted(path.stem, path)
 
 
 def names(text: str) -> list[str]:
@@ -114,7 +148,7 @@ def names(text: str) -> list[str]:
 def models(text: str) -> list[Wanted]:
     """An argument of model names, separated by commas."""
     choices = [wanted_model(name) for name in text.split(",")]
-    names = [wanted if isinstance(wanted, str) else wanted.name for wanted in choices]
+    names = [wanted.name for wanted in choices]
     if len(set(names)) < len(names):
         raise ValueError(f"two models have the same name in {', '.join(names)}: rename a file")
     return choices

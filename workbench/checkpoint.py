@@ -21,9 +21,7 @@ from torch import Tensor
 from mbtref.model import MBT2018
 from mbtref.modelfile import METADATA_KEY
 from mbtref.weights import networks_of
-
-SAFETENSORS = ".safetensors"
-"""Suffix of the files that aren't pickles."""
+from mbtref.workbench.names import SAFETENSORS
 
 RENAMES = (
     (r"module\.(.*)", r"\1"),

@@ -1,6 +1,9 @@
 """The command line, `mbtref`.
 
-Exit status: 0 done; 1 a file was bad, or couldn't be read or written; 2 wrong use. Every error is one line.
+Exit status: 0 done; 1 a file was bad, or couldn't be read or written; 2 wrong use. Every error is one line, but a
+command line without words is answered by the help.
+
+Arguments are checked without PyTorch, which takes seconds to start. It is imported where a network runs.
 """
 
 import argparse
@@ -10,7 +13,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from mbtref.conformance.kodak import FOLDER_VARIABLE
 from mbtref.embedded import EMBEDDED
@@ -18,8 +21,11 @@ from mbtref.errors import BitstreamError
 from mbtref.workbench import commands
 from mbtref.workbench.arguments import (
     Parser,
+    Wanted,
     checked,
+    count,
     curves,
+    device,
     file_named,
     input_file,
     input_folder,
@@ -33,17 +39,22 @@ from mbtref.workbench.arguments import (
     zoo_names,
 )
 from mbtref.workbench.download import DownloadError
-from mbtref.workbench.names import KODAK_URL, MEASURES
+from mbtref.workbench.errors import EngineError
+from mbtref.workbench.inputs import Pair, find_pictures, find_streams, overwritten, pairs
+from mbtref.workbench.names import KODAK_URL, MEASURES, version
 
 EXTRAS = {
     **dict.fromkeys(("safetensors", "torch"), "codec"),
     **dict.fromkeys(("hypothesis", "jsonschema", "pytest"), "suite"),
     **dict.fromkeys(("bjontegaard", "jinja2", "matplotlib"), "report"),
+    **dict.fromkeys(("dask", "distributed"), "cluster"),
     "flint": "import",
 }
 """The extra that installs each package that only some commands need."""
 NAMES = f"{', '.join(EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"
 FOUND = "a model as for encode; default: the stream's, if it is embedded or a zoo model that was used before"
+SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
+"""A path that ends in one of these names a folder."""
 Group: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
@@ -54,10 +65,19 @@ def parser() -> Parser:
         description="The reference codec of mbt2018 (Minnen, Ballé and Toderici 2018).",
         epilog="'mbtref COMMAND --help' tells more. Exit status: 0 done, 1 a file was bad, 2 wrong use.",
     )
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="show the version")
     to = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     for add_commands in (coding, measuring, getting, checking, making):
         add_commands(to)
     return top
+
+
+class ShowVersion(argparse.Action):
+    """Prints the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        print(f"mbtref {version()}")
+        parser.exit()
 
 
 def command(to: Group, name: str, run: Callable[[argparse.Namespace], int], text: str) -> Parser:
@@ -79,6 +99,23 @@ def output(to: Parser, name: str, kind: Callable[[str], Path] = output_file) -> 
     to.add_argument("-o", dest="output", type=checked(kind), metavar=name, required=True)
 
 
+def many_options(
+    to: Parser, inputs: str, name: str, find: Callable[[Sequence[Path]], list[Path]], suffix: str,
+    kind: Callable[[str], Path],
+) -> None:  # fmt: skip
+    """Inputs and output of encode and decode. suffix: of outputs in a folder. kind: the type of one output."""
+    to.add_argument("inputs", type=checked(input_path), nargs="+", metavar=f"{inputs}_OR_FOLDER", help=name)
+    to.add_argument("-o", dest="output", metavar=f"OUT{suffix}_OR_FOLDER", required=True,
+                    help=f"one file, or the folder of many, each NAME{suffix}")  # fmt: skip
+    jobs_option(to)
+    to.set_defaults(find=find, suffix=suffix, kind=kind)
+
+
+def jobs_option(to: "argparse._ActionsContainer") -> None:
+    to.add_argument("--jobs", type=checked(count), default=1, metavar="N",
+                    help="processes that share the work and the cores; default: this one alone")  # fmt: skip
+
+
 def weights_option(to: Parser) -> None:
     to.add_argument("--weights", type=checked(input_file), metavar="FILE",
                     help="the checkpoint of the zoo model, in place of a download")  # fmt: skip
@@ -88,23 +125,26 @@ def reproducible_option(to: Parser, what: str) -> None:
     to.add_argument("--reproducible", action="store_true", help=f"the same {what} on every machine; takes longer")
 
 
+def device_option(to: Parser) -> None:
+    to.add_argument("--device", type=checked(device), default="cpu", metavar="NAME",
+                    help="where the networks run, such as cuda; default: %(default)s")  # fmt: skip
+
+
 def coding(to: Group) -> None:
-    """Commands on one picture or stream."""
-    add = command(to, "encode", commands.encode, "encode a picture")
-    add.add_argument(
-        "image", type=checked(input_file), metavar="IMAGE", help="an opaque picture that Pillow can read"
-    )
-    output(add, "OUT.mbt")
+    """Commands on pictures and streams."""
+    add = command(to, "encode", commands.encode, "encode pictures")
+    many_options(add, "IMAGE", "opaque pictures that Pillow can read", find_pictures, ".mbt", output_file)
     add.add_argument("--model", type=checked(wanted_model), default="lite-q4", help=f"{NAMES}; default: lite-q4")
     weights_option(add)
     reproducible_option(add, "bytes")
+    device_option(add)
 
-    add = command(to, "decode", commands.decode, "decode a stream to a PNG picture")
-    add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
-    output(add, "OUT.png", file_named(".png"))
+    add = command(to, "decode", commands.decode, "decode streams to PNG pictures")
+    many_options(add, "IN.mbt", "streams of 'mbtref encode'", find_streams, ".png", file_named(".png"))
     add.add_argument("--model", type=checked(wanted_model), help=FOUND)
     weights_option(add)
     reproducible_option(add, "pixels")
+    device_option(add)
 
     add = command(to, "inspect", commands.inspect, "show the header of a stream and the sizes of its parts")
     add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
@@ -128,7 +168,14 @@ def measuring(to: Group) -> None:
         metavar="OUT.json",
         help="write all figures here",
     )
-    add.add_argument("--resume", action="store_true", help="measure only the records that OUT.json lacks")
+    add.add_argument(
+        "--resume", action="store_true", help="measure only what OUT.json lacks, and keep all that it has"
+    )
+    device_option(add)
+    where = add.add_mutually_exclusive_group()
+    jobs_option(where)
+    where.add_argument("--cluster", metavar="ADDRESS",
+                       help="measure on a running Dask cluster: the address of its scheduler")  # fmt: skip
 
     add = command(
         to, "compare", commands.run_comparison, "compare two evaluations: BD-rate and BD-PSNR of B against A"
@@ -253,27 +300,40 @@ def making(to: Group) -> None:
     output(add, "OUT.safetensors", file_named(".safetensors"))
 
 
+def pair_files(parser: Parser, args: argparse.Namespace) -> None:
+    """Sets `args.pairs`, the files that are read and written, and `args.many`, whether -o is a folder."""
+    alone = len(args.inputs) == 1 and not args.inputs[0].is_dir()
+    args.many = not alone or Path(args.output).is_dir() or args.output.endswith(SEPARATORS)
+    try:
+        if args.many:
+            args.pairs = pairs(args.find(args.inputs), output_folder(args.output), args.suffix)
+        else:
+            args.pairs = [Pair(args.inputs[0], args.kind(args.output))]
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
 def refuse_overwriting(parser: Parser, args: argparse.Namespace, words: Sequence[str]) -> None:
     """Refuses, as wrong use, an output that is also an input. words: the command line."""
-    written: Path | None = vars(args).get("output")
-    if not written or not written.is_file():
-        return
     named = [Path(part.rpartition("=")[2]) for word in words for part in word.split(",")]
-    if sum(path.is_file() and written.samefile(path) for path in named) > 1:
-        parser.error(f"{written} is an input; name another output")
+    if "pairs" in args:
+        sources, targets = zip(*args.pairs, strict=True)
+        lost = overwritten(targets, [*named, *sources], 0 if args.many else 1)
+    else:
+        output = vars(args).get("output")
+        lost = overwritten([output] if output else [], named, 1)
+    if lost:
+        parser.error(f"{lost} is an input; name another output")
 
 
-def get_zoo_models(parser: Parser, args: argparse.Namespace) -> None:
-    """Replaces the names of zoo models in `args.model` by the models. Call it after all arguments are checked."""
-    wanted = args.model if isinstance(args.model, list) else [args.model]
-    if args.weights and not (len(wanted) == 1 and isinstance(wanted[0], str)):
+def get_models(parser: Parser, args: argparse.Namespace) -> None:
+    """Replaces what `args.model` names by model files. Call it after all arguments are checked."""
+    several = isinstance(args.model, list)
+    wanted: list[Wanted] = args.model if several else [args.model] if args.model else []
+    if args.weights and not (len(wanted) == 1 and wanted[0].in_zoo):
         parser.error("--weights is the checkpoint of one zoo model: name this model with --model")
-    if not any(isinstance(one, str) for one in wanted):
-        return
-    from mbtref.workbench import zoo
-
-    models = [zoo.load(one, args.weights) if isinstance(one, str) else one for one in wanted]
-    args.model = models if isinstance(args.model, list) else models[0]
+    files = [one.get(args.weights) for one in wanted]
+    args.model = files if several else files[0] if files else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -283,24 +343,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a console that lacks ✓ still shows the rest
     try:
         top = parser()
+        if not words:
+            top.print_help(sys.stderr)
+            return 2
         args, options = top.parse_known_args(words)
         if "options" in args:
             args.options = options  # pytest parses them
         elif options:
             top.error(f"unrecognized arguments: {' '.join(options)}")
         args.command = shlex.join(("mbtref", *words))
+        if "inputs" in args:
+            pair_files(top, args)
         refuse_overwriting(top, args, words)
         if vars(args).get("resume") and not args.output:
             top.error("--resume needs --json, the file to continue")
         if "model" in args:
-            get_zoo_models(top, args)
+            get_models(top, args)
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
         # the reader of our output has closed it; Python must not flush it again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (BitstreamError, DownloadError, ValueError, OSError) as error:
+    except (BitstreamError, DownloadError, EngineError, MemoryError, ValueError, OSError) as error:
         print(f"mbtref: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:

@@ -4,66 +4,100 @@ Each imports its own modules: PyTorch takes seconds to start, and many commands 
 """
 
 import argparse
+import functools
 import itertools
-import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from tqdm import tqdm
 
 from mbtref import bitstream
 from mbtref.conformance.kodak import PIXELS, folder, pictures
-from mbtref.errors import BitstreamError
+from mbtref.embedded import name_of
+from mbtref.errors import BitstreamError, Kind
 from mbtref.files import home, write_whole
+from mbtref.workbench import modelfiles, tasks
+from mbtref.workbench.inputs import Pair, find_pictures
+from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.names import ZOO
+from mbtref.workbench.tasks import How
 
 if TYPE_CHECKING:
-    from mbtref.weights import Model
-    from mbtref.workbench.evaluate import Record
+    from concurrent.futures import Future
+
+    from mbtref.workbench.engine import Engine
+    from mbtref.workbench.records import Record
+    from mbtref.workbench.results import Results
 
 
-def find_model(fingerprint: bytes) -> "Model | None":
+def find_model(fingerprint: bytes) -> ModelFile | None:
     """The model of a stream if it is embedded, or a zoo model that was used before; otherwise None."""
-    from mbtref import weights
-    from mbtref.embedded import name_of
     from mbtref.workbench import zoo
 
     name = name_of(fingerprint)
-    return weights.load(name) if name else zoo.find(fingerprint)
+    return modelfiles.of_package(name) if name else zoo.find(fingerprint)
 
 
 def encode(args: argparse.Namespace) -> int:
     """mbtref encode"""
-    from mbtref import codec, image
-
-    picture = image.read(args.image)
-    data = codec.encode(args.model.made_reproducible() if args.reproducible else args.model, picture)
-    write_whole(args.output, data)
-    height, width, _ = picture.shape
-    print(f"{args.output}: {width}×{height}, {len(data)} bytes, {8 * len(data) / (height * width):.4f} bpp")
-    return 0
+    return code(args, tasks.encode, lambda picture: args.model)
 
 
 def decode(args: argparse.Namespace) -> int:
     """mbtref decode"""
-    from mbtref import codec, image, weights
+    find = functools.cache(find_model)
 
-    data = args.stream.read_bytes()
-    stream = bitstream.unpack(data)
-    model = args.model or find_model(stream.fingerprint) or weights.load_for(stream)
-    picture = codec.decode(model.made_reproducible() if args.reproducible else model, data)
-    image.write_png(args.output, picture)
-    height, width, _ = picture.shape
-    print(f"{args.output}: {width}×{height}, decoded with {model.name}")
-    return 0
+    def model_of(path: Path) -> ModelFile:
+        fingerprint = bitstream.unpack(path.read_bytes()).fingerprint
+        model: ModelFile | None = args.model or find(fingerprint)
+        if model is None:
+            reason = f"made with model {fingerprint.hex()}, which isn't embedded; name its file"
+            raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
+        return model
+
+    return code(args, tasks.decode, model_of)
+
+
+def code(
+    args: argparse.Namespace, work: Callable[[ModelFile, Pair, How], str], model_of: Callable[[Path], ModelFile]
+) -> int:
+    """Encodes or decodes `args.pairs`, and prints a line about each. Of many, a bad one is named and left out.
+
+    work: `tasks.encode` or `tasks.decode`. model_of: the model for a source; it may refuse one.
+    """
+    from mbtref.workbench import engine
+
+    if not args.many:
+        (pair,) = args.pairs
+        print(work(model_of(pair.source), pair, How(args.reproducible, args.device, shown=True)))
+        return 0
+    args.pairs[0].target.parent.mkdir(parents=True, exist_ok=True)
+    total, left_out, how = len(args.pairs), 0, How(args.reproducible, args.device)
+    with (
+        engine.on_machine(min(args.jobs, total)) as place,
+        tqdm(total=total, unit="file", leave=False, disable=None) as bar,
+    ):
+
+        def start(pair: Pair) -> "Future[str]":
+            return place.submit(work, model_of(pair.source), pair, how)
+
+        for pair, outcome in engine.run(place, args.pairs, start):
+            bar.update()
+            if isinstance(outcome, str):
+                bar.write(outcome)
+            else:
+                left_out += 1
+                bar.write(f"left out {pair.source.name}: {outcome}", file=sys.stderr)
+    return 1 if left_out else 0
 
 
 def inspect(args: argparse.Namespace) -> int:
     """mbtref inspect"""
-    from mbtref import codec, rans
-
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiled loops take longer to start than z takes to read
     data = args.stream.read_bytes()
     stream = bitstream.unpack(data)
     model = args.model or find_model(stream.fingerprint)
@@ -76,10 +110,7 @@ def inspect(args: argparse.Namespace) -> int:
         f"  header     {bitstream.HEADER_BYTES} bytes",
     ]
     if model:
-        stream = codec.open_stream(model, data)
-        decoder = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
-        decoder.pop(codec.z_indexes((*stream.z_size, model.networks.N)), model.tables)
-        hyper = decoder.offset - bitstream.HEADER_BYTES
+        hyper = bytes_of_z(stream, model)
         lines.append(f"  z          {hyper} bytes, the coder's state included")
         lines.append(f"  y          {len(stream.payload) - hyper} bytes")
     else:
@@ -88,66 +119,93 @@ def inspect(args: argparse.Namespace) -> int:
     return 0
 
 
+def bytes_of_z(stream: bitstream.Stream, model: ModelFile) -> int:
+    """The bytes of a payload that are read when the last z is known. No network runs, so it needs no PyTorch.
+
+    Raises BitstreamError, also if the stream is another model's; ValueError or OSError for a bad model file.
+    """
+    from mbtref import rans, tables
+
+    if stream.fingerprint != model.fingerprint:
+        reason = f"made with model {stream.fingerprint.hex()}; {model.name} is {model.fingerprint.hex()}"
+        raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
+    channels = model.z_tables()
+    decoder = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
+    decoder.pop(tables.z_indexes((*stream.z_size, len(channels))), channels)
+    return decoder.offset - bitstream.HEADER_BYTES
+
+
+class Measurement(NamedTuple):
+    """What `mbtref eval` does once for each model and picture."""
+
+    place: int
+    """Its number in the order of asking."""
+    model: ModelFile
+    path: Path
+
+
 def run_evaluation(args: argparse.Namespace) -> int:
     """mbtref eval"""
-    from mbtref import image
-    from mbtref.workbench.evaluate import evaluate, find_pictures, table
+    from mbtref.workbench import engine, results
+    from mbtref.workbench.records import Record, table
 
     paths = find_pictures(args.pictures) if args.pictures else pictures()
-    known = {(r.pixels, r.fingerprint): r for r in earlier_records(args.output, args.model)} if args.resume else {}
-    records: list[Record] = []
-    broken: set[Path] = set()
-    total = len(paths) * len(args.model)
-    with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
-        for model, path in itertools.product(args.model, paths):
-            bar.set_description(model.name)
-            if path not in broken:
-                try:
-                    picture = image.read(path)
-                    done = known.pop((image.sha256(picture), model.fingerprint.hex()), None)
-                    record = replace(done, image=path.name) if done else evaluate(model, picture, path.name)
-                except (ValueError, OSError, BitstreamError) as error:
-                    broken.add(path)
-                    bar.write(f"left out {path.name} at {model.name}: {error}", file=sys.stderr)
-                else:
-                    records.append(record)
-                    write_records(args.output, [*records, *known.values()])
+    asked = [Measurement(i, *one) for i, one in enumerate(itertools.product(args.model, paths))]
+    jobs = min(args.jobs, len(asked))
+    unreadable: set[Path] = set()
+    left_out = 0
+    with (
+        engine.cluster(args.cluster) if args.cluster else engine.on_machine(jobs) as place,
+        results.Results(args.output, results.read(args.output) if args.resume else []) as found,
+        tqdm(total=len(asked), unit="picture", leave=False, disable=None) as bar,
+    ):
+        rest = without(asked, unreadable, bar)
+        for one, outcome in engine.run(place, rest, starter(place, found, unreadable, args.device)):
+            bar.set_description(one.model.name, refresh=False)
             bar.update()
+            if isinstance(outcome, Record):
+                found.add(one.place, outcome)
+            else:
+                left_out += 1
+                where = "" if one.path in unreadable else f" at {one.model.name}"
+                bar.write(f"left out {one.path.name}{where}: {outcome}", file=sys.stderr)
+    records = found.asked()
     if not records:
         return 1
-    if known:
-        write_records(args.output, records)
-        names = ", ".join(sorted({record.image for record in known.values()}))
-        print(f"removed from {args.output}, since they weren't asked for: {names}", file=sys.stderr)
     print("\n".join(table(records)))
-    return 1 if warn_of_unequal(records) or broken else 0
+    return 1 if warn_of_unequal(records) or left_out else 0
 
 
-def earlier_records(path: Path, models: Sequence["Model"]) -> list["Record"]:
-    """The records of an interrupted evaluation at these models; none if there is no file.
-
-    Raises ValueError if the file holds anything else.
-    """
-    from mbtref.workbench.evaluate import from_json
-
-    if not path.exists():
-        return []
-    try:
-        records = from_json(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a result of this version of 'mbtref eval', can't be resumed") from error
-    asked = {model.fingerprint.hex() for model in models}
-    if others := sorted({record.model for record in records if record.fingerprint not in asked}):
-        raise ValueError(f"{path}: has results of {', '.join(others)} too; name all its models, or another file")
-    return records
+def without(asked: Sequence[Measurement], unreadable: set[Path], bar: "tqdm[NoReturn]") -> Iterator[Measurement]:
+    """The measurements, one by one, but for those whose picture turned out to be unreadable by then."""
+    for one in asked:
+        if one.path in unreadable:
+            bar.update()
+        else:
+            yield one
 
 
-def write_records(path: Path | None, records: Sequence["Record"]) -> None:
-    """Writes the records known so far. Without a path it does nothing."""
-    from mbtref.workbench.evaluate import as_json
+def starter(
+    place: "Engine", found: "Results", unreadable: set[Path], device: str
+) -> Callable[[Measurement], "Future[Record]"]:
+    """The function that starts a measurement. It adds to `unreadable` a picture that can't be read."""
+    from mbtref import image
+    from mbtref.workbench import engine
 
-    if path:
-        write_whole(path, (json.dumps(as_json(records), indent=1, allow_nan=False) + "\n").encode())
+    share = functools.lru_cache(1)(place.share)  # the measurements go model by model
+
+    def start(one: Measurement) -> "Future[Record]":
+        try:
+            picture = image.read(one.path)
+        except (ValueError, OSError):
+            unreadable.add(one.path)
+            raise
+        known = found.known(image.sha256(picture), one.model.fingerprint.hex())
+        if known:
+            return engine.done(replace(known, image=one.path.name))
+        return place.submit(tasks.evaluate, share(one.model), picture, one.path.name, device)
+
+    return start
 
 
 def warn_of_unequal(records: Sequence["Record"]) -> bool:
@@ -160,29 +218,29 @@ def warn_of_unequal(records: Sequence["Record"]) -> bool:
 
 def make_report(args: argparse.Namespace) -> int:
     """mbtref report"""
-    from mbtref.workbench import page
-    from mbtref.workbench.evaluate import find_pictures
-
     paths = find_pictures(args.pictures)
+    from mbtref.workbench import page
+
+    models = [model.load() for model in args.model]
     pictures: list[page.Picture] = []
     left_out = []
-    with tqdm(total=len(paths) * len(args.model), unit="picture", leave=False, disable=None) as bar:
+    with tqdm(total=len(paths) * len(models), unit="picture", leave=False, disable=None) as bar:
         for path in paths:
             bar.set_description(path.name)
             room = sum(picture.size for picture in pictures) < args.limit * 10**6
             try:
-                pictures.append(page.measure(path, args.model, room, bar.update))
+                pictures.append(page.measure(path, models, room, bar.update))
             except (ValueError, OSError, BitstreamError) as error:
                 left_out.append(f"{path.name}: {error}")
                 bar.write(f"left out {left_out[-1]}", file=sys.stderr)
     if not pictures:
         return 1
-    content = page.page(pictures, left_out, args.model, args.curves or page.CURVES, args.command).encode()
+    content = page.page(pictures, left_out, models, args.curves or page.CURVES, args.command).encode()
     args.output.mkdir(parents=True, exist_ok=True)
     path = args.output / "index.html"
     write_whole(path, content)
     records = [record for picture in pictures for record in picture.records]
-    print(f"{path}: pictures {len(pictures)}, models {len(args.model)}, {len(content) / 10**6:.1f} MB")
+    print(f"{path}: pictures {len(pictures)}, models {len(models)}, {len(content) / 10**6:.1f} MB")
     return 1 if warn_of_unequal(records) or left_out else 0
 
 
@@ -205,7 +263,6 @@ def kodak_check(args: argparse.Namespace) -> int:
 def zoo_list(args: argparse.Namespace) -> int:
     """mbtref zoo list"""
     from mbtref.workbench import zoo
-    from mbtref.workbench.names import ZOO
 
     print(f"{'name':<14} {'published file':<36} {'fetched':<11} ready")
     for name in ZOO:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mbtref.workbench.evaluate import family
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.names import MEASURES
+from mbtref.workbench.records import family
 
 
 class Mean(NamedTuple):

@@ -1,5 +1,8 @@
 """Names that the command line accepts. Nothing has to be loaded to know them."""
 
+SAFETENSORS = ".safetensors"
+"""Suffix of model files, and of checkpoints that aren't pickles."""
+
 METRICS = {"zoo-q": "mse", "zoo-msssim-q": "ms-ssim"}
 """The beginnings of zoo models' names, each with the metric of the training."""
 QUALITIES = range(1, 9)
@@ -13,3 +16,13 @@ MEASURES = {
 """The rates to compare, each with the fields of `Record` for rate and PSNR."""
 KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 """Rich Franzen's copy of the Kodak Lossless True Color Image Suite."""
+
+
+def version() -> str:
+    """The installed version of mbtref, such as 0.1.0; "unknown" where the source alone is there."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("mbtref")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -21,9 +21,10 @@ from mbtref.conformance import kodak
 from mbtref.model import MBT2018
 from mbtref.strides import STRIDE_Z
 from mbtref.workbench import checkpoint, zoo
-from mbtref.workbench.evaluate import Record, evaluate, open_loop
+from mbtref.workbench.evaluate import evaluate, open_loop
 from mbtref.workbench.facts import facts, published_curves
 from mbtref.workbench.names import QUALITIES
+from mbtref.workbench.records import Record
 
 PICTURE = "kodim20.png"
 PUBLISHED = "mbt2018-compressai-cpu"

@@ -25,8 +25,9 @@ from mbtref.weights import Model
 from mbtref.workbench import baselines, figures, look
 from mbtref.workbench.analysis import Analysis, analyse
 from mbtref.workbench.baselines import Point
-from mbtref.workbench.evaluate import Record, evaluate, means
+from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.facts import published_curves
+from mbtref.workbench.records import Record, means
 from mbtref.workbench.staircase import PUBLISHED, staircase
 
 Row = Mapping[str, Any]

@@ -11,8 +11,8 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from mbtref.workbench.baselines import Point
-from mbtref.workbench.evaluate import Record, family, means
 from mbtref.workbench.look import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, QUIET, RED, RULE, SKY, styled
+from mbtref.workbench.records import Record, family, means
 
 Look = dict[str, Any]
 """Arguments of `Axes.plot`."""

@@ -8,6 +8,7 @@ folder `zoo` of MBTREF_HOME. From then on that file is the model. What surprises
 
 - A model file, and so its fingerprint, follows from the checkpoint alone. All who import the same checkpoint have
   the same file, and can decode each other's streams.
+- A model file that is whole isn't loaded to be found: its metadata have the hashes of its checkpoint and tensors.
 - A local checkpoint with a published name must have the hash in that name. A file with another name is accepted.
   If it isn't the published one, its model is called zoo-q4-0123abcd, by its own hash, and never stands for zoo-q4.
 """
@@ -15,18 +16,18 @@ folder `zoo` of MBTREF_HOME. From then on that file is the model. What surprises
 import functools
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mbtref import modelfile
 from mbtref.files import home
-from mbtref.making import complete
-from mbtref.modelfile import fingerprint_of
-from mbtref.weights import Model, parse, write
-from mbtref.workbench import checkpoint
-from mbtref.workbench.checkpoint import SAFETENSORS
+from mbtref.modelfile import body
+from mbtref.workbench import modelfiles
 from mbtref.workbench.download import download
 from mbtref.workbench.facts import facts
-from mbtref.workbench.names import METRICS, ZOO
+from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.names import METRICS, SAFETENSORS, ZOO
+
+if TYPE_CHECKING:
+    from mbtref.weights import Model
 
 HASH_DIGITS = 8
 """Hex digits of a SHA-256 that a published file name carries."""
@@ -71,8 +72,13 @@ def model_file(name: str) -> Path:
     return folder() / f"{name}{SAFETENSORS}"
 
 
-def load(name: str, weights: Path | None = None, url: str | None = None) -> Model:
-    """Loads a zoo model: from the cache if it is there, else from its checkpoint.
+def load(name: str, weights: Path | None = None, url: str | None = None) -> "Model":
+    """Loads a zoo model. Arguments and errors as for `get`."""
+    return get(name, weights, url).load()
+
+
+def get(name: str, weights: Path | None = None, url: str | None = None) -> ModelFile:
+    """The file of a zoo model: from the cache if it is there, else made of its checkpoint.
 
     weights: a local checkpoint to use, see above. url: address of the published files; default: CompressAI's.
     A model file that is damaged, or made from another checkpoint, is made again.
@@ -96,13 +102,10 @@ def fetch(name: str, url: str | None = None) -> Path:
     return path
 
 
-def find(fingerprint: bytes) -> Model | None:
-    """The model in the cache that has this fingerprint, if any."""
-    for path in sorted(path for path in folder().glob(f"*{SAFETENSORS}") if path.is_file()):
-        data = path.read_bytes()
-        if fingerprint_of(data) == fingerprint:
-            return parse(path.stem, data)
-    return None
+def find(fingerprint: bytes) -> ModelFile | None:
+    """The model file in the cache that has this fingerprint, if any."""
+    paths = sorted(path for path in folder().glob(f"*{SAFETENSORS}") if path.is_file())
+    return next((file for file in map(modelfiles.of_path, paths) if file.fingerprint == fingerprint), None)
 
 
 def check(path: Path, digits: str) -> None:
@@ -113,8 +116,12 @@ def check(path: Path, digits: str) -> None:
         raise ValueError(f"{path}: its SHA-256 is {digest}, not {digits}...; it is damaged or another file")
 
 
-def _imported(wanted: Entry, path: Path) -> Model:
-    """The model of a checkpoint; its file is made if the cache lacks it. Errors as for `load`."""
+def _imported(wanted: Entry, path: Path) -> ModelFile:
+    """The model file of a checkpoint; it is made if the cache lacks it. Errors as for `get`."""
+    from mbtref.making import complete
+    from mbtref.weights import write
+    from mbtref.workbench import checkpoint
+
     published = {known.file: known for known in map(entry, ZOO)}.get(path.name)
     if published:
         check(path, published.digits)
@@ -125,12 +132,13 @@ def _imported(wanted: Entry, path: Path) -> Model:
     if not source.sha256.startswith(wanted.digits):
         name, metadata = f"{name}-{source.sha256[:HASH_DIGITS]}", {}
     target = model_file(name)
-    if model := _cached(target, source.sha256):
-        return model
+    if file := _cached(target, source.sha256):
+        return file
     target.parent.mkdir(parents=True, exist_ok=True)
     tensors = complete(source.networks)
-    content = hashlib.sha256(modelfile.body(tensors)).hexdigest()
-    return write(tensors, target, metadata | {SOURCE: source.sha256, CONTENT: content})
+    content = hashlib.sha256(body(tensors)).hexdigest()
+    write(tensors, target, metadata | {SOURCE: source.sha256, CONTENT: content})
+    return modelfiles.of_path(target)
 
 
 def content_sha256(data: bytes) -> str:
@@ -138,12 +146,11 @@ def content_sha256(data: bytes) -> str:
     return hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
 
 
-def _cached(path: Path, digits: str) -> Model | None:
-    """The model in a file that exists, is whole, and comes from a checkpoint whose SHA-256 begins with digits."""
+def _cached(path: Path, digits: str) -> ModelFile | None:
+    """The file if it exists, is whole, and comes from a checkpoint whose SHA-256 begins with digits."""
     try:
-        data = path.read_bytes()
-        model = parse(path.stem, data)
+        metadata = modelfiles.description(path)
+        whole = metadata.get(CONTENT) == content_sha256(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    whole = model.metadata.get(CONTENT) == content_sha256(data)
-    return model if whole and model.metadata.get(SOURCE, "").startswith(digits) else None
+    return modelfiles.of_path(path) if whole and metadata.get(SOURCE, "").startswith(digits) else None

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mbtref import Model, bitstream, codec, rans
+from mbtref import Model, bitstream, rans
 from mbtref.conformance.generate.entropy_coder import code
 from mbtref.conformance.generate.exact import MOST
 from mbtref.conformance.generate.textures import Size, picture, scatter
@@ -18,6 +18,7 @@ from mbtref.conformance.generate.vectorset import Stored, VectorSet
 from mbtref.grid import LIMIT, ONE
 from mbtref.rans import Interval
 from mbtref.scan import trace, wavefronts
+from mbtref.tables import z_indexes
 
 REQUIREMENTS = ("DECODE-1",)
 I32 = npt.NDArray[np.int32]
@@ -31,7 +32,7 @@ def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
     z_hat = model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double())
     sigma = trace(model.entropy, z_hat, lambda step: step.y_hat(step.of(symbols))).sigma
     index = model.networks.N + model.index(sigma)
-    message, indexes = k_z.flatten().tolist(), codec.z_indexes((*k_z.shape[1:], len(k_z))).tolist()
+    message, indexes = k_z.flatten().tolist(), z_indexes((*k_z.shape[1:], len(k_z))).tolist()
     for rows, columns in places:
         message += symbols[0, rows, columns].flatten().int().tolist()
         indexes += index[0, rows, columns].flatten().tolist()

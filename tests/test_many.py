@@ -1,0 +1,301 @@
+"""Many pictures at once: each has its file, a bad one is named, and nothing depends on where the work runs."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import mbtref
+from mbtref import image
+from mbtref.workbench import engine, inputs
+from mbtref.workbench.records import Record
+from mbtref.workbench.results import Results
+from tests.support import one_line, picture, run
+
+ROOT = Path(__file__).parent.parent
+MODELS = "lite-q3,lite-q4"
+MANY = 9
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of MANY little pictures, no two the same."""
+    made = tmp_path / "pictures"
+    made.mkdir()
+    for number in range(MANY):
+        image.write_png(made / f"{number}.png", np.roll(picture(64, 64), 5 * number, axis=1))
+    return made
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_folder_there_and_back(
+    jobs: int, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Encode and decode make one file of each, the library's own; a broken one is named, and the status is 1."""
+    (folder / "4.png").write_bytes(b"broken")
+    streams, shown = tmp_path / "streams", tmp_path / "deep" / "shown"
+    assert run("encode", folder, "-o", streams, "--model", "lite-q3", "--jobs", jobs) == 1, "4.png is broken"
+    assert "left out 4.png" in one_line(capsys), "the broken picture isn't named"
+    expected = [f"{number}.mbt" for number in range(MANY) if number != 4]
+    assert names(streams) == expected, f"streams are {names(streams)}"
+    (streams / "2.mbt").write_bytes((streams / "2.mbt").read_bytes()[:-4])
+    assert run("decode", streams, "-o", shown, "--jobs", jobs) == 1, "2.mbt is damaged"
+    assert "left out 2.mbt: checksum-mismatch" in one_line(capsys), "the damaged stream isn't named"
+    assert names(shown) == [f"{n}.png" for n in range(MANY) if n not in (2, 4)], f"pictures are {names(shown)}"
+    model = mbtref.load("lite-q3")
+    assert (streams / "0.mbt").read_bytes() == mbtref.encode(model, image.read(folder / "0.png")), "other bytes"
+    decoded = mbtref.decode(model, (streams / "8.mbt").read_bytes())
+    assert np.array_equal(image.read(shown / "8.png"), decoded), "not the picture that the library decodes"
+
+
+def test_one_picture_into_a_folder(folder: Path, tmp_path: Path) -> None:
+    """One picture goes into a folder that is there, or whose name ends as a folder's."""
+    (tmp_path / "there").mkdir()
+    for out in ("there", f"new{os.sep}"):
+        assert run("encode", folder / "0.png", "-o", f"{tmp_path}{os.sep}{out}") == 0, f"-o {out} fails"
+        assert names(tmp_path / out) == ["0.mbt"], f"-o {out} gives {names(tmp_path / out)}"
+
+
+def test_no_file_is_lost(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two inputs with one output, and an output that is an input, are wrong use before anything is written."""
+    (folder / "0.jpg").write_bytes((folder / "0.png").read_bytes())
+    assert run("encode", folder, "-o", tmp_path / "out") == 2, "0.jpg and 0.png would become the same file"
+    assert "0.mbt" in one_line(capsys), "it should name the file"
+    assert not (tmp_path / "out").exists(), "something was written"
+    stream = tmp_path / "0.png"
+    stream.write_bytes(mbtref.encode(mbtref.load("lite-q3"), picture(20, 30)))
+    before = stream.read_bytes()
+    assert run("decode", stream, "-o", tmp_path) == 2, "the stream would be overwritten"
+    assert "is an input" in one_line(capsys), "it should say why"
+    assert stream.read_bytes() == before, "the stream was overwritten"
+
+
+def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All processes together have as many threads as there are cores; each has at least one."""
+    import torch
+
+    for cores, jobs, threads in ((6, 2, 3), (1, 2, 1)):
+        monkeypatch.setattr(engine, "cores", lambda cores=cores: cores)
+        with engine.processes(jobs) as place:
+            found = place.submit(torch.get_num_threads).result()
+        assert found == threads, f"{jobs} processes on {cores} cores have {found} threads each"
+
+
+def test_a_suffix_names_a_kind() -> None:
+    """The kinds of files that a folder is searched for don't overlap."""
+    assert not set(inputs.PICTURES) & set(inputs.STREAMS), "a stream would count as a picture"
+
+
+def evaluated(folder: Path, out: Path, *options: object) -> int:
+    return run("eval", folder, "--model", MODELS, "--json", out, *options)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """The records of a file, without the times."""
+    found = json.loads(path.read_text())["records"]
+    return [{key: value for key, value in r.items() if not key.endswith("_seconds")} for r in found]
+
+
+@pytest.fixture
+def alone(folder: Path, tmp_path: Path) -> list[dict[str, Any]]:
+    """The records of the folder as one process with one thread measures them."""
+    assert evaluated(folder, tmp_path / "alone.json") == 0, "eval fails"
+    found = records(tmp_path / "alone.json")
+    assert len(found) == 2 * MANY, "records are missing"
+    return found
+
+
+@pytest.fixture
+def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
+    """Says what to do when so many records have come."""
+
+    add = Results.add
+
+    def after(count: int, act: Callable[[], object]) -> None:
+        def counted(self: Results, place: int, record: Record) -> None:
+            add(self, place, record)
+            if len(self.asked()) == count:
+                act()
+
+        monkeypatch.setattr(Results, "add", counted)
+
+    return after
+
+
+After = Callable[[int, Callable[[], object]], None]
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_processes_measure_the_same(
+    folder: Path,
+    tmp_path: Path,
+    alone: list[dict[str, Any]],
+    after: After,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Several processes give the records of one, in its order; what was interrupted is gone on with."""
+    monkeypatch.setattr(engine, "cores", lambda: 2)
+    out = tmp_path / "out.json"
+    after(5, interrupt)
+    assert evaluated(folder, out, "--jobs", 2) == 130, "it should be stopped"
+    half = records(out)
+    assert len(half) == 5, f"{len(half)} of five records were kept"
+    assert half == [record for record in alone if record in half], "they are in another order"
+    after(-1, interrupt)
+    assert evaluated(folder, out, "--jobs", 2, "--resume") == 0, capsys.readouterr().err
+    assert records(out) == alone, "other records than in one process"
+
+
+def test_a_process_that_is_ended(
+    folder: Path, tmp_path: Path, after: After, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A process that is ended from outside is one line and status 1, and what was measured is kept."""
+    out = tmp_path / "out.json"
+
+    def end_one() -> None:
+        os.kill(min(child.pid or 0 for child in multiprocessing.active_children()), signal.SIGKILL)
+
+    after(3, end_one)
+    assert evaluated(folder, out, "--jobs", 2) == 1, "a process was ended"
+    assert "ended from outside" in one_line(capsys), "it should say what happened"
+    assert 3 <= len(records(out)) < 2 * MANY, f"{len(records(out))} records were kept"
+
+
+class Scheduler(NamedTuple):
+    """The scheduler of a Dask cluster on this machine."""
+
+    address: str
+    process: "subprocess.Popen[bytes]"
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[Scheduler]:
+    """A cluster without workers."""
+    pytest.importorskip("distributed", reason="not run: no distributed, see the extra 'cluster'")
+    where = tmp_path / "scheduler.json"
+    process = dask("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(where))
+    try:
+        while not where.is_file():
+            assert process.poll() is None, "the scheduler has ended"
+            time.sleep(0.05)
+        yield Scheduler(json.loads(where.read_text())["address"], process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def address(scheduler: Scheduler) -> str:
+    """The address of the cluster."""
+    return scheduler.address
+
+
+@pytest.fixture
+def workers(address: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Two workers of the cluster, each a process with a thread."""
+    begun = [
+        dask("worker", address, "--name", str(number), "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        for number in range(2)
+    ]
+    yield begun
+    for worker in begun:
+        worker.kill()
+        worker.wait()
+
+
+def dask(kind: str, *options: str) -> "subprocess.Popen[bytes]":
+    """Starts a part of a cluster, which finds this clone."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_a_cluster_whose_worker_is_ended(
+    folder: Path,
+    tmp_path: Path,
+    alone: list[dict[str, Any]],
+    address: str,
+    workers: list["subprocess.Popen[bytes]"],
+    after: After,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A cluster that loses one of two workers half-way gives the records of one process: all, once, in order."""
+    from distributed import Client
+
+    (folder / "broken.png").write_bytes(b"broken")
+    out = tmp_path / "out.json"
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        ended = []
+
+        def end_one() -> None:
+            busy = {client.scheduler_info(-1)["workers"][at]["name"]: len(tasks)
+                    for at, tasks in client.processing().items()}  # fmt: skip
+            name = max(busy, key=lambda name: busy[name])
+            assert busy[name], "no worker has anything to do"
+            workers[int(name)].kill()
+            ended.append(name)
+
+        after(MANY, end_one)
+        assert evaluated(folder, out, "--cluster", address) == 1, "a picture is broken"
+        assert len(ended) == 1, "no worker was ended"
+        assert len(client.nthreads()) == 1, "the worker is still there"
+    assert "left out broken.png" in one_line(capsys), "the broken picture isn't named, or more was said"
+    assert records(out) == alone, "other records than in one process"
+
+
+def test_a_cluster_goes_on(
+    folder: Path, tmp_path: Path, alone: list[dict[str, Any]], address: str,
+    workers: list["subprocess.Popen[bytes]"], after: After, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """An evaluation that was interrupted on a cluster is gone on with in a process, and the other way round."""
+    out = tmp_path / "out.json"
+    after(4, interrupt)
+    assert evaluated(folder, out, "--cluster", address) == 130, "it should be stopped"
+    assert len(records(out)) == 4, "not what was measured is kept"
+    after(7, interrupt)
+    assert evaluated(folder, out, "--resume") == 130, "it should be stopped again"
+    after(-1, interrupt)
+    assert evaluated(folder, out, "--cluster", address, "--resume") == 0, capsys.readouterr().err
+    assert records(out) == alone, "other records than in one process"
+
+
+def test_a_cluster_that_goes(
+    folder: Path, tmp_path: Path, scheduler: Scheduler, workers: list["subprocess.Popen[bytes]"], after: After,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A cluster whose scheduler ends is one line and status 1, and what was measured is kept."""
+    out = tmp_path / "out.json"
+    after(3, scheduler.process.kill)
+    assert evaluated(folder, out, "--cluster", scheduler.address) == 1, "the scheduler was ended"
+    assert f"the cluster at {scheduler.address} has gone" in one_line(capsys), "it should say what happened"
+    assert 3 <= len(records(out)) < 2 * MANY, f"{len(records(out))} records were kept"
+
+
+def test_no_cluster(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cluster that can't be reached is one line and status 1, and no file."""
+    pytest.importorskip("distributed", reason="not run: no distributed, see the extra 'cluster'")
+    for nowhere in ("tcp://127.0.0.1:9", "nonsense", "foo://a:1"):
+        assert evaluated(folder, tmp_path / "out.json", "--cluster", nowhere) == 1, f"{nowhere} isn't there"
+        assert f"no Dask scheduler answers at {nowhere}" in one_line(capsys), "it should say what is missing"
+    assert not (tmp_path / "out.json").exists(), "a file was written"

@@ -1,0 +1,227 @@
+"""Where the work runs: in this process, in several processes of this machine, or on a Dask cluster.
+
+All three are one `Engine`, and `run` is the one way through the work. What surprises:
+
+- The processes are spawned, never forked: a fork of a process whose PyTorch has computed would wait for ever. They
+  share the cores, since threads of two processes on the same core slow each other down many times over.
+- Convolutions of several threads may sum in another order. So a record's floats are those of one core where a
+  process has one thread, as on a cluster; with more threads their last digits may differ.
+- A cluster's machines don't see the files of this one. So pixels and models travel: a model once, as a task of its
+  own, from which the workers copy it. If the worker that holds it ends, the scheduler makes it again.
+- A worker of a cluster may end at any time; its tasks then run on another one. A process of this machine that ends
+  was ended by somebody, often for lack of memory, so that is the end of the command.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
+
+from mbtref.errors import BitstreamError
+from mbtref.workbench.errors import EngineError
+from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.names import version
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+REFUSALS = (BitstreamError, ValueError, OSError, MemoryError)
+"""Errors that belong to one picture or stream. The others can be done all the same."""
+CONNECT_SECONDS = 5
+"""Time after which a cluster that doesn't answer counts as unreachable."""
+
+
+class Submit(Protocol):
+    """Hands out one task. Its result or its error is the future's, or the error is raised at once."""
+
+    def __call__(self, work: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> "Future[R]": ...
+
+
+class Engine(NamedTuple):
+    """A place where work runs."""
+
+    submit: Submit
+    ahead: Callable[[], int]
+    """How many tasks to hand out before the first of them is done."""
+    share: Callable[[ModelFile], Any]
+    """Puts a model where tasks can have it. The result stands for a `ModelFile` argument."""
+    refusals: tuple[type[Exception], ...] = REFUSALS
+    """Errors that belong to one task alone."""
+
+
+def run(
+    engine: Engine, tasks: Iterable[T], start: Callable[[T], "Future[R]"]
+) -> Iterator[tuple[T, R | Exception]]:
+    """Does all tasks, and yields each with its result or its refusal as soon as it is known.
+
+    start: submits a task to the engine. A refusal may come from it, too. All other errors are raised.
+    """
+    pending: dict[Future[R], T] = {}
+    for task in tasks:
+        while len(pending) >= engine.ahead():
+            yield from _finished(engine, pending)
+        try:
+            pending[start(task)] = task
+        except engine.refusals as error:
+            yield task, error
+    while pending:
+        yield from _finished(engine, pending)
+
+
+def _finished(engine: Engine, pending: dict["Future[R]", T]) -> Iterator[tuple[T, R | Exception]]:
+    """Waits until a task is done. Takes the tasks that are done out of `pending`."""
+    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+        task = pending.pop(future)
+        try:
+            yield task, future.result()
+        except engine.refusals as error:
+            yield task, error
+
+
+def done(result: R) -> "Future[R]":
+    """The future of a result that is there already."""
+    future: Future[R] = Future()
+    future.set_result(result)
+    return future
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_machine(jobs: int) -> AbstractContextManager[Engine]:
+    """An engine of this machine: this process for one job, otherwise as many processes."""
+    return here() if jobs == 1 else processes(jobs)
+
+
+@contextmanager
+def here() -> Iterator[Engine]:
+    """This process, which does each task at once."""
+
+    def submit(work: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> "Future[R]":
+        return done(work(*args, **named))
+
+    yield Engine(submit, lambda: 1, lambda model: model)
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Engine]:
+    """Several processes of this machine, which share its cores: each has cores() // jobs threads, at least one.
+
+    Raises EngineError from the block if one of them is ended from outside.
+    """
+    threads = max(1, cores() // jobs)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (threads,))
+    try:
+        yield Engine(pool.submit, lambda: 2 * jobs, lambda model: model)
+    except BrokenProcessPool as error:
+        reason = "one of the processes was ended from outside, perhaps for lack of memory; try fewer --jobs"
+        raise EngineError(reason) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(threads: int) -> None:
+    """Sets up a new process, which ends with the one that began it, and without a word if it is interrupted."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Engine]:
+    """An existing Dask cluster. address: of its scheduler, such as tcp://host:8786.
+
+    Raises EngineError if it can't be reached, if it goes, or if a worker hasn't this version of mbtref.
+    """
+    import dask
+    from distributed import KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # it shows tracebacks of what an EngineError says in a line
+    client = _client(address)
+    executor = client.get_executor(pure=False)
+
+    def submit(work: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> "Future[R]":
+        future: Future[R] = executor.submit(_on_worker, version(), work, *args, **named)
+        return future
+
+    def share(model: ModelFile) -> Any:
+        return client.submit(_same, model.carried(), pure=False)
+
+    def ahead() -> int:
+        threads: Mapping[str, int] = client.nthreads()
+        return 2 * max(1, sum(threads.values()))
+
+    try:
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):  # pictures are large
+            yield Engine(submit, ahead, share, (*REFUSALS, KilledWorker))
+    except (CancelledError, CommClosedError) as error:
+        raise EngineError(f"the cluster at {address} has gone") from error
+    except ModuleNotFoundError as error:
+        raise EngineError(f"a worker at {address} lacks {error.name}: {_advice()}") from error
+    finally:
+        executor.shutdown(wait=False)
+        client.close()
+        log.setLevel(level)
+
+
+def _client(address: str) -> "Client":
+    """A connection to a scheduler. Raises EngineError if none answers, soon."""
+    from distributed import Client
+    from distributed.comm.core import connect
+
+    async def look() -> None:
+        connection = await asyncio.wait_for(connect(address), CONNECT_SECONDS)
+        await connection.close()
+
+    try:
+        asyncio.run(look())  # a client waits for ever for what isn't a scheduler
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"no Dask scheduler answers at {address}") from error
+
+
+def _on_worker(there: str, work: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> R:
+    """Does a task in a worker of a cluster, which has as many tasks at a time as cores: with one thread.
+
+    there: the version of mbtref that asks. Raises EngineError if this worker has another one.
+    """
+    import torch
+
+    if there != version():
+        raise EngineError(f"a worker has mbtref {version()}, not {there}: {_advice()}")
+    torch.set_num_threads(1)
+    return work(*args, **named)
+
+
+def _same(model: ModelFile) -> ModelFile:
+    """A task whose result is its argument: the scheduler knows how to make it again."""
+    return model
+
+
+def _advice() -> str:
+    return "its workers need the same version of mbtref[codec] as this machine"
