@@ -111,6 +111,7 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
         ):
             for vector in vectors:
                 yield Part(f"{name} {vector.__name__}", ids, partial(vector, out, name, model))
+    yield Part("pictures of two tiles", ("DECODE-1",), partial(stages.two_tiles, out))
     for make_likelihoods in (rare.small_scales, rare.tied_likelihoods):
         yield Part(make_likelihoods.__name__, rare.LIKELIHOODS, partial(make_likelihoods, out))
     for vector in (*rare.FLOATS, *rare.INTEGERS):

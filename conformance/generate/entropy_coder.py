@@ -172,7 +172,26 @@ def beyond_2_62() -> Message:
     return message
 
 
-MESSAGES = (empty, single, only_escape, one_symbol, rare, limit, longest, digits, mixed, even, beyond_2_62)
+def below_a_table() -> Message:
+    """a symbol below a table taken for one of the table before, where all tables are one array"""
+    first = EVEN.offset
+    return Message([0, first - 1, first - 2, first, 1, 2], [0, 1, 1, 1, 0, 1], [EVEN, EVEN])
+
+
+MESSAGES = (
+    empty,
+    single,
+    only_escape,
+    one_symbol,
+    rare,
+    limit,
+    longest,
+    digits,
+    mixed,
+    even,
+    beyond_2_62,
+    below_a_table,
+)
 
 
 # Faults: each gives a stream of MESSAGE that must be refused

@@ -14,6 +14,8 @@ from mbtref.conformance.generate.vectorset import Stored, VectorSet
 
 REQUIREMENTS = ("REPRODUCIBLE-1", "REPRODUCIBLE-2")
 KODAK = ("REPRODUCIBLE-4",)
+UNDECIDED = {"lite-q3": (3,), "lite-q6": (172, 414, 810, 1837)}
+"""Seeds of the pictures of `undecided`, by model."""
 
 
 def entries(out: VectorSet, requirement: str) -> Iterator[Entry]:
@@ -43,12 +45,13 @@ def encoded(out: VectorSet) -> None:
 
 def undecided(out: VectorSet) -> None:
     """z rounded to even or with a slope of 1311 / 2^17, or float32 transforms, that move a symbol near a tie"""
-    for model, seed in (("lite-q3", 3), ("lite-q6", 172), ("lite-q6", 414)):
-        name = f"{model}/undecided-{seed}"
-        folder = f"reproducible/{name}"
-        image = out.store(f"{folder}/picture", picture(SIZES["odd"], seed))
-        out.add("REPRODUCIBLE-1", name, "encode_reproducible", {"image": image}, made=undecided,
-                folder=folder, model=model, suffix=".mbt")  # fmt: skip
+    for model, seeds in UNDECIDED.items():
+        for seed in seeds:
+            name = f"{model}/undecided-{seed}"
+            folder = f"reproducible/{name}"
+            image = out.store(f"{folder}/picture", picture(SIZES["odd"], seed))
+            out.add("REPRODUCIBLE-1", name, "encode_reproducible", {"image": image}, made=undecided,
+                    folder=folder, model=model, suffix=".mbt")  # fmt: skip
 
 
 def decoded(out: VectorSet) -> None:

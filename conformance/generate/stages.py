@@ -12,7 +12,7 @@ import torch
 
 from mbtref import Model, codec, image, planes
 from mbtref.conformance.generate.implementations import TIE_DISTANCE
-from mbtref.conformance.generate.textures import SIZES, picture
+from mbtref.conformance.generate.textures import SIZES, Size, picture
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
 from mbtref.conformance.pictures import CONTENTS, draw, tensor
 from mbtref.grid import ONE
@@ -44,6 +44,8 @@ FLOOR = ("FLOAT-2",)
 """The requirement of `VECTORS`."""
 SEEDS = range(1000)
 """Seeds of pictures, in the order of trying."""
+TILED = "lite-q6", 1
+"""Model and seed of the pictures of `two_tiles`."""
 
 
 class Chosen(NamedTuple):
@@ -133,6 +135,21 @@ def floor(out: VectorSet, name: str, model: Model) -> None:
                     equal=("y_hat",), margin=margin, content=content)  # fmt: skip
             return
     raise ValueError(f"no picture takes a likelihood of {name} to its floor; try others")
+
+
+def two_tiles(out: VectorSet) -> None:
+    """tiles of g_a, of 768 pixels or less, without the border that their neighbours need"""
+    model, seed = TILED
+    for size in (Size(64, 832), Size(832, 64)):
+        name = f"{model}/{size.height}x{size.width}"
+        pixels = picture(size, seed)
+        file = out.store(f"stages/{name}/picture", pixels).path
+        out.pictures[name] = {
+            "model": model, "height": size.height, "width": size.width, "seed": seed, "file": file,
+        }  # fmt: skip
+        stream = out.store(f"stages/{name}/closed/stream", out.encode(model, pixels), ".mbt")
+        out.add("DECODE-1", name, "decode", {"stream": stream}, made=two_tiles, folder=f"stages/{name}/closed",
+                model=model)  # fmt: skip
 
 
 VECTORS = (floor,)
