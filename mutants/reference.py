@@ -954,6 +954,13 @@ MUTANTS = (
       "    whole = v.shape[2] // rows * rows or None\n"
       "    for part, place in zip(v[:, :, :whole].split(rows, 2), result.split(rows, 2), strict=False):\n",
       "DECODE-4", "image", "a GDN leaves out the rows after its last whole strip"),
+    M("reach_of_g_a", "transforms", "down=module.stride[0], reach=module.kernel_size[0] // 2)",
+      "down=module.stride[0], reach=module.kernel_size[0] // 2 - 1)", "ENCODE-1", "bytes",
+      "a tile of g_a lacks a row and a column that its convolutions see"),
+    M("tiles_of_g_a_apart", "transforms", "return max(0, first), min(size, last + 1)",
+      "apart = begin * self.down, end * self.down\n"
+      "        return apart if self.down > 1 else (max(0, first), min(size, last + 1))", "ENCODE-1", "bytes",
+      "each tile of g_a is run without its surroundings"),
     M("reach_of_g_s", "transforms", "up=module.stride[0], reach=module.kernel_size[0] // 2\n",
       "up=module.stride[0], reach=module.kernel_size[0] // 2 - 1\n", "DECODE-4", "image",
       "a tile of g_s lacks a row and a column that its transposed convolutions see"),
