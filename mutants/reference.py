@@ -308,7 +308,7 @@ MUTANTS = (
       "the frequency of a step is one too high"),
     M("escape_bin_as_symbol", "rans", "(bins < tables.escape[indexes])", "(bins <= tables.escape[indexes])",
       "RANS-1", "stream", "the first symbol beyond a table is coded without digits"),
-    M("bin_of_table_before", "rans", "(tables.begin[indexes] <= bins) &", "(bins >= 0) &", "ENCODE-1", "truncated",
+    M("bin_of_table_before", "rans", "(tables.begin[indexes] <= bins) &", "(bins >= 0) &", "RANS-1", "stream",
       "a symbol below a table is coded by a bin of the table before"),
     # rans: the decoder
     M("eight_digits", "rans", "MAX_DIGITS = 7", "MAX_DIGITS = 8", "RANS-3", "symbol-out-of-range",
