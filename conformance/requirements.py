@@ -251,8 +251,15 @@ REQUIREMENTS: Mapping[str, Requirement] = {
         "A real stream, in the subject's own format if it has one, has this PSNR and rate.",
         "§§1 to 6",
         {
-            "psnr": Limit(0.01, "dB", "difference of PSNR, of a subject that declares `encode`"),
-            "rate": Limit(0.001, "relative", "difference of the rate, of a subject that declares `encode`"),
+            "psnr": Limit(
+                0.02,
+                "dB",
+                f"difference of PSNR, of a subject that declares `encode`: {FLIPS}. Right encoders, in tiles or "
+                "not, on simulated processors: up to 0.007",
+            ),
+            "rate": Limit(
+                0.003, "relative", "difference of the rate, of the same subjects: the same, and up to 0.12 %"
+            ),
             "own_psnr": Limit(
                 0.05,
                 "dB",
