@@ -51,6 +51,7 @@ class Ratio(NamedTuple):
 DECODE_GAIN = Ratio("CompressAI decompress / decode", (DECOMPRESS,), (DECODE,), 8, True, KODAK)
 ENCODE_GAIN = Ratio("CompressAI compress / encode", (COMPRESS,), (ENCODE,), 3, True, KODAK)
 DECODE_COST = Ratio("decode / fastest g_s", (DECODE,), G_S, 1.5, False, KODAK)
+DECODE_COST_PLAIN = Ratio("decode / fastest g_s of plain layers", (DECODE,), G_S[:2], 1.5, False, KODAK)
 ENCODE_COST = Ratio("encode / fastest g_a", (ENCODE,), G_A, 2, False, KODAK)
 RANS_IN_ENCODE = Ratio("rANS encode / encode", (RANS_ENCODE,), (ENCODE,), 0.08, False, KODAK)
 RANS_IN_DECODE = Ratio("rANS decode / decode", (RANS_DECODE,), (DECODE,), 0.08, False, KODAK)
@@ -60,6 +61,7 @@ WITHIN = (
     DECODE_GAIN,
     ENCODE_GAIN,
     DECODE_COST,
+    DECODE_COST_PLAIN,
     ENCODE_COST,
     RANS_IN_ENCODE,
     RANS_IN_DECODE,
