@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from mbtref.errors import BitstreamError, Kind
 
+__all__ = ["BitstreamError", "Kind", "Model", "decode", "decode_batch", "encode", "encode_batch", "load"]
+
 if TYPE_CHECKING:
-    from mbtref.codec import decode, encode
+    from mbtref.codec import decode, decode_batch, encode, encode_batch
     from mbtref.weights import Model, load
 
-__all__ = ["BitstreamError", "Kind", "Model", "decode", "encode", "load"]
-
-_HOME = {"decode": "codec", "encode": "codec", "Model": "weights", "load": "weights"}
+_HOME = {
+    **dict.fromkeys(("decode", "decode_batch", "encode", "encode_batch"), "codec"),
+    **dict.fromkeys(("Model", "load"), "weights"),
+}
 """The module of each name that needs PyTorch."""
 
 
