@@ -7,21 +7,26 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 import mbtref
 from mbtref import image
 from mbtref.conformance import kodak
 from mbtref.image import Image
+from mbtref.workbench import tasks
 from mbtref.workbench.evaluate import evaluate as real_evaluate
 from mbtref.workbench.records import Record
 from tests.support import QuietHandler, one_line, run, serving
+
+T = TypeVar("T")
 
 
 def gradient(height: int, width: int) -> Image:
@@ -62,6 +67,31 @@ def test_inspect_adds_up(picture: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert sizes["header"] + sizes["z"] + sizes["y"] == sizes["file"], f"the parts don't add up: {sizes}"
 
 
+def test_progress(picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One picture shows how far it is in every loop that grows with it; of many, the files are counted instead."""
+    seen: list[str] = []
+
+    def watch(steps: Sequence[T], name: str) -> Sequence[T]:
+        seen.append(name)
+        return steps
+
+    monkeypatch.setattr(tasks, "bar", watch)
+    stream = tmp_path / "a.mbt"
+    assert run("encode", picture, "-o", stream) == 0, "it should be encoded"
+    assert run("decode", stream, "-o", tmp_path / "a.png") == 0, "it should be decoded"
+    assert seen == ["g_a", "latents", "latents", "g_s"], f"the loops that are shown: {seen}"
+    assert run("encode", picture, "-o", f"{tmp_path}/many/") == 0, "it should be encoded"
+    assert len(seen) == 4, "two bars at a time"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can use CUDA")
+def test_a_device_that_is_not_there(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A device that this machine lacks is one line, and nothing is written."""
+    assert run("encode", picture, "-o", tmp_path / "a.mbt", "--device", "cuda") == 1, "there is no such device"
+    assert "'cuda' can't be used here" in one_line(capsys), "it should say which device"
+    assert not (tmp_path / "a.mbt").exists(), "something was written"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -78,6 +108,7 @@ def test_inspect_adds_up(picture: Path, tmp_path: Path, capsys: pytest.CaptureFi
         ("encode", "{picture}", "-o", "a.mbt", "--model", "{picture}"),
         ("decode", "{picture}", "-o", "a.mbt"),
         ("decode", "{folder}", "-o", "out"),
+        ("encode", "{picture}", "-o", "a.mbt", "--device", "mps"),
         ("eval", "{picture}"),
         ("eval", "{picture}", "--model", "lite-q3,"),
         ("eval", "{picture}", "--model", "lite-q3", "--resume"),
