@@ -145,8 +145,8 @@ def test_a_decoder_that_goes_astray_is_led_back(miniature: str, words: list[str]
         ("DeadZone", set()),
         ("Darkens", {"brightness"}),
         ("PadsWithZeros", {"odd"}),
-        ("AbsoluteLatents", {"square", "tall", "odd"}),
-        ("WrongColoursEncoded", {"square", "tall", "odd"}),
+        ("AbsoluteLatents", {"square", "tall", "odd", "64x832", "832x64"}),
+        ("WrongColoursEncoded", {"square", "tall", "odd", "64x832", "832x64"}),
     ],
 )
 def test_an_encoder_is_free_within_limits(miniature: str, wrong: set[str], tmp_path: Path) -> None:
