@@ -25,7 +25,8 @@ from mbtref.conformance.recorder import Recorder
 from mbtref.conformance.report import Report
 from mbtref.conformance.requirements import EACH, REQUIREMENTS, TIERS, Requirement
 from mbtref.conformance.subjects.command import Command
-from mbtref.conformance.subjects.loading import NAMES, in_process, isolated
+from mbtref.conformance.subjects.loading import ELSEWHERE, NAMES, in_process, is_program, isolated
+from mbtref.conformance.subjects.program import POSIX
 from mbtref.conformance.subjects.protocol import Subject
 from mbtref.conformance.vectors import frozen
 
@@ -137,11 +138,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     end(session.config.stash.get(SUBJECT, None))
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return None if POSIX else "the subject runs in this process, which it may end: isolation needs a POSIX system"
+
+
 def load(config: pytest.Config) -> Subject:
     """The subject of --subject. A wrong one ends the run with a message."""
     text, processor = config.getoption("subject"), config.getoption("processor")
     try:
-        if config.getoption("in_process"):
+        if config.getoption("in_process") or not (POSIX or processor or is_program(text)):
             return in_process(text)
         return isolated(text, config.getoption("timeout"), PROCESSORS[processor] if processor else None)
     except ValueError as error:
@@ -164,6 +169,8 @@ def elsewhere(pytestconfig: pytest.Config) -> Iterator[Callable[[str], Subject]]
     running: dict[str, Subject] = {}
 
     def process(name: str) -> Subject:
+        if not POSIX:
+            raise Verdict(Outcome.NOT_RUN, f"a second process needs a POSIX system; {ELSEWHERE}")
         if name not in running:
             try:
                 running[name] = isolated(text, timeout, PROCESSORS[name])

@@ -3,6 +3,7 @@
 import fcntl
 import random
 import struct
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -410,6 +411,34 @@ def test_there_must_be_a_subject() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             isolated(given, PATIENCE)
+
+
+ELSEWHERE = """
+import sys
+from mbtref.conformance.subjects import program
+program.POSIX = False
+import pytest
+sys.exit(pytest.main([*sys.argv[1:], "-p", "no:cacheprovider"]))
+"""
+
+
+def without_posix(*options: str) -> tuple[int, str]:
+    """Runs the suite as on a system without POSIX. Returns the status and the output."""
+    command = [sys.executable, "-c", ELSEWHERE, "conformance", *options]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_without_posix() -> None:
+    """A Python subject runs in the suite's process, with a word; a program is refused; portability isn't run."""
+    status, out = without_posix("--subject", "reference", "-k", "RANS-1/rare or PORTABLE-1/lite-q3/checker", "-rs")
+    assert status == 0, out
+    assert "isolation needs a POSIX system" in out, f"the user isn't told:\n{out}"
+    assert "a second process needs a POSIX system" in out, f"the portable case should not be run:\n{out}"
+    assert "1 passed" in out, out
+    status, out = without_posix("--subject", "cmd:./my-decoder")
+    assert status == pytest.ExitCode.USAGE_ERROR, out
+    assert "a process of its own needs a POSIX system" in out, f"the user isn't told:\n{out}"
 
 
 def test_a_python_subject_takes_nothing_down_with_it() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from mbtref.conformance.operations import CAPABILITIES
 from mbtref.conformance.subjects.command import Command
+from mbtref.conformance.subjects.program import POSIX
 from mbtref.conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Subject, TimedOut, account
 
 PROGRAM = "cmd:"
@@ -20,15 +21,25 @@ NAMES = {
     "numpy": f"{PROGRAM}{shlex.join([sys.executable, '-m', NUMPY])}",
 }
 """Short names of the subjects that come with the suite."""
+ELSEWHERE = "a Python subject runs with --in-process; for another program use WSL"
+"""What to do on a system without POSIX."""
 SERVE = (sys.executable, "-m", "mbtref.conformance.subjects.serve")
+
+
+def is_program(given: str) -> bool:
+    """Whether the text names a program, not a Python subject."""
+    return NAMES.get(given, given).startswith(PROGRAM)
 
 
 def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) -> Subject:
     """A subject in a process of its own: one of NAMES, `cmd:program args` as for a shell, or `module:attribute`.
 
-    timeout: seconds for an answer. more: added to its environment. Raises ValueError if there is no such subject.
+    timeout: seconds for an answer. more: added to its environment. Raises ValueError if there is no such subject,
+    or this system isn't POSIX.
     """
     given = NAMES.get(given, given)
+    if not POSIX:
+        raise ValueError(f"a process of its own needs a POSIX system; {ELSEWHERE}")
     try:
         if not given.startswith(PROGRAM):
             return Command([*SERVE, given], timeout, {"PYTHONPATH": os.pathsep.join(sys.path), **(more or {})})
