@@ -34,9 +34,13 @@ mutants: .venv/ready  ## docs/mutants.md: wrong implementations, and what catche
 benchmark: .venv/ready  ## docs/benchmarks.md: speed and memory beside CompressAI; two hours on an idle machine
 	$(BIN)/python -m benchmarks --json benchmark.json --markdown docs/benchmarks.md
 
+release: .venv/ready  ## dist/: the distributions and the archive of the vectors, built and tried; needs the package index
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[release]'
+	$(BIN)/python -m release
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
 	touch $@
 
-.PHONY: conformance test kodak matrix machines mutants benchmark
+.PHONY: conformance test kodak matrix machines mutants benchmark release

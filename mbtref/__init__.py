@@ -11,6 +11,7 @@ from mbtref.errors import BitstreamError, Kind
 __all__ = ["BitstreamError", "Kind", "Model", "decode", "decode_batch", "encode", "encode_batch", "load"]
 
 if TYPE_CHECKING:
+    __version__: str
     from mbtref.codec import decode, decode_batch, encode, encode_batch
     from mbtref.weights import Model, load
 
@@ -22,6 +23,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'mbtref' has no attribute {name!r}")
     try:
@@ -32,3 +35,13 @@ def __getattr__(name: str) -> object:
         raise ModuleNotFoundError(
             f"{name} needs {error.name}: pip install 'mbtref[codec]'", name=error.name
         ) from error
+
+
+def _version() -> str:
+    """The installed version, such as 0.1.0; "unknown" where the source alone is there."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("mbtref")
+    except metadata.PackageNotFoundError:
+        return "unknown"

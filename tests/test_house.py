@@ -21,12 +21,20 @@ ROOMS = {
     "training": ("training", "mbtref.workbench", "mbtref.conformance", "mbtref"),
     "benchmarks": ("benchmarks", "mbtref.workbench", "mbtref.conformance", "mbtref"),
     "mutants": ("mutants", "mbtref.conformance", "mbtref", "mbtref.decoder"),
+    "release": ("release", "mbtref.conformance", "mbtref"),
     "docs": ("docs", "mbtref.workbench", "mbtref.conformance", "mbtref"),
 }
 """Each room, and the rooms that it may import."""
 ALL = (*ROOMS, "mbtref.decoder", "tests")
 
 
+MISSING = {
+    "codec": ("torch", "safetensors"),
+    "report": ("bjontegaard", "jinja2", "matplotlib"),
+    "cluster": ("dask", "distributed"),
+    "import": ("flint",),
+}
+"""Packages that an extra installs."""
 OUTSIDE = ("conformance", "workbench", "vectors")
 """Folders that are packages under mbtref only."""
 
@@ -41,7 +49,7 @@ def room(module: str) -> str | None:
 def modules() -> Iterator[tuple[str, Path]]:
     """Every module of the rooms, by its name."""
     for folder, prefix in (("conformance", "mbtref."), ("workbench", "mbtref."), ("mbtref", ""), ("training", ""),
-                           ("benchmarks", ""), ("mutants", ""), ("docs", "")):  # fmt: skip
+                           ("benchmarks", ""), ("mutants", ""), ("release", ""), ("docs", "")):  # fmt: skip
         for path in sorted((ROOT / folder).glob("*.py" if folder == "mbtref" else "**/*.py")):
             if not path.is_symlink():
                 yield prefix + ".".join(path.relative_to(ROOT).with_suffix("").parts), path
@@ -147,13 +155,21 @@ def test_a_wheel_has_one_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "extra"), [(["encode", "a.png", "-o", "a.mbt"], "codec"), (["conformance"], "suite")]
+    ("words", "extra"),
+    [
+        ("encode a.png -o a.mbt", "codec"),
+        ("eval a.png --model lite-q3", "codec"),
+        ("report a.png --model lite-q3 -o report", "report"),
+        ("compare jpeg webp", "report"),
+        ("eval a.png --model lite-q3 --cluster tcp://127.0.0.1:9", "cluster"),
+        ("tables -o a.safetensors", "import"),
+    ],
 )
-def test_a_missing_extra_is_named(words: list[str], extra: str, tmp_path: Path) -> None:
+def test_a_missing_extra_is_named(words: str, extra: str, tmp_path: Path) -> None:
     """A command that lacks its packages says in one line what to install."""
     image.write_png(tmp_path / "a.png", picture(64, 64))
-    hidden = "import sys; sys.modules.update(dict.fromkeys(('torch', 'safetensors', 'pytest')))"
-    code = f"{hidden}; from mbtref.workbench.cli import main; sys.exit(main({words}))"
+    hidden = f"import sys; sys.modules.update(dict.fromkeys({MISSING[extra]}))"
+    code = f"{hidden}; from mbtref.workbench.cli import main; sys.exit(main({words.split()}))"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert child.returncode == 1, f"it ended with {child.returncode}"
     assert f"pip install 'mbtref[{extra}]'" in child.stderr, f"no advice in {child.stderr!r}"

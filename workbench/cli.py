@@ -45,7 +45,6 @@ from mbtref.workbench.names import KODAK_URL, MEASURES, version
 
 EXTRAS = {
     **dict.fromkeys(("safetensors", "torch"), "codec"),
-    **dict.fromkeys(("hypothesis", "jsonschema", "pytest"), "suite"),
     **dict.fromkeys(("bjontegaard", "jinja2", "matplotlib"), "report"),
     **dict.fromkeys(("dask", "distributed"), "cluster"),
     "flint": "import",

@@ -1,5 +1,7 @@
 """Names that the command line accepts. Nothing has to be loaded to know them."""
 
+import mbtref
+
 SAFETENSORS = ".safetensors"
 """Suffix of model files, and of checkpoints that aren't pickles."""
 
@@ -19,10 +21,5 @@ KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 
 
 def version() -> str:
-    """The installed version of mbtref, such as 0.1.0; "unknown" where the source alone is there."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("mbtref")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    """The installed version of mbtref."""
+    return mbtref.__version__

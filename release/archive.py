@@ -1,0 +1,106 @@
+"""The golden vectors as one archive, for whoever has no library to read their files.
+
+The archive holds the folder `vectors/` and the model files. What a C programmer would need a library for is there
+once more in a plain form, beside it:
+
+    NAME.npy            NAME.bin    the numbers, little-endian, in C order
+    NAME.png            NAME.ppm    binary PPM (P6), 8 bits
+    NAME.safetensors    NAME/*.bin  a file for each tensor, by its name
+
+`raw.txt` has a line for each of these .bin files: its path, dtype and shape, with spaces between. The same files
+always give the same archive, byte for byte.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from mbtref.conformance.subjects.data import gaussian_file, model_file
+from mbtref.conformance.vectors import FOLDER
+from mbtref.embedded import EMBEDDED
+
+RAW = "raw.txt"
+"""The file that has dtype and shape of every raw array."""
+DATE = (1980, 1, 1, 0, 0, 0)
+"""The date of every file: the first that a zip archive can have."""
+DTYPES = {"F32": "<f4", "I32": "<i4"}
+"""dtypes by their names in a safetensors header."""
+Array = npt.NDArray[Any]
+
+
+def archive(name: str) -> bytes:
+    """The archive. name: of the folder that it unpacks to."""
+    found = {
+        path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in FOLDER.rglob("*") if path.is_file()
+    }
+    found |= {f"models/{path.name}": path.read_bytes() for path in (*map(model_file, EMBEDDED), gaussian_file())}
+    plain, lines = dict[str, bytes](), list[str]()
+    for path, data in found.items():
+        if path.endswith(".png"):
+            plain[path.removesuffix(".png") + ".ppm"] = ppm(data)
+        for target, array in arrays(path, data):
+            plain[target] = little_endian(array).tobytes()
+            lines.append(f"{target} {array.dtype.name} {' '.join(map(str, array.shape))}".rstrip())
+    assert not found.keys() & plain.keys(), f"two files have the name {min(found.keys() & plain.keys())}"
+    plain[RAW] = "".join(f"{line}\n" for line in sorted(lines)).encode()
+    return zipped({f"{name}/{path}": data for path, data in (found | plain).items()})
+
+
+def arrays(path: str, data: bytes) -> Iterator[tuple[str, Array]]:
+    """The arrays in a file, each with the path of its raw form; none if the file holds none."""
+    stem, _, suffix = path.rpartition(".")
+    if suffix == "npy":
+        yield f"{stem}.bin", np.load(io.BytesIO(data), allow_pickle=False)
+    elif suffix == "safetensors":
+        for name, array in tensors(data):
+            yield f"{stem}/{name}.bin", array
+
+
+def tensors(data: bytes) -> Iterator[tuple[str, Array]]:
+    """The tensors of a safetensors file, by name."""
+    begin = 8 + int.from_bytes(data[:8], "little")
+    for name, entry in json.loads(data[8:begin]).items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            array = np.frombuffer(data[begin + first : begin + last], DTYPES[entry["dtype"]])
+            yield name, array.reshape(entry["shape"])
+
+
+def little_endian(array: Array) -> Array:
+    """The same numbers in little-endian bytes, in C order."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+
+
+def ppm(png: bytes) -> bytes:
+    """A picture as binary PPM."""
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(png)).convert("RGB"))
+    height, width, _ = pixels.shape
+    return b"P6\n%d %d\n255\n" % (width, height) + pixels.tobytes()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """A zip archive of these files, sorted by path. It depends on nothing else."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as out:
+        for path in sorted(files):
+            entry = zipfile.ZipInfo(path, DATE)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            out.writestr(entry, files[path])
+    return buffer.getvalue()
+
+
+def write(folder: Path, version: str) -> Path:
+    """Writes the archive of a version into a folder. Returns its path."""
+    from mbtref.files import write_whole
+
+    name = f"mbtref-vectors-{version}"
+    write_whole(folder / f"{name}.zip", archive(name))
+    return folder / f"{name}.zip"

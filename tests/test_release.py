@@ -1,0 +1,112 @@
+"""A release: its archive of vectors says the same in plain bytes, and every place names one version."""
+
+import io
+import re
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mbtref
+from mbtref.conformance.vectors import FOLDER
+from release import __main__ as release
+from release import archive
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def unpacked() -> dict[str, bytes]:
+    """The files of the archive, by path."""
+    with zipfile.ZipFile(io.BytesIO(archive.archive("set"))) as found:
+        return {name.removeprefix("set/"): found.read(name) for name in found.namelist()}
+
+
+def test_the_vectors_are_there_as_they_are(unpacked: dict[str, bytes]) -> None:
+    """Manifest, schema, README and all vectors have their own bytes, and the model files lie among them."""
+    for path in FOLDER.rglob("*"):
+        if path.is_file():
+            name = path.relative_to(FOLDER).as_posix()
+            assert unpacked[name] == path.read_bytes(), f"{name} has other bytes"
+    for name in ("lite-q3", "lite-q6", "edge", "gaussian"):
+        assert f"models/{name}.safetensors" in unpacked, f"{name} isn't there"
+
+
+def test_raw_arrays_need_no_library(unpacked: dict[str, bytes]) -> None:
+    """Each array is there as little-endian numbers, whose dtype and shape a line of text tells."""
+    lines = [line.split() for line in unpacked[archive.RAW].decode().splitlines()]
+    for path, dtype, *shape in lines:
+        raw = np.frombuffer(unpacked[path], np.dtype(dtype).newbyteorder("<")).reshape([int(n) for n in shape])
+        if path.startswith("models/"):
+            continue
+        array = np.load(io.BytesIO(unpacked[path.removesuffix("bin") + "npy"]))
+        assert np.array_equal(raw, array), f"{path} has other numbers"
+    arrays = sum(name.endswith(".npy") for name in unpacked)
+    assert sum(not path.startswith("models/") for path, *_ in lines) == arrays, "an array has no raw form"
+
+
+def test_raw_weights(unpacked: dict[str, bytes]) -> None:
+    """The weights of a model are those that the codec loads."""
+    weights = mbtref.load("lite-q3").networks.g_a[0].weight
+    found = np.frombuffer(unpacked["models/lite-q3/g_a.0.weight.bin"], "<f4")
+    assert np.array_equal(found, weights.detach().numpy().ravel()), "other weights"
+    line = f"models/lite-q3/g_a.0.weight.bin float32 {' '.join(map(str, weights.shape))}\n"
+    assert line.encode() in unpacked[archive.RAW], "its shape isn't told"
+
+
+def test_pictures_as_ppm(unpacked: dict[str, bytes]) -> None:
+    """A picture's PPM has its header and its pixels, row by row."""
+    data = unpacked["stages/lite-q4/odd/picture.ppm"]
+    assert data[:15] == b"P6\n71 97\n255\n" + data[13:15], f"its header is {data[:15]!r}"
+    assert len(data) == 13 + 97 * 71 * 3, f"it has {len(data)} bytes"
+
+
+def test_the_archive_depends_on_its_files_alone() -> None:
+    """The same files give the same bytes, in whatever order they come."""
+    files = {"b/c": b"1", "a": b"2" * 1000}
+    assert archive.zipped(files) == archive.zipped(dict(reversed(files.items()))), "another order, other bytes"
+
+
+def test_big_endian_arrays() -> None:
+    """Raw numbers are little-endian, whatever the array in memory is."""
+    array = np.arange(3, dtype=">i4")
+    assert archive.little_endian(array).tobytes() == b"\0\0\0\0\1\0\0\0\2\0\0\0", "another byte order"
+
+
+def test_one_version() -> None:
+    """Changelog, citation and package name the version of pyproject.toml."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M), (
+        "not in the changelog"
+    )
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(), "CITATION.cff has another version"
+    assert mbtref.__version__ == version, f"installed is {mbtref.__version__}: install again"
+
+
+def test_a_wheel_with_two_names_is_no_release(tmp_path: Path) -> None:
+    """What would be installed beside mbtref is named."""
+    wheel = tmp_path / "a.whl"
+    with zipfile.ZipFile(wheel, "w") as out:
+        out.writestr("mbtref/__init__.py", "")
+        out.writestr("tests/__init__.py", "")
+    with pytest.raises(release.ReleaseError, match="would install mbtref, tests"):
+        release.one_name(wheel)
+
+
+def test_a_full_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Old files never get among those of a release."""
+    monkeypatch.setattr(release, "checked_version", lambda: "0.0.0")
+    (tmp_path / "old.whl").touch()
+    assert release.main(["-o", str(tmp_path)]) == 1, "a folder with files in it was taken"
+    assert "isn't empty" in capsys.readouterr().err, "it should say why"
+
+
+def test_a_failing_step_says_its_last_words() -> None:
+    """A command that fails ends the release with what it wrote."""
+    with pytest.raises(release.ReleaseError, match="ended with 3:\nit went wrong"):
+        release.output(sys.executable, "-c", "import sys; print('it went wrong'); sys.exit(3)")
