@@ -56,7 +56,7 @@ for name, examples, phases in (("default", 25, SEARCH), ("thorough", 500, (*SEAR
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add = parser.getgroup("conformance").addoption
-    add("--subject", default="reference", metavar="MODULE:NAME|cmd:PROGRAM",
+    add("--subject", default="reference", metavar="MODULE:NAME|cmd:PROGRAM|onnx:DIR",
         help=f"the implementation to check, or one of {', '.join(NAMES)}; default: reference")  # fmt: skip
     add("--capabilities", metavar="A,B", help=f"check only these of {', '.join(CAPABILITIES)}")
     add("--tier", choices=TIERS, default=TIERS[-1], help="how much to check; default: all")

@@ -56,6 +56,8 @@ def start(words: list[str], folder: Path) -> tuple[int, str, str, bool]:
         (1, "eval empty --model lite-q3"),
         (1, "compare missing.json missing.json"),
         (2, "zoo fetch zoo-q9"),
+        (2, "export lite-q9 -o out"),
+        (2, "export lite-q3 -o a.png"),
         (0, "zoo list"),
     ],
 )

@@ -47,6 +47,7 @@ EXTRAS = {
     **dict.fromkeys(("safetensors", "torch"), "codec"),
     **dict.fromkeys(("bjontegaard", "jinja2", "matplotlib"), "report"),
     **dict.fromkeys(("dask", "distributed"), "cluster"),
+    **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     "flint": "import",
 }
 """The extra that installs each package that only some commands need."""
@@ -285,13 +286,18 @@ def checking(to: Group) -> None:
 
 
 def making(to: Group) -> None:
-    """Commands that make model files and tables."""
+    """Commands that make model files, exports and tables."""
     add = command(
         to, "import", commands.import_checkpoint, "make a model file from CompressAI's weights, with its tables"
     )
     add.add_argument("checkpoint", type=checked(input_file), metavar="CHECKPOINT",
                      help=".safetensors; anything else is read as a .pth or .pth.tar")  # fmt: skip
     output(add, "MODEL.safetensors", file_named(".safetensors"))
+
+    add = command(to, "export", commands.export_models, "write models as ONNX files, for other runtimes")
+    add.add_argument("model", type=checked(models), metavar="MODEL[,MODEL...]", help=NAMES)
+    weights_option(add)
+    output(add, "DIR", output_folder)
 
     add = command(
         to, "tables", commands.make_tables, "make the Gaussian tables again; the tables of the package are frozen"

@@ -314,6 +314,16 @@ def import_checkpoint(args: argparse.Namespace) -> int:
     return 0
 
 
+def export_models(args: argparse.Namespace) -> int:
+    """mbtref export"""
+    from mbtref.workbench import export
+
+    for file in args.model:
+        for path in export.write(file.load(), args.output):
+            print(path)
+    return 0
+
+
 def make_tables(args: argparse.Namespace) -> int:
     """mbtref tables"""
     from mbtref import modelfile, proven, tables

@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from mbtref.conformance.operations import CAPABILITIES
 from mbtref.conformance.subjects.command import Command
@@ -12,6 +13,7 @@ from mbtref.conformance.subjects.program import POSIX
 from mbtref.conformance.subjects.protocol import Crashed, Errored, ProtocolFault, Subject, TimedOut, account
 
 PROGRAM = "cmd:"
+ONNX = "onnx:"
 NUMPY = "mbtref.conformance.subjects.numpy_program"
 """The module that is the one-file decoder as a program."""
 NAMES = {
@@ -32,7 +34,8 @@ def is_program(given: str) -> bool:
 
 
 def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) -> Subject:
-    """A subject in a process of its own: one of NAMES, `cmd:program args` as for a shell, or `module:attribute`.
+    """A subject in a process of its own: one of NAMES, `cmd:program args` as for a shell, `onnx:folder`, or
+    `module:attribute`.
 
     timeout: seconds for an answer. more: added to its environment. Raises ValueError if there is no such subject,
     or this system isn't POSIX.
@@ -52,14 +55,19 @@ def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) 
 
 
 def in_process(given: str) -> Subject:
-    """A subject by one of NAMES or by `module:attribute`, where the attribute is a subject or makes one.
+    """A subject by one of NAMES, by `onnx:folder`, or by `module:attribute`: a subject, or what makes one.
 
     Modules are also found in the current folder. Raises ValueError if there is no such subject.
     """
+    if given.startswith(ONNX):
+        from mbtref.conformance.subjects.onnx import Onnx
+
+        return Onnx(Path(given.removeprefix(ONNX)))
     module, _, attribute = NAMES.get(given, given).partition(":")
     if not all(name.isidentifier() for name in (*module.split("."), attribute)):
         raise ValueError(
-            f"give module:attribute, such as mypkg.codec:Subject, cmd:program, or one of {', '.join(NAMES)}"
+            "give module:attribute, such as mypkg.codec:Subject, cmd:program, onnx:folder, or one of "
+            + ", ".join(NAMES)
         )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
