@@ -14,7 +14,7 @@ give another crop of the same latents.
 
 import struct
 import zlib
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from mbtref.errors import BitstreamError, Kind
 from mbtref.strides import STRIDE_Z
@@ -31,6 +31,7 @@ DIMENSION_MAX = (1 << 16) - 1
 PIXELS_MAX = 1 << 25
 """Largest height times width, pixels; 8K UHD fits. It bounds the memory that a header can make a decoder allocate:
 decoding takes about 40 bytes a pixel at a lite model."""
+BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 
 class Stream(NamedTuple):
@@ -65,12 +66,22 @@ def pack(stream: Stream) -> bytes:
     return fields + _CHECKSUM.pack(checksum) + stream.payload
 
 
-def unpack(data: bytes) -> Stream:
+def _whole(data: BytesLike) -> bytes:
+    """The bytes of a file. Raises ValueError, which says what to pass, if these aren't bytes."""
+    try:
+        return bytes(memoryview(data))
+    except TypeError as error:
+        fix = "read a file with pathlib.Path(...).read_bytes()"
+        raise ValueError(f"a stream is bytes, not a {type(data).__name__}: {fix}") from error
+
+
+def unpack(data: BytesLike) -> Stream:
     """The inverse of `pack`; it doesn't check the payload's words.
 
     Raises BitstreamError bad-magic, unsupported-version, truncated, bad-dimensions, too-large or
-    checksum-mismatch, in that order.
+    checksum-mismatch, in that order; ValueError if these aren't bytes.
     """
+    data = _whole(data)
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise BitstreamError(Kind.BAD_MAGIC, 0, "this isn't an .mbt file")
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:

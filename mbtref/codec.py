@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbtref import bitstream, image, planes, rans
+from mbtref import bitstream, image, planes, rans, weights
+from mbtref.bitstream import BytesLike
 from mbtref.compiled import Array
 from mbtref.errors import BitstreamError, Kind
 from mbtref.grid import ONE, from_activation, round_half_up, saturate
@@ -51,10 +52,10 @@ def encode(model: Model, picture: Image, watch: Watch = unwatched) -> bytes:
     return encode_latents(model, picture, watch).data
 
 
-def decode(model: Model, data: bytes, watch: Watch = unwatched) -> Image:
+def decode(model: Model, data: BytesLike, watch: Watch = unwatched) -> Image:
     """The picture of a `.mbt` stream: (H, W, 3) uint8 RGB.
 
-    watch: sees the loops `latents` and `g_s`. Raises BitstreamError, of any kind.
+    watch: sees the loops `latents` and `g_s`. Raises BitstreamError, of any kind, or ValueError.
     """
     return decode_batch(model, [data], watch)[0]
 
@@ -75,6 +76,7 @@ def encode_latents(model: Model, picture: Image, watch: Watch = unwatched) -> En
 @undisturbed()
 def _encoded(model: Model, pictures: Sequence[Image], watch: Watch) -> list[Encoded]:
     """`encode_batch`, with the latents."""
+    weights.check(model)
     for picture in pictures:
         image.check(picture)
         bitstream.check_dimensions(*picture.shape[:2])
@@ -113,7 +115,7 @@ def _stream(model: Model, picture: Image, symbols: Array, indexes: Array) -> byt
 
 
 @undisturbed()
-def decode_latents(model: Model, streams: Sequence[bytes]) -> Tensor:
+def decode_latents(model: Model, streams: Sequence[BytesLike]) -> Tensor:
     """The latents of streams whose padded pictures have one size: (B, M, 4h, 4w) float32.
 
     Raises BitstreamError, of any kind; ValueError if the sizes differ.
@@ -145,7 +147,7 @@ def _latents(model: Model, streams: Sequence[bitstream.Stream], watch: Watch) ->
 
 
 @undisturbed()
-def decode_batch(model: Model, streams: Sequence[bytes], watch: Watch = unwatched) -> list[Image]:
+def decode_batch(model: Model, streams: Sequence[BytesLike], watch: Watch = unwatched) -> list[Image]:
     """The pictures of streams whose padded pictures have one size. Errors as for `decode_latents`."""
     parsed = [open_stream(model, data) for data in streams]
     latents = _latents(model, parsed, watch).split(1)
@@ -161,8 +163,9 @@ def _check_batch(sizes: Sequence[tuple[int, ...]]) -> None:
         raise ValueError("a batch takes one or more pictures of one padded size; code them one by one")
 
 
-def open_stream(model: Model, data: bytes) -> bitstream.Stream:
+def open_stream(model: Model, data: BytesLike) -> bitstream.Stream:
     """Parses a stream and checks that it names this model."""
+    weights.check(model)
     stream = bitstream.unpack(data)
     if stream.fingerprint != model.fingerprint:
         reason = f"made with model {stream.fingerprint.hex()}; {model.name} is {model.fingerprint.hex()}"

@@ -52,12 +52,58 @@ def write_png(path: Path, image: Image) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def check(image: Image) -> None:
-    """Raises ValueError if this isn't a picture."""
+def check(image: object) -> None:
+    """Raises ValueError, which says what to do, if this isn't a picture."""
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"a picture is a uint8 array (H, W, 3); this is a {type(image).__name__}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"a picture is a uint8 array (H, W, 3); this is {image.dtype} {image.shape}")
+        found, fix = f"a {type(image).__name__}", _fix_of_object(image)
+    elif image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        found, fix = f"{image.dtype} {image.shape}", _fix_of_shape(image.shape)
+    elif image.dtype != np.uint8:
+        found, fix = f"{image.dtype} {image.shape}", _fix_of_type(image)
+    else:
+        return
+    raise ValueError(f"a picture is a uint8 array (H, W, 3); this is {found}: {fix}")
+
+
+def _fix_of_object(image: object) -> str:
+    """How to make an array of what isn't one."""
+    if isinstance(image, PIL.Image.Image):
+        return "give numpy.array(picture.convert('RGB'))"
+    if isinstance(image, str | Path):
+        return "read the file with mbtref.image.read(pathlib.Path(...))"
+    return "make a NumPy array of it"
+
+
+def _fix_of_shape(shape: tuple[int, ...]) -> str:
+    """How to make (H, W, 3) of another shape."""
+    if 0 in shape:
+        return "it has no pixels"
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        return "if it is grey, give numpy.dstack([picture] * 3)"
+    if len(shape) == 3 and shape[2] == 4:
+        return (
+            "if the fourth channel is alpha, flatten it on a background; if all is opaque, give picture[..., :3]"
+        )
+    if len(shape) == 3 and shape[0] == 3:
+        return "if channels come first, give picture.transpose(1, 2, 0)"
+    if len(shape) == 4:
+        return "give one picture; encode_batch takes a list of them"
+    return "it needs three axes, the last of them red, green, blue"
+
+
+def _fix_of_type(image: npt.NDArray[np.generic]) -> str:
+    """How to make uint8 of other samples."""
+    if image.dtype.kind not in "iuf":
+        return "its samples aren't numbers from 0 to 255"
+    if not 0 <= image.min() <= image.max():
+        return "its samples must be 0 or more, and finite"
+    if image.dtype.kind == "f" and image.max() <= 1:
+        return "if its range is 0 to 1, give (255 * picture).round().astype(numpy.uint8)"
+    if image.max() <= 255:
+        return "if its range is 0 to 255, give picture.round().astype(numpy.uint8)"
+    if image.dtype.kind in "iu" and image.max() < 2**16:
+        return "if it has 16 bits, give (picture >> 8).astype(numpy.uint8)"
+    return "scale its samples to 0 to 255"
 
 
 def sha256(image: Image) -> str:

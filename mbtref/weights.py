@@ -81,8 +81,18 @@ def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> M
     elif path.is_file():
         data = path.read_bytes()
     else:
-        raise ValueError(f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}")
+        raise ValueError(
+            f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}; "
+            "mbtref.workbench.zoo.load loads zoo models, such as zoo-q4"
+        )
     return _loaded(path.stem, data, reproducible, usable(device))
+
+
+def check(model: object) -> None:
+    """Raises ValueError, which says what to pass, if this isn't a model."""
+    if not isinstance(model, Model):
+        fix = f"mbtref.load({str(model)!r})" if isinstance(model, str | Path) else "the model comes first"
+        raise ValueError(f"a model is what mbtref.load gives; this is a {type(model).__name__}: {fix}")
 
 
 @functools.lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,6 +187,34 @@ def test_what_is_no_picture_is_refused(lite: Model, wrong: Image) -> None:
     """Encoding anything but a uint8 array (H, W, 3) is a ValueError."""
     with pytest.raises(ValueError, match="a picture is a uint8 array"):
         encode(lite, wrong)
+
+
+def test_a_name_is_no_model(lite: Model) -> None:
+    """Who passes the name of a model, or the arguments the other way round, is told what to pass."""
+    wrong: Any
+    for wrong, fix in (("lite-q4", r"mbtref\.load\('lite-q4'\)"), (picture(8, 8), "the model comes first")):
+        with pytest.raises(ValueError, match=fix):
+            encode(wrong, picture(8, 8))
+        with pytest.raises(ValueError, match=fix):
+            decode(wrong, b"MBT")
+
+
+def test_a_zoo_model_is_loaded_elsewhere() -> None:
+    """Who loads a zoo model here is told where to."""
+    with pytest.raises(ValueError, match=r"mbtref\.workbench\.zoo\.load"):
+        load("zoo-q4")
+
+
+def test_any_bytes_are_a_stream(lite: Model) -> None:
+    """A bytearray and a view of whatever items decode as bytes do; a path is told how to read the file."""
+    data = encode(lite, picture(64, 64))
+    words = np.frombuffer(data, np.uint32).data
+    for form in (bytearray(data), memoryview(data), words):
+        assert (decode(lite, form) == decode(lite, data)).all(), f"a {type(form).__name__} is another picture"
+    wrong: Any
+    for wrong in ("a.mbt", Path("a.mbt"), None):
+        with pytest.raises(ValueError, match="read_bytes"):
+            decode(lite, wrong)
 
 
 @pytest.mark.parametrize(("height", "width"), [(8192, 4097), (1, 65536), (65536, 1)])

@@ -163,6 +163,49 @@ def test_what_is_no_array_of_pixels_is_refused(wrong: image.Image) -> None:
         image.check(wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "fix"),
+    [
+        (PIL.Image.fromarray(RGB), "numpy.array(picture.convert('RGB'))"),
+        ("picture.png", "mbtref.image.read"),
+        (RGB.tolist(), "a NumPy array"),
+        (RGB[..., 0], "numpy.dstack([picture] * 3)"),
+        (RGB[..., :1], "numpy.dstack([picture] * 3)"),
+        (np.dstack([RGB, RGB[..., :1]]), "picture[..., :3]"),
+        (RGB.transpose(2, 0, 1), "picture.transpose(1, 2, 0)"),
+        (RGB[None], "encode_batch"),
+        (RGB[:0], "no pixels"),
+        ((RGB / 255).astype(np.float32), "(255 * picture).round().astype(numpy.uint8)"),
+        (RGB.astype(np.float64), "picture.round().astype(numpy.uint8)"),
+        (RGB.astype(np.uint16) << 8, "(picture >> 8).astype(numpy.uint8)"),
+        (RGB.astype(np.float32) - 1e3, "0 or more"),
+        (np.full(RGB.shape, np.nan), "finite"),
+        (RGB.astype(np.float32) * 1e3, "scale"),
+        (RGB > 9, "aren't numbers"),
+    ],
+)
+def test_the_fix_is_told(wrong: Any, fix: str) -> None:
+    """What isn't a picture is refused with what to do."""
+    with pytest.raises(ValueError, match="a picture is a uint8 array") as caught:
+        image.check(wrong)
+    assert fix in str(caught.value), f"no {fix!r} in {caught.value}"
+
+
+def test_the_fixes_fit() -> None:
+    """What the texts advise gives the picture."""
+    grey = RGB[..., 0]
+    for fixed, expected in (
+        (np.array(PIL.Image.fromarray(RGB).convert("RGB")), RGB),
+        (np.dstack([grey] * 3), RGB[..., :1].repeat(3, 2)),
+        (np.dstack([grey[..., None]] * 3), RGB[..., :1].repeat(3, 2)),
+        (RGB.transpose(2, 0, 1).transpose(1, 2, 0), RGB),
+        ((255 * (RGB / 255)).round().astype(np.uint8), RGB),
+        (((RGB.astype(np.uint16) << 8) >> 8).astype(np.uint8), RGB),
+    ):
+        image.check(fixed)
+        assert (fixed == expected).all(), "other pixels"
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (64, 64), (65, 64), (5, 130)])
 def test_padding_replicates_right_and_bottom(height: int, width: int) -> None:
     """A padded picture has sides of the next multiples of 64 and repeats its last row and column."""
