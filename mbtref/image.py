@@ -4,6 +4,7 @@ import hashlib
 import io
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +19,21 @@ Image = npt.NDArray[np.uint8]
 
 
 def read(path: Path) -> Image:
-    """A picture file as upright RGB. Pillow converts other modes, such as grey, palette and CMYK.
+    """A picture file, see `parse`. Raises OSError if it can't be read, and ValueError."""
+    with path.open("rb") as data:
+        return parse(data, path)
 
+
+def parse(data: BinaryIO, path: Path) -> Image:
+    """The content of a picture file as upright RGB. path: its name in errors.
+
+    Pillow converts other modes, such as grey, palette and CMYK.
     16-bit grey (modes I;16 and I) keeps its upper eight bits; Pillow would clip it to 255.
 
-    Raises OSError if the file can't be read. Raises ValueError if it isn't a picture, is damaged or too large, has
-    samples of more than 16 bits, or has a pixel that isn't opaque: the caller must choose the colour behind it.
+    Raises ValueError if it isn't a picture, is damaged or too large, has samples of more than 16 bits, or has a
+    pixel that isn't opaque: the caller must choose the colour behind it.
     """
-    with path.open("rb") as data, warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"):
         try:
             with PIL.Image.open(data) as file:
                 bitstream.check_dimensions(file.height, file.width)
@@ -45,11 +53,16 @@ def read(path: Path) -> Image:
     return np.array(picture.convert("RGB"))
 
 
-def write_png(path: Path, image: Image) -> None:
-    """Writes a picture as PNG, whole or not at all. Raises OSError."""
+def png(image: Image) -> bytes:
+    """A picture as a PNG file."""
     buffer = io.BytesIO()
     PIL.Image.fromarray(image).save(buffer, "PNG")
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Writes a picture as PNG, whole or not at all. Raises OSError."""
+    write_whole(path, png(image))
 
 
 def check(image: object) -> None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -27,6 +27,7 @@ from mbtref.workbench.records import Record
 from tests.support import QuietHandler, one_line, run, serving
 
 T = TypeVar("T")
+ROOT = Path(__file__).parent.parent
 
 
 def gradient(height: int, width: int) -> Image:
@@ -54,6 +55,79 @@ def test_encode_inspect_decode(picture: Path, tmp_path: Path, capsys: pytest.Cap
     assert run("decode", stream, "-o", out) == 0, "decode failed"
     expected = mbtref.decode(mbtref.load("lite-q3"), stream.read_bytes())
     assert np.array_equal(image.read(out), expected), "the PNG isn't the picture that the library decodes"
+
+
+class Console(NamedTuple):
+    """What a command gave that ran in a process of its own."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+def piped(words: str, data: bytes, folder: Path) -> Console:
+    """Runs `python -m mbtref`. words: its command line. data: its standard input."""
+    command, found = [sys.executable, "-m", "mbtref", *words.split()], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, input=data, cwd=folder, env=found, capture_output=True)
+    return Console(done.returncode, done.stdout, done.stderr.decode())
+
+
+def test_a_dash_is_standard_input_and_output(picture: Path, tmp_path: Path) -> None:
+    """Encode, inspect and decode work in a pipe: `-` gives bytes alone, and the line about them is on stderr."""
+    stream = mbtref.encode(mbtref.load("lite-q4"), image.read(picture))
+    found = piped("encode - -o -", picture.read_bytes(), tmp_path)
+    assert found.status == 0, found.err
+    assert found.out == stream, f"standard output isn't the stream: {found.out[:40]!r}"
+    assert "70×40" in found.err, f"the line about the stream isn't on stderr: {found.err!r}"
+    shown = piped("inspect -", stream, tmp_path)
+    assert b"70\xc3\x9740 pixels" in shown.out, f"inspect shows {shown}"
+    decoded = piped("decode - -o -", stream, tmp_path)
+    assert decoded.status == 0, decoded.err
+    expected = image.png(mbtref.decode(mbtref.load("lite-q4"), stream))
+    assert decoded.out == expected, f"standard output isn't the PNG: {decoded.out[:40]!r}"
+    assert piped("encode - -o a.mbt", picture.read_bytes(), tmp_path).out.startswith(b"a.mbt: "), "no line"
+    assert (tmp_path / "a.mbt").read_bytes() == stream, "another stream in a file"
+    bad = piped("decode - -o -", stream[:-4], tmp_path)
+    assert (bad.status, bad.out) == (1, b""), "a damaged stream leaves standard output empty"
+    assert bad.err.startswith("mbtref: checksum-mismatch"), bad.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mbt", "picture.png"], "something was written"
+
+
+def test_a_dash_in_a_folder_is_a_file(picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`./-` is a file of this name, as anywhere."""
+    monkeypatch.chdir(tmp_path)
+    assert run("encode", picture, "-o", "./-") == 0, "it can't be written"
+    assert run("decode", "./-", "-o", "a.png") == 0, "it can't be read"
+    assert (tmp_path / "a.png").is_file(), "no picture"
+
+
+def test_no_stream_is_named_as_a_picture(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stream isn't written under the suffix of a picture."""
+    assert run("encode", picture, "-o", picture.with_name("out.jpg")) == 2, "out.jpg would be no picture"
+    assert ".mbt" in one_line(capsys), "it should say how to name it"
+    assert not picture.with_name("out.jpg").exists(), "it was written"
+
+
+def test_inspect_names_its_files(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of several streams each is named; a bad one is a line, the others are shown, and the status is 1."""
+    first, bad, last = (tmp_path / name for name in ("a.mbt", "b.mbt", "c.mbt"))
+    run("encode", picture, "-o", first)
+    bad.write_bytes(first.read_bytes()[:-4])
+    last.write_bytes(first.read_bytes())
+    capsys.readouterr()
+    assert run("inspect", first, bad, last) == 1, "b.mbt is damaged"
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"mbtref: {bad}: checksum-mismatch"), f"b.mbt isn't named: {shown.err}"
+    named = [line.split()[1] for line in shown.out.splitlines() if line.startswith("stream ")]
+    assert named == [str(first), str(last)], f"named are {named}"
+
+
+def test_help_of_the_suite(capsys: pytest.CaptureFixture[str]) -> None:
+    """`mbtref conformance --help` shows the options of the suite."""
+    assert run("conformance", "--help") == 0, "help isn't a mistake"
+    shown = capsys.readouterr().out
+    for option in ("--subject", "--capabilities", "--tier", "--report", "--known-failures", "--processor"):
+        assert f"  {option} " in shown, f"{option} isn't shown:\n{shown}"
 
 
 def test_inspect_adds_up(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +173,10 @@ def test_a_device_that_is_not_there(picture: Path, tmp_path: Path, capsys: pytes
         ("encode",),
         ("encode", "missing.png", "-o", "a.mbt"),
         ("encode", "{picture}", "-o", "missing/a.mbt"),
+        ("encode", "{picture}", "-o", "a.JPG"),
+        ("encode", "-", "{picture}", "-o", "out"),
+        ("encode", "-", "-o", "{folder}"),
+        ("encode", "{folder}", "-o", "-"),
         ("encode", "{picture}", "{picture}", "-o", "{folder}"),
         ("encode", "{folder}", "-o", "{picture}"),
         ("encode", "{empty}", "-o", "out"),
@@ -199,6 +277,7 @@ def test_nothing_that_is_read_is_overwritten(
     """An output that is also an input, in whatever place, is wrong use and stays as it is."""
     weights = (resources.files("mbtref") / "data" / "lite-q3.safetensors").read_bytes()
     model, other, report = tmp_path / "m.mbt", tmp_path / "m.json", tmp_path / "report.html"
+    picture = picture.rename(tmp_path / "picture")
     model.write_bytes(weights)
     other.write_bytes(weights)
     opening = {"record": "opening", "format": 1, "subject": {"name": "a", "version": "1"}}

@@ -16,6 +16,7 @@ from tests.support import picture
 ROOT = Path(__file__).parent.parent
 ROOMS = {
     "mbtref": ("mbtref",),
+    "mbtref.__main__": ("mbtref.workbench",),
     "mbtref.conformance": ("mbtref.conformance", "mbtref", "mbtref.decoder"),
     "mbtref.workbench": ("mbtref.workbench", "mbtref.conformance", "mbtref"),
     "training": ("training", "mbtref.workbench", "mbtref.conformance", "mbtref"),

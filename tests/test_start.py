@@ -40,12 +40,15 @@ def start(words: list[str], folder: Path) -> tuple[int, str, str, bool]:
         (0, "--help"),
         (0, "--version"),
         (0, "eval --help"),
+        (0, "conformance --help"),
         (2, "nonsense"),
         (2, "encode missing.png -o b.mbt"),
         (2, "encode a.png -o b.mbt --model lite-q9"),
         (2, "encode a.png -o b.mbt --model a.png"),
         (2, "encode a.png -o b.mbt --weights a.png"),
         (2, "encode a.png a.png -o out"),
+        (2, "encode a.png -o b.jpg"),
+        (2, "encode a.png - -o out"),
         (2, "decode a.mbt -o b.jpg"),
         (1, "decode a.png -o b.png"),
         (1, "inspect a.png"),
@@ -89,7 +92,7 @@ def test_inspect_refuses_another_model(tmp_path: Path) -> None:
     (tmp_path / "a.mbt").write_bytes(mbtref.encode(mbtref.load("lite-q3"), picture(20, 30)))
     status, _, errors, _ = start(["inspect", "a.mbt", "--model", "lite-q4"], tmp_path)
     assert status == 1, "it should be refused"
-    assert errors.startswith("mbtref: unknown-model at byte 4"), f"it should name the kind: {errors}"
+    assert errors.startswith("mbtref: a.mbt: unknown-model at byte 4"), f"it should name file and kind: {errors}"
 
 
 def test_no_words_show_the_help(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 from mbtref.devices import check_kind
 from mbtref.embedded import EMBEDDED
 from mbtref.workbench import modelfiles
+from mbtref.workbench.inputs import PICTURES
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.names import ZOO
 
@@ -77,6 +78,18 @@ def input_folder(text: str) -> Path:
     if not path.is_dir():
         raise ValueError(f"{path}: is not a folder")
     return path
+
+
+def or_standard(standard: Path, kind: Callable[[str], Path]) -> Callable[[str], Path]:
+    """The type of a path that may be `-`. standard: what this stands for. kind: the type of any other path."""
+    return lambda text: standard if text == "-" else kind(text)
+
+
+def stream_file(text: str) -> Path:
+    """An argument that names a stream to write. It isn't named as a picture."""
+    if Path(text).suffix.lower() in PICTURES:
+        raise ValueError(f"{text}: a stream isn't a picture; let the name end in .mbt")
+    return output_file(text)
 
 
 def output_file(text: str) -> Path:

@@ -13,7 +13,8 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 from mbtref.conformance.kodak import FOLDER_VARIABLE
 from mbtref.embedded import EMBEDDED
@@ -32,16 +33,21 @@ from mbtref.workbench.arguments import (
     input_path,
     models,
     names,
+    or_standard,
     output_file,
     output_folder,
     size,
+    stream_file,
     wanted_model,
     zoo_names,
 )
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.errors import EngineError
-from mbtref.workbench.inputs import Pair, find_pictures, find_streams, overwritten, pairs
+from mbtref.workbench.inputs import STDIN, STDOUT, Pair, find_pictures, find_streams, overwritten, pairs
 from mbtref.workbench.names import KODAK_URL, MEASURES, version
+
+if TYPE_CHECKING:
+    import pytest
 
 EXTRAS = {
     **dict.fromkeys(("safetensors", "torch"), "codec"),
@@ -80,9 +86,24 @@ class ShowVersion(argparse.Action):
         parser.exit()
 
 
-def command(to: Group, name: str, run: Callable[[argparse.Namespace], int], text: str) -> Parser:
-    """Adds a command. text: its purpose, in half a line."""
-    added: Parser = to.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+class ShowSuiteHelp(argparse.Action):
+    """Shows the help of a command with the options of the suite, which are looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        from mbtref.conformance.conftest import pytest_addoption
+
+        group = SimpleNamespace(addoption=parser.add_argument_group("options of the suite").add_argument)
+        pytest_addoption(cast("pytest.Parser", SimpleNamespace(getgroup=lambda name: group)))
+        parser.print_help()
+        parser.exit()
+
+
+def command(
+    to: Group, name: str, run: Callable[[argparse.Namespace], int], text: str, add_help: bool = True
+) -> Parser:
+    """Adds a command. text: its purpose, in half a line. add_help: whether it has argparse's own --help."""
+    description = f"{text[0].upper()}{text[1:]}."
+    added: Parser = to.add_parser(name, help=text, description=description, add_help=add_help)
     added.set_defaults(run=run)
     return added
 
@@ -104,11 +125,12 @@ def many_options(
     kind: Callable[[str], Path],
 ) -> None:  # fmt: skip
     """Inputs and output of encode and decode. suffix: of outputs in a folder. kind: the type of one output."""
-    to.add_argument("inputs", type=checked(input_path), nargs="+", metavar=f"{inputs}_OR_FOLDER", help=name)
+    to.add_argument("inputs", type=checked(or_standard(STDIN, input_path)), nargs="+",
+                    metavar=f"{inputs}_OR_FOLDER", help=f"{name}; - is standard input")  # fmt: skip
     to.add_argument("-o", dest="output", metavar=f"OUT{suffix}_OR_FOLDER", required=True,
-                    help=f"one file, or the folder of many, each NAME{suffix}")  # fmt: skip
+                    help=f"one file, or the folder of many, each NAME{suffix}; - is standard output")  # fmt: skip
     jobs_option(to)
-    to.set_defaults(find=find, suffix=suffix, kind=kind)
+    to.set_defaults(find=find, suffix=suffix, kind=or_standard(STDOUT, kind))
 
 
 def jobs_option(to: "argparse._ActionsContainer") -> None:
@@ -133,7 +155,7 @@ def device_option(to: Parser) -> None:
 def coding(to: Group) -> None:
     """Commands on pictures and streams."""
     add = command(to, "encode", commands.encode, "encode pictures")
-    many_options(add, "IMAGE", "opaque pictures that Pillow can read", find_pictures, ".mbt", output_file)
+    many_options(add, "IMAGE", "opaque pictures that Pillow can read", find_pictures, ".mbt", stream_file)
     add.add_argument("--model", type=checked(wanted_model), default="lite-q4", help=f"{NAMES}; default: lite-q4")
     weights_option(add)
     reproducible_option(add, "bytes")
@@ -146,8 +168,9 @@ def coding(to: Group) -> None:
     reproducible_option(add, "pixels")
     device_option(add)
 
-    add = command(to, "inspect", commands.inspect, "show the header of a stream and the sizes of its parts")
-    add.add_argument("stream", type=checked(input_file), metavar="IN.mbt")
+    add = command(to, "inspect", commands.inspect, "show the headers of streams and the sizes of their parts")
+    add.add_argument("streams", type=checked(or_standard(STDIN, input_file)), nargs="+", metavar="IN.mbt",
+                     help="- is standard input")  # fmt: skip
     add.add_argument("--model", type=checked(wanted_model), help=FOUND)
     weights_option(add)
 
@@ -230,12 +253,14 @@ def getting(to: Group) -> None:
 def checking(to: Group) -> None:
     """Commands of the conformance suite and its vectors."""
     add = command(
-        to, "conformance", commands.run_conformance, "check an implementation; options as for 'pytest conformance'"
-    )
+        to, "conformance", commands.run_conformance,
+        "check an implementation; options as for 'pytest conformance'", add_help=False,
+    )  # fmt: skip
     add.set_defaults(options=[])
+    add.add_argument("-h", "--help", action=ShowSuiteHelp, nargs=0, help="show this help message and exit")
     add.epilog = (
-        "For example --subject mypkg.codec:Subject --capabilities rans,buffers --tier smoke --report FILE.json; "
-        "docs/subjects.md lists all options."
+        "For example --subject mypkg.codec:Subject --capabilities rans,buffers --tier smoke --report FILE.json. "
+        "All options of pytest are understood too; docs/subjects.md explains them."
     )
 
     add = command(
@@ -309,6 +334,8 @@ def pair_files(parser: Parser, args: argparse.Namespace) -> None:
     """Sets `args.pairs`, the files that are read and written, and `args.many`, whether -o is a folder."""
     alone = len(args.inputs) == 1 and not args.inputs[0].is_dir()
     args.many = not alone or Path(args.output).is_dir() or args.output.endswith(SEPARATORS)
+    if args.many and (STDIN in args.inputs or args.output == "-"):
+        parser.error("- stands for one file: name one input and one output, no folder")
     try:
         if args.many:
             args.pairs = pairs(args.find(args.inputs), output_folder(args.output), args.suffix)

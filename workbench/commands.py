@@ -21,7 +21,7 @@ from mbtref.embedded import name_of
 from mbtref.errors import BitstreamError, Kind
 from mbtref.files import home, write_whole
 from mbtref.workbench import modelfiles, tasks
-from mbtref.workbench.inputs import Pair, find_pictures
+from mbtref.workbench.inputs import STDOUT, Pair, find_pictures, read_bytes
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.names import ZOO
 from mbtref.workbench.tasks import How
@@ -44,15 +44,15 @@ def find_model(fingerprint: bytes) -> ModelFile | None:
 
 def encode(args: argparse.Namespace) -> int:
     """mbtref encode"""
-    return code(args, tasks.encode, lambda picture: args.model)
+    return code(args, tasks.encode, lambda data: args.model)
 
 
 def decode(args: argparse.Namespace) -> int:
     """mbtref decode"""
     find = functools.cache(find_model)
 
-    def model_of(path: Path) -> ModelFile:
-        fingerprint = bitstream.unpack(path.read_bytes()).fingerprint
+    def model_of(data: bytes) -> ModelFile:
+        fingerprint = bitstream.unpack(data).fingerprint
         model: ModelFile | None = args.model or find(fingerprint)
         if model is None:
             reason = f"made with model {fingerprint.hex()}, which isn't embedded; name its file"
@@ -63,17 +63,21 @@ def decode(args: argparse.Namespace) -> int:
 
 
 def code(
-    args: argparse.Namespace, work: Callable[[ModelFile, Pair, How], str], model_of: Callable[[Path], ModelFile]
+    args: argparse.Namespace,
+    work: Callable[[ModelFile, bytes, Pair, How], str],
+    model_of: Callable[[bytes], ModelFile],
 ) -> int:
     """Encodes or decodes `args.pairs`, and prints a line about each. Of many, a bad one is named and left out.
 
-    work: `tasks.encode` or `tasks.decode`. model_of: the model for a source; it may refuse one.
+    work: `tasks.encode` or `tasks.decode`. model_of: the model for the bytes of a source; it may refuse them.
     """
     from mbtref.workbench import engine
 
     if not args.many:
         (pair,) = args.pairs
-        print(work(model_of(pair.source), pair, How(args.reproducible, args.device, shown=True)))
+        data = read_bytes(pair.source)
+        line = work(model_of(data), data, pair, How(args.reproducible, args.device, shown=True))
+        print(line, file=sys.stderr if pair.target == STDOUT else sys.stdout)
         return 0
     args.pairs[0].target.parent.mkdir(parents=True, exist_ok=True)
     total, left_out, how = len(args.pairs), 0, How(args.reproducible, args.device)
@@ -83,7 +87,8 @@ def code(
     ):
 
         def start(pair: Pair) -> "Future[str]":
-            return place.submit(work, model_of(pair.source), pair, how)
+            data = read_bytes(pair.source)
+            return place.submit(work, model_of(data), data, pair, how)
 
         for pair, outcome in engine.run(place, args.pairs, start):
             bar.update()
@@ -98,11 +103,29 @@ def code(
 def inspect(args: argparse.Namespace) -> int:
     """mbtref inspect"""
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiled loops take longer to start than z takes to read
-    data = args.stream.read_bytes()
+    status = 0
+    for path in args.streams:
+        try:
+            lines = inspected(path, args.model)
+        except (BitstreamError, OSError) as error:
+            print(f"mbtref: {path}: {error}", file=sys.stderr)
+            status = 1
+        else:
+            print("\n".join(lines))
+    return status
+
+
+def inspected(path: Path, known: ModelFile | None) -> list[str]:
+    """Lines about a stream. known: its model; None if it is to be found.
+
+    Raises BitstreamError and OSError; ValueError for a bad model file.
+    """
+    data = read_bytes(path)
     stream = bitstream.unpack(data)
-    model = args.model or find_model(stream.fingerprint)
+    model = known or find_model(stream.fingerprint)
     pixels = stream.height * stream.width
     lines = [
+        f"stream       {path}",
         f"format       .mbt version {bitstream.VERSION}, checksum right",
         f"model        {model.name if model else 'unknown'}, fingerprint {stream.fingerprint.hex()}",
         f"picture      {stream.width}×{stream.height} pixels",
@@ -115,8 +138,7 @@ def inspect(args: argparse.Namespace) -> int:
         lines.append(f"  y          {len(stream.payload) - hyper} bytes")
     else:
         lines.append(f"  payload    {len(stream.payload)} bytes")
-    print("\n".join(lines))
-    return 0
+    return lines
 
 
 def bytes_of_z(stream: bitstream.Stream, model: ModelFile) -> int:

@@ -1,15 +1,26 @@
-"""From the paths of a command line to the files that are read and written."""
+"""From the paths of a command line to the files that are read and written.
+
+The word `-` stands for standard input or standard output. It becomes the path `STDIN` or `STDOUT`, which only
+`read_bytes` and `write` know. `./-` is a file.
+"""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mbtref.files import write_whole
+
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of the pictures in a folder."""
 STREAMS = (".mbt",)
 """Suffixes of the streams in a folder."""
+STDIN = Path("<stdin>")
+"""Stands for standard input."""
+STDOUT = Path("<stdout>")
+"""Stands for standard output."""
 
 
 class Pair(NamedTuple):
@@ -17,6 +28,22 @@ class Pair(NamedTuple):
 
     source: Path
     target: Path
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file, or of standard input to its end. Raises OSError."""
+    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+
+
+def write(path: Path, data: bytes) -> None:
+    """Writes a file, whole or not at all, or to standard output. Raises OSError, or ValueError for a terminal."""
+    if path != STDOUT:
+        write_whole(path, data)
+    elif sys.stdout.isatty():
+        raise ValueError("standard output is a terminal: name a file, or send it to a file or a program")
+    else:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def find(paths: Sequence[Path], suffixes: Sequence[str], what: str) -> list[Path]:
@@ -29,13 +56,20 @@ def find(paths: Sequence[Path], suffixes: Sequence[str], what: str) -> list[Path
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes)
             if not inside:
-                raise ValueError(f"{path}: no {what} in this folder")
+                deeper = ", and its subfolders aren't searched" if subfolders([path]) else ""
+                raise ValueError(f"{path}: no {what} in this folder{deeper}")
             found += inside
         elif path.exists():
             found.append(path)
         else:
             raise ValueError(f"{path}: no such file or folder")
     return found
+
+
+def subfolders(paths: Iterable[Path]) -> list[Path]:
+    """The folders inside the named folders, which `find` skips; without hidden ones."""
+    inside = (path for folder in paths if folder.is_dir() for path in sorted(folder.iterdir()))
+    return [path for path in inside if path.is_dir() and not path.name.startswith(".")]
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:

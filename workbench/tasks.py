@@ -4,14 +4,14 @@ A model is loaded once in a process, and kept for the tasks that come.
 """
 
 import functools
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tqdm import tqdm
 
-from mbtref.files import write_whole
-from mbtref.workbench.inputs import Pair
+from mbtref.workbench.inputs import Pair, write
 from mbtref.workbench.modelfiles import ModelFile
 
 if TYPE_CHECKING:
@@ -60,36 +60,35 @@ def enough_memory() -> Iterator[None]:
         raise MemoryError("not enough memory for this picture and model") from error
 
 
-def encode(model: ModelFile, pair: Pair, how: How) -> str:
-    """Encodes a picture file. Returns a line about the stream.
+def encode(model: ModelFile, data: bytes, pair: Pair, how: How) -> str:
+    """Encodes a picture file, whose bytes are `data`. Returns a line about the stream.
 
     Raises ValueError or OSError, and MemoryError.
     """
     from mbtref import image
 
-    picture = image.read(pair.source)
+    picture = image.parse(io.BytesIO(data), pair.source)
     from mbtref import codec, progress
 
     with enough_memory():
         networks = loaded(model, how.reproducible, how.device)
-        data = codec.encode(networks, picture, bar if how.shown else progress.unwatched)
-    write_whole(pair.target, data)
+        stream = codec.encode(networks, picture, bar if how.shown else progress.unwatched)
+    write(pair.target, stream)
     height, width, _ = picture.shape
-    return f"{pair.target}: {width}×{height}, {len(data)} bytes, {8 * len(data) / (height * width):.4f} bpp"
+    return f"{pair.target}: {width}×{height}, {len(stream)} bytes, {8 * len(stream) / (height * width):.4f} bpp"
 
 
-def decode(model: ModelFile, pair: Pair, how: How) -> str:
-    """Decodes a stream to a PNG file. Returns a line about the picture.
+def decode(model: ModelFile, data: bytes, pair: Pair, how: How) -> str:
+    """Decodes a stream, whose bytes are `data`, to a PNG file. Returns a line about the picture.
 
     Raises BitstreamError, ValueError or OSError, and MemoryError.
     """
     from mbtref import codec, image, progress
 
-    data = pair.source.read_bytes()
     with enough_memory():
         networks = loaded(model, how.reproducible, how.device)
         picture = codec.decode(networks, data, bar if how.shown else progress.unwatched)
-    image.write_png(pair.target, picture)
+    write(pair.target, image.png(picture))
     height, width, _ = picture.shape
     return f"{pair.target}: {width}×{height}, decoded with {model.name}"
 
