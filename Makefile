@@ -18,7 +18,7 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, the suit
 	$(BIN)/python -m mutants --sample "$$(git rev-parse HEAD 2>/dev/null || echo none)"
 
 kodak: .venv/ready  ## the figures of the README
-	$(BIN)/mbtref eval --model lite-q3,lite-q4,lite-q5,lite-q6 --json kodak.json
+	$(BIN)/mbtref eval --model lite-q3,lite-q4,lite-q5,lite-q6 --json kodak.json --force
 
 matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; half an hour
 	for name in reference compressai numpy; do \

@@ -338,6 +338,30 @@ def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert "can't be resumed" in capsys.readouterr().err, "it should say why"
 
 
+def test_measurements_are_not_written_over(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of measurements is written over only with --force; an empty one holds none."""
+    out = tmp_path / "out.json"
+    out.touch()
+    assert run("eval", picture, "--model", "lite-q3", "--json", out) == 0, "an empty file holds nothing"
+    before = out.read_bytes()
+    capsys.readouterr()
+    assert run("eval", picture, "--model", "lite-q4", "--json", out) == 2, "lite-q3 would be lost"
+    line = one_line(capsys)
+    assert "--resume" in line, f"it should say how to go on: {line}"
+    assert "--force" in line, f"it should say how to begin anew: {line}"
+    assert out.read_bytes() == before, "the measurements are lost"
+    assert run("eval", picture, "--model", "lite-q4", "--json", out, "--resume", "--force") == 2, "which of them?"
+    assert run("eval", picture, "--model", "lite-q4", "--json", out, "--force") == 0, "it is forced"
+    assert [r["model"] for r in json.loads(out.read_text())["records"]] == ["lite-q4"], "not anew"
+    (tmp_path / "index.html").write_text("a report")
+    capsys.readouterr()
+    assert run("report", picture, "--model", "lite-q4", "-o", tmp_path) == 2, "the report would be lost"
+    assert "index.html is there and holds measurements: --force" in one_line(capsys), "it should say why"
+    assert (tmp_path / "index.html").read_text() == "a report", "the report is lost"
+
+
 def test_resume_takes_no_measurement_away(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mbtref.conformance.kodak import PIXELS
 from mbtref.workbench.compare import Curve, Mean, bjontegaard, read, table
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.names import MEASURES
@@ -59,8 +60,10 @@ def test_curves_that_cannot_be_compared(other: Curve) -> None:
     assert math.isnan(found.psnr), f"BD-PSNR is {found.psnr}"
 
 
-def evaluation(path: Path, factor: float, models: str = "lite", images: Sequence[str] = ("a", "b")) -> Path:
-    """Writes what `mbtref eval --json` would, with rates times a factor."""
+def evaluation(
+    path: Path, factor: float, models: str = "lite", images: Mapping[str, str] | Sequence[str] = ("a", "b")
+) -> Path:
+    """Writes what `mbtref eval --json` would, with rates times a factor. images: names, or pixels by name."""
 
     def entry(i: int, scale: float = 1) -> dict[str, object]:
         """A record, in which every measure is another."""
@@ -69,7 +72,12 @@ def evaluation(path: Path, factor: float, models: str = "lite", images: Sequence
 
     # what a picture costs depends on it, and by how much the two evaluations differ too
     scales = {image: 1 + n * factor for n, image in enumerate(images)}
-    records = [{"image": image, **entry(i, scale)} for image, scale in scales.items() for i in range(4)]
+    pixels = dict(images) if isinstance(images, Mapping) else {image: image for image in images}
+    records = [
+        {"image": image, "pixels": pixels[image], **entry(i, scale)}
+        for image, scale in scales.items()
+        for i in range(4)
+    ]
     content = {"means": [entry(i) for i in range(4)], "records": records}
     path.write_text(json.dumps(content))
     return path
@@ -99,13 +107,22 @@ def test_each_rate_has_its_psnr(rate: str, scale: int, below: float, tmp_path: P
 
 def test_a_published_curve(tmp_path: Path) -> None:
     """A published curve stands for a file, and a lone curve is compared with it whatever its name."""
-    a = read(str(evaluation(tmp_path / "a.json", 1)), "bitstream")
+    a = read(str(evaluation(tmp_path / "a.json", 1, images=PIXELS)), "bitstream")
     jpeg = read("jpeg", "bitstream")
     known = published_curves()["jpeg"]
     assert jpeg.means["jpeg"]["3"] == Mean(known["bpp"][3], known["psnr-rgb"][3]), "the points are others"
     lines = list(table(jpeg, a))
     assert lines[-1].startswith("| lite against jpeg | -"), lines
-    assert "24 Kodak pictures" in lines[0], "it isn't said what a published curve is"
+
+
+def test_a_published_curve_of_other_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A published curve isn't compared with other pictures than Kodak's, one less or one more, on either side."""
+    some = dict(list(PIXELS.items())[1:])
+    for images in ({"a": "other"}, some, some | {"kodim01.png": "other"}, {**PIXELS, "a": "other"}):
+        a = evaluation(tmp_path / "a.json", 1, images=images)
+        for sides in (("jpeg", a), (a, "jpeg")):
+            assert run("compare", *sides) == 1, f"{len(images)} pictures are compared"
+            assert "the mean over the 24 Kodak pictures" in one_line(capsys), "it should say why"
 
 
 @pytest.mark.parametrize(

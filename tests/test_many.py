@@ -61,6 +61,21 @@ def test_a_folder_there_and_back(
     assert np.array_equal(image.read(shown / "8.png"), decoded), "not the picture that the library decodes"
 
 
+def test_skipped_subfolders_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Subfolders of an input folder are left alone, and one line says so; hidden ones aren't worth it."""
+    for name in (".hidden", "a", "b"):
+        (folder / name).mkdir()
+        image.write_png(folder / name / "x.png", picture(64, 64))
+    assert run("encode", folder, "-o", tmp_path / "out", "--model", "lite-q3") == 0, "encode fails"
+    line = one_line(capsys)
+    assert f"skipped subfolders {folder / 'a'}, {folder / 'b'}: " in line, line
+    assert len(names(tmp_path / "out")) == MANY, "a subfolder was searched"
+    (tmp_path / "outer").mkdir()
+    folder.rename(tmp_path / "outer" / "inner")
+    assert run("encode", tmp_path / "outer", "-o", tmp_path / "none") == 2, "there are no pictures"
+    assert "no pictures in this folder, and its subfolders aren't searched" in one_line(capsys), "why none?"
+
+
 def test_one_picture_into_a_folder(folder: Path, tmp_path: Path) -> None:
     """One picture goes into a folder that is there, or whose name ends as a folder's."""
     (tmp_path / "there").mkdir()

@@ -154,7 +154,8 @@ def test_names() -> None:
     expected = [f"zoo-{metric}q{quality}" for metric in ("", "msssim-") for quality in range(1, 9)]
     assert list(ZOO) == expected, f"other names: {ZOO}"
     metadata = {"metric": "mse", "quality": "q4", "source_file": "mbt2018-4-456e2af9.pth.tar", "lambda": "0.013"}
-    assert zoo.entry("zoo-q4") == ("zoo-q4", "mbt2018-4-456e2af9.pth.tar", "456e2af9", metadata), "not zoo-q4"
+    expected_entry = ("zoo-q4", "mbt2018-4-456e2af9.pth.tar", "456e2af9", (192, 192), metadata)
+    assert zoo.entry("zoo-q4") == expected_entry, "not zoo-q4"
     assert zoo.entry("zoo-msssim-q2").file == "mbt2018-ms-ssim-2-c41cb208.pth.tar", "not zoo-msssim-q2"
     assert "lambda" not in zoo.entry("zoo-msssim-q2").metadata, "the λ of MSE isn't that of MS-SSIM"
     with pytest.raises(ValueError, match="no zoo model 'zoo-q9': there are zoo-q1, .*zoo-msssim-q8"):
@@ -424,9 +425,13 @@ def test_a_damaged_checkpoint_is_not_imported(little: State, publish: Publish, c
 
 
 def test_local_weights(
-    little: State, publish: Publish, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A local file is the published one if its hash says so, else another model; refused if its name lies."""
+    little: State, publish: Publish, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A local file is the published one if its hash says so, else another model, which has to be of its width.
+
+    It is refused if its name lies; on the command line another model is said to be one.
+    """
     path = put(tmp_path, 4, saved(little))
     publish(path)
     published = zoo.load("zoo-q4", path)
@@ -438,6 +443,10 @@ def test_local_weights(
 
     own = tmp_path / "own.pth"
     own.write_bytes(saved(little | {"g_a.0.bias": torch.ones(3)}))
+    with pytest.raises(ValueError, match=r"own\.pth: N=3 M=5, but zoo-q4 has N=192 M=192"):
+        zoo.load("zoo-q4", own)
+    assert zoo.entry("zoo-msssim-q5").width == (192, 320), "the published width is another one"
+    monkeypatch.setitem(facts("zoo-checkpoints")["dimensions"], "q1-q4", {"N": 3, "M": 5})
     digest = hashlib.sha256(own.read_bytes()).hexdigest()
     model = zoo.load("zoo-q4", own)
     assert model.name == f"zoo-q4-{digest[:8]}", f"a checkpoint of one's own is called {model.name}"
@@ -445,6 +454,12 @@ def test_local_weights(
     assert zoo.load("zoo-q4").fingerprint == published.fingerprint, "it stands for the published one"
     original, stream, out = tmp_path / "a.png", tmp_path / "a.mbt", tmp_path / "b.png"
     image.write_png(original, picture(20, 30))
+    assert run("encode", original, "-o", stream, "--model", "zoo-q4", "--weights", own) == 0, "encode failed"
+    assert f"own.pth isn't the published checkpoint of zoo-q4: the model is {model.name}" in one_line(capsys), (
+        "nobody is told"
+    )
+    assert run("encode", original, "-o", stream, "--model", "zoo-q4", "--weights", copy) == 0, "encode failed"
+    assert capsys.readouterr().err == "", "the published checkpoint is taken for another"
     assert run("encode", original, "-o", stream, "--model", "zoo-q4", "--weights", own) == 0, "encode failed"
     assert run("decode", stream, "-o", out) == 0, f"decode failed: {capsys.readouterr().err}"
     assert model.name in capsys.readouterr().out, "the stream's model isn't found by its fingerprint"
@@ -616,9 +631,10 @@ def test_notebook_check(
 def test_notebook_check_not_run(
     little: State, publish: Publish, kodim20: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without weights or picture a figure is not run, never right; the status is 0, a line says what to do."""
-    assert run("notebook-check", "--kodak") == 0, "what isn't run isn't wrong"
-    shown = capsys.readouterr().out
+    """Without weights or picture a figure is not run, never right; if none is run, the status is 1."""
+    assert run("notebook-check", "--kodak") == 1, "nothing was checked"
+    shown, errors = capsys.readouterr()
+    assert errors == "mbtref: nothing was checked\n", f"it should say so: {errors!r}"
     assert set(rows(shown).values()) == {"not run"}, f"something was run:\n{shown}"
     assert len(rows(shown)) == 27 + 16, f"not every figure is shown:\n{shown}"
     assert "✓" not in shown, f"something is right:\n{shown}"
@@ -630,7 +646,7 @@ def test_notebook_check_not_run(
     paths = [put(cache, quality, saved(little)) for quality in QUALITIES]
     publish(*paths)
     (kodim20 / "kodim20.png").unlink()
-    assert run("notebook-check", "--kodak") == 0, "what isn't run isn't wrong"
+    assert run("notebook-check", "--kodak") == 1, "nothing was checked"
     shown = capsys.readouterr().out
     assert set(rows(shown).values()) == {"not run"}, f"something was run without pictures:\n{shown}"
     assert "mbtref kodak fetch" in shown.splitlines()[-1], f"no advice:\n{shown}"

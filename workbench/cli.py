@@ -43,8 +43,17 @@ from mbtref.workbench.arguments import (
 )
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.errors import EngineError
-from mbtref.workbench.inputs import STDIN, STDOUT, Pair, find_pictures, find_streams, overwritten, pairs
-from mbtref.workbench.names import KODAK_URL, MEASURES, version
+from mbtref.workbench.inputs import (
+    STDIN,
+    STDOUT,
+    Pair,
+    find_pictures,
+    find_streams,
+    overwritten,
+    pairs,
+    subfolders,
+)
+from mbtref.workbench.names import KODAK_URL, MEASURES, PAGE, version
 
 if TYPE_CHECKING:
     import pytest
@@ -138,6 +147,10 @@ def jobs_option(to: "argparse._ActionsContainer") -> None:
                     help="processes that share the work and the cores; default: this one alone")  # fmt: skip
 
 
+def force_option(to: "argparse._ActionsContainer") -> None:
+    to.add_argument("--force", action="store_true", help="write over a file that holds measurements")
+
+
 def weights_option(to: Parser) -> None:
     to.add_argument("--weights", type=checked(input_file), metavar="FILE",
                     help="the checkpoint of the zoo model, in place of a download")  # fmt: skip
@@ -191,9 +204,11 @@ def measuring(to: Group) -> None:
         metavar="OUT.json",
         help="write all figures here",
     )
-    add.add_argument(
+    goes_on = add.add_mutually_exclusive_group()
+    goes_on.add_argument(
         "--resume", action="store_true", help="measure only what OUT.json lacks, and keep all that it has"
     )
+    force_option(goes_on)
     device_option(add)
     where = add.add_mutually_exclusive_group()
     jobs_option(where)
@@ -213,6 +228,7 @@ def measuring(to: Group) -> None:
     add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=NAMES)
     weights_option(add)
     output(add, "DIR", output_folder)
+    force_option(add)
     add.add_argument("--curves", type=checked(curves), metavar="NAME[,NAME...]",
                      help="published curves to draw, such as jpeg, webp and vtm")  # fmt: skip
     add.add_argument("--limit", type=checked(size), default=25, metavar="MB",
@@ -345,6 +361,23 @@ def pair_files(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(str(error))
 
 
+def say_skipped(args: argparse.Namespace) -> None:
+    """Says on stderr, in one line, which subfolders of the input folders are skipped."""
+    if skipped := subfolders([*vars(args).get("inputs", ()), *vars(args).get("pictures", ())]):
+        print(f"mbtref: skipped subfolders {', '.join(map(str, skipped))}: name them as inputs", file=sys.stderr)
+
+
+def refuse_losing(parser: Parser, args: argparse.Namespace) -> None:
+    """Refuses, as wrong use, to write over a file of measurements without being told to."""
+    if "force" not in args or args.force or not args.output:
+        return
+    resumable = "resume" in args
+    path: Path = args.output if resumable else args.output / PAGE
+    if not (resumable and args.resume) and path.is_file() and path.stat().st_size:
+        goes_on = "--resume goes on with it, " if resumable else ""
+        parser.error(f"{path} is there and holds measurements: {goes_on}--force writes it anew")
+
+
 def refuse_overwriting(parser: Parser, args: argparse.Namespace, words: Sequence[str]) -> None:
     """Refuses, as wrong use, an output that is also an input. words: the command line."""
     named = [Path(part.rpartition("=")[2]) for word in words for part in word.split(",")]
@@ -365,6 +398,9 @@ def get_models(parser: Parser, args: argparse.Namespace) -> None:
     if args.weights and not (len(wanted) == 1 and wanted[0].in_zoo):
         parser.error("--weights is the checkpoint of one zoo model: name this model with --model")
     files = [one.get(args.weights) for one in wanted]
+    if args.weights and files[0].name != wanted[0].name:
+        line = f"{args.weights} isn't the published checkpoint of {wanted[0].name}: the model is {files[0].name}"
+        print(f"mbtref: {line}", file=sys.stderr)
     args.model = files if several else files[0] if files else None
 
 
@@ -389,6 +425,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_overwriting(top, args, words)
         if vars(args).get("resume") and not args.output:
             top.error("--resume needs --json, the file to continue")
+        refuse_losing(top, args)
+        say_skipped(args)
         if "model" in args:
             get_models(top, args)
         status: int = args.run(args)

@@ -23,7 +23,7 @@ from mbtref.files import home, write_whole
 from mbtref.workbench import modelfiles, tasks
 from mbtref.workbench.inputs import STDOUT, Pair, find_pictures, read_bytes
 from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.names import ZOO
+from mbtref.workbench.names import PAGE, ZOO
 from mbtref.workbench.tasks import How
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def make_report(args: argparse.Namespace) -> int:
         return 1
     content = page.page(pictures, left_out, models, args.curves or page.CURVES, args.command).encode()
     args.output.mkdir(parents=True, exist_ok=True)
-    path = args.output / "index.html"
+    path = args.output / PAGE
     write_whole(path, content)
     records = [record for picture in pictures for record in picture.records]
     print(f"{path}: pictures {len(pictures)}, models {len(models)}, {len(content) / 10**6:.1f} MB")
@@ -321,7 +321,9 @@ def notebook_check(args: argparse.Namespace) -> int:
     print(f"{len(run) - len(wrong)} right, {len(wrong)} wrong, {len(figures) - len(run)} not run")
     for line in notebook.advice(figures, args.weights_from):
         print(line)
-    return 1 if wrong else 0
+    if not run:
+        print("mbtref: nothing was checked", file=sys.stderr)
+    return 1 if wrong or not run else 0
 
 
 def import_checkpoint(args: argparse.Namespace) -> int:

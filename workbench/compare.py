@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mbtref.conformance.kodak import PIXELS
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.names import MEASURES
 from mbtref.workbench.records import family
@@ -41,6 +42,8 @@ class Evaluation(NamedTuple):
     """Curves of the means, by name."""
     pictures: Mapping[str, Mapping[str, Curve]]
     """The curves of each picture, by its name; empty for a published curve."""
+    of_kodak: bool
+    """Whether every mean is over the 24 Kodak pictures, known by their pixels."""
 
 
 def read(source: str, measure: str) -> Evaluation:
@@ -52,7 +55,7 @@ def read(source: str, measure: str) -> Evaluation:
     if source in published:
         rates, psnrs = published[source]["bpp"], published[source]["psnr-rgb"]
         points = {str(i): Mean(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}
-        return Evaluation(source, {source: points}, {})
+        return Evaluation(source, {source: points}, {}, of_kodak=True)
     try:
         content = json.loads(Path(source).read_text(encoding="utf-8"))
         means = curves(content["means"], measure)
@@ -64,7 +67,15 @@ def read(source: str, measure: str) -> Evaluation:
         raise ValueError(f"{source}: no such file, nor one of the published {', '.join(published)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{source}: not what 'mbtref eval --json' writes") from error
-    return Evaluation(Path(source).name, means, pictures)
+    return Evaluation(Path(source).name, means, pictures, of_kodak(content["records"]))
+
+
+def of_kodak(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the records of every model are of the 24 Kodak pictures, each once, and no others."""
+    pixels: dict[str, list[str]] = {}
+    for record in records:
+        pixels.setdefault(record["model"], []).append(record.get("pixels", ""))
+    return all(sorted(own) == sorted(PIXELS.values()) for own in pixels.values())
 
 
 def curves(entries: Sequence[Mapping[str, Any]], measure: str) -> dict[str, dict[str, Mean]]:
@@ -116,14 +127,17 @@ def shared(a: Curve, b: Curve) -> tuple[float, float]:
 
 
 def table(a: Evaluation, b: Evaluation) -> Iterator[str]:
-    """The lines for a terminal; also valid Markdown. Raises ValueError if there is nothing to compare."""
+    """The lines for a terminal; also valid Markdown. Raises ValueError if they can't be compared."""
     chosen = pairs(a, b)
     common = a.pictures.keys() & b.pictures.keys()
     if a.pictures and b.pictures and a.pictures.keys() != b.pictures.keys():
         raise ValueError(f"{a.name} and {b.name} share {len(common)} of their pictures; evaluate the same ones")
-    if bool(a.pictures) != bool(b.pictures):
-        yield "A published curve is the mean over the 24 Kodak pictures: don't compare it with other pictures."
-        yield ""
+    for one, published in ((a, b), (b, a)):
+        if one.pictures and not published.pictures and not one.of_kodak:
+            raise ValueError(
+                f"{published.name} is the mean over the 24 Kodak pictures, and {one.name} isn't of them alone: "
+                "evaluate them with 'mbtref eval' and no other picture"
+            )
     yield from model_lines(a, b)
     yield "| curve | BD-rate | BD-PSNR | over | BD-rate, mean of pictures | BD-PSNR, mean of pictures |"
     yield "|---" + "|---:" * 5 + "|"

@@ -16,6 +16,8 @@ MEASURES = {
     "zlib": ("bpp_buffer_zlib", "psnr"),
 }
 """The rates to compare, each with the fields of `Record` for rate and PSNR."""
+PAGE = "index.html"
+"""Name of the report in its folder."""
 KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 """Rich Franzen's copy of the Kodak Lossless True Color Image Suite."""
 

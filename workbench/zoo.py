@@ -10,7 +10,8 @@ folder `zoo` of MBTREF_HOME. From then on that file is the model. What surprises
   the same file, and can decode each other's streams.
 - A model file that is whole isn't loaded to be found: its metadata have the hashes of its checkpoint and tensors.
 - A local checkpoint with a published name must have the hash in that name. A file with another name is accepted.
-  If it isn't the published one, its model is called zoo-q4-0123abcd, by its own hash, and never stands for zoo-q4.
+  If it isn't the published one, its model is called zoo-q4-0123abcd, by its own hash, and never stands for zoo-q4;
+  its N and M must be those of zoo-q4.
 """
 
 import functools
@@ -45,6 +46,8 @@ class Entry(NamedTuple):
     """Name of the published checkpoint."""
     digits: str
     """The first HASH_DIGITS hex digits of its SHA-256."""
+    width: tuple[int, int]
+    """N and M."""
     metadata: dict[str, str]
     """Of its model file: metric, quality, file, and lambda where it is known."""
 
@@ -59,7 +62,12 @@ def entry(name: str) -> Entry:
     metadata = {"metric": metric, "quality": f"q{quality}", "source_file": file}
     if metric == "mse":
         metadata["lambda"] = str(known["lambda_mse"][quality - 1])
-    return Entry(name, file, file.removesuffix(".pth.tar")[-HASH_DIGITS:], metadata)
+    (width,) = [
+        (size["N"], size["M"])
+        for qualities, size in known["dimensions"].items()
+        if qualities[1] <= name[-1] <= qualities[-1]  # such as q1-q4
+    ]
+    return Entry(name, file, file.removesuffix(".pth.tar")[-HASH_DIGITS:], width, metadata)
 
 
 def folder() -> Path:
@@ -130,6 +138,12 @@ def _imported(wanted: Entry, path: Path) -> ModelFile:
     source = checkpoint.read(path)
     name, metadata = wanted.name, wanted.metadata
     if not source.sha256.startswith(wanted.digits):
+        width = source.networks.N, source.networks.M
+        if width != wanted.width:
+            raise ValueError(
+                f"{path.name}: N={width[0]} M={width[1]}, but {wanted.name} has N={wanted.width[0]} "
+                f"M={wanted.width[1]}; name the right model, or use 'mbtref import'"
+            )
         name, metadata = f"{name}-{source.sha256[:HASH_DIGITS]}", {}
     target = model_file(name)
     if file := _cached(target, source.sha256):
