@@ -91,7 +91,7 @@ def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> M
 def check(model: object) -> None:
     """Raises ValueError, which says what to pass, if this isn't a model."""
     if not isinstance(model, Model):
-        fix = f"mbtref.load({str(model)!r})" if isinstance(model, str | Path) else "the model comes first"
+        fix = f"give mbtref.load({str(model)!r})" if isinstance(model, str | Path) else "the model comes first"
         raise ValueError(f"a model is what mbtref.load gives; this is a {type(model).__name__}: {fix}")
 
 
