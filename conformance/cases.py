@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple, NoReturn
 
+from mbtref.conformance.header import field
 from mbtref.conformance.operations import OPERATIONS, Values, fault
 from mbtref.conformance.subjects.protocol import (
     Crashed,
@@ -51,16 +52,25 @@ class Verdict(BaseException):
     It isn't an Exception: hypothesis would try such a case again, and a subject that hangs would hang each time.
     """
 
+    stage = ""
+    """The first wrong output, if one was compared."""
+
     def __init__(self, outcome: Outcome, message: str) -> None:
         super().__init__(message)
         self.outcome = outcome
+
+    @property
+    def cause(self) -> str:
+        """What cases with one cause have in common: the first wrong stage, or the first line."""
+        return f"the first wrong stage is {self.stage}" if self.stage else str(self).partition("\n")[0]
 
 
 class WrongAnswer(Verdict, Exception):
     """A wrong answer. Hypothesis may try the case again with a smaller picture."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, stage: str = "") -> None:
         super().__init__(Outcome.FAILED, message)
+        self.stage = stage
 
 
 class KnownFailure(NamedTuple):
@@ -83,9 +93,9 @@ class Case(NamedTuple):
         return f"{self.requirement}/{self.name}"
 
 
-def failed(message: str) -> NoReturn:
-    """Ends a case whose answer is wrong."""
-    raise WrongAnswer(message)
+def failed(message: str, stage: str = "") -> NoReturn:
+    """Ends a case whose answer is wrong. stage: the first wrong output, if one was compared."""
+    raise WrongAnswer(message, stage)
 
 
 def ask(subject: Subject, operation: str, model: str | None, inputs: Values) -> Values:
@@ -93,7 +103,9 @@ def ask(subject: Subject, operation: str, model: str | None, inputs: Values) -> 
     try:
         return attempt(subject, operation, model, inputs)
     except Rejected as rejected:
-        failed(f"{operation}: refused as {rejected.kind}, should be taken")
+        stream = inputs.get("stream")
+        lines = field(stream, rejected.kind) if model and isinstance(stream, bytes) else []
+        failed("\n".join([f"{operation}: refused as {rejected.kind}, should be taken", *lines]))
 
 
 def attempt(subject: Subject, operation: str, model: str | None, inputs: Values) -> Values:

@@ -8,6 +8,7 @@ import numpy as np
 from mbtref.conformance import judge, localise
 from mbtref.conformance.cases import Verdict, attempt, failed
 from mbtref.conformance.difference import Difference, first_difference
+from mbtref.conformance.header import field
 from mbtref.conformance.operations import CLOSED_LOOP, GRID, Value, Values
 from mbtref.conformance.requirements import limit
 from mbtref.conformance.subjects.protocol import Rejected, Subject
@@ -32,21 +33,29 @@ def check(subject: Subject, vector: Vector) -> None:
         wrong = f"{vector.operation}: refused as {rejected.kind}, should be {due}"
         failed("\n".join([wrong, *refusal(subject, vector, rejected.kind), catches]))
     if vector.rejected:
-        failed(f"{vector.operation}: taken, should be refused as {vector.rejected}\n{catches}")
+        stream = vector.inputs.get("stream")
+        lines = field(stream, vector.rejected) if vector.model and isinstance(stream, bytes) else []
+        failed("\n".join([f"{vector.operation}: taken, should be {due}", *lines, catches]))
     expected = vector.expected
     for stage, digest in vector.sha256.items():
         if digest_of(stage, answer[stage]) != digest:
             lines = beside_the_judge(subject, vector, stage, answer)
             failed("\n".join([f"{stage}: its SHA-256 isn't {digest}", *lines, catches]))
-    closed_loop = vector.operation == CLOSED_LOOP
-    difference = first_difference(
-        comparable(vector, answer), comparable(vector, expected), vector.tolerance, closed_loop
-    ) or first_difference(in_bits(vector, answer), in_bits(vector, expected), vector.bits)
-    if difference:
-        failed("\n".join([str(difference), *stages(subject, vector, difference), catches]))
+    if difference := first_wrong(vector, answer, expected):
+        failed("\n".join([str(difference), *stages(subject, vector, difference), catches]), difference.stage)
     for stage, places in vector.may_differ.items():
         if difference := beyond_ties(stage, answer, expected, read(places)):
             failed(f"{difference}\nNone of them is near a rounding tie: g_s isn't right\n{catches}")
+
+
+def first_wrong(vector: Vector, answer: Values, expected: Values) -> Difference | None:
+    """The first difference beyond a tolerance. Likelihoods are compared as they are, then in bits."""
+    values, right = comparable(vector, answer), comparable(vector, expected)
+    difference = first_difference(values, right, vector.tolerance, vector.operation == CLOSED_LOOP)
+    if difference:
+        return difference._replace(unit=" (probability)") if difference.stage in vector.bits else difference
+    difference = first_difference(in_bits(vector, answer), in_bits(vector, expected), vector.bits)
+    return difference and difference._replace(unit=" bits")
 
 
 def beyond_ties(stage: str, answer: Values, expected: Values, places: Value) -> Difference | None:

@@ -267,7 +267,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     pyfuncitem.user_properties.append(("outcome", str(outcome)))
     if ended is None:
         return result
-    pyfuncitem.user_properties.append(("reason", str(ended).partition("\n")[0]))
+    pyfuncitem.user_properties += [("reason", str(ended).partition("\n")[0]), ("cause", ended.cause)]
     if outcome in LETTERS:
         pytest.skip(str(ended))
     pytest.fail(explain(pyfuncitem, ended), pytrace=False)

@@ -29,23 +29,19 @@ class Difference(NamedTuple):
     """How many values of this stage differ by more than the tolerance."""
     total: int
     """How many values the stage has."""
+    in_other_units: bool = False
+    """Whether all values of one side are those of the other in grid units."""
+    unit: str = ""
+    """What follows the two values in a message."""
 
     def __str__(self) -> str:
         place = f"{self.stage}{list(self.where)}"
-        text = f"{place} is {self.value}, expected {self.expected}"
+        text = f"{place} is {self.value}{self.unit}, expected {self.expected}{self.unit}"
         if self.tolerance:
             text += f": off by {self.error:.3g}, {self.error / self.tolerance:.3g} times the tolerance"
         if self.in_other_units:
             text += f": grid units, off by a factor of {GRID}"
         return f"{text}; {self.wrong} of {self.total} values differ"
-
-    @property
-    def in_other_units(self) -> bool:
-        """Whether one of the two numbers is the other in grid units."""
-        match self.value, self.expected:
-            case int() | float() as value, int() | float() as expected:
-                return value == expected * GRID or value * GRID == expected
-        return False
 
     @property
     def position(self) -> tuple[int, int]:
@@ -108,7 +104,14 @@ def _array_difference(stage: str, value: Array, right: Array, tolerance: float) 
         tolerance,
         len(wrong),
         right.size,
+        in_grid_units(value, right, tolerance) or in_grid_units(right, value, tolerance / GRID),
     )
+
+
+def in_grid_units(units: Array, values: Array, tolerance: float) -> bool:
+    """Whether the first numbers are the others in grid units. tolerance: of the values."""
+    error = np.abs(units.astype(np.float64) - values.astype(np.float64) * GRID)
+    return bool((error <= tolerance * GRID).all())
 
 
 def coding_order(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

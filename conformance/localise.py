@@ -15,6 +15,7 @@ import numpy as np
 from mbtref.conformance import judge
 from mbtref.conformance.cases import Verdict, ask
 from mbtref.conformance.difference import Difference, coding_order, first_difference
+from mbtref.conformance.header import HEADER, field, sides
 from mbtref.conformance.operations import CLOSED_LOOP, GRID, OPERATIONS, Values
 from mbtref.conformance.subjects.protocol import Rejected, Subject
 
@@ -25,37 +26,11 @@ LATENT = 16
 """Pixels in a row or column of one latent."""
 BLOCK = 64
 """Pixels in a row or column of one hyper-latent."""
-HEADER = 20
-"""Bytes before the payload (specification, §6)."""
-FIELDS = {
-    "bad-magic": (0, 3, "the letters MBT"),
-    "unsupported-version": (3, 4, "the version"),
-    "unknown-model": (4, 12, "the fingerprint of the model"),
-    "bad-dimensions": (12, 16, "height and width, little-endian"),
-    "too-large": (12, 16, "height and width, little-endian"),
-    "checksum-mismatch": (16, HEADER, "the CRC-32 of bytes 0 to 15 and of the payload, little-endian"),
-}
-"""Kinds of refusal that are about the header alone: begin, end and meaning of the field."""
 
 
 def refused(subject: Subject, model: str, stream: bytes, kind: str) -> list[str]:
     """Lines about a stream that a subject refused with a wrong kind, or should have taken."""
-    return header(stream, kind) if kind in FIELDS else decoded(subject, model, stream, None)
-
-
-def header(stream: bytes, kind: str) -> list[str]:
-    """A line about the field for which a stream is refused, if it is a field of the header."""
-    if kind not in FIELDS:
-        return []
-    begin, end, meaning = FIELDS[kind]
-    place = f"byte {begin}" if end == begin + 1 else f"bytes {begin} to {end - 1}"
-    return [f"look at the header (§6): {place}, {meaning}: {stream[begin:end].hex(' ') or 'not there'}"]
-
-
-def sides(stream: bytes) -> tuple[int, int]:
-    """Height and width in the header of a stream."""
-    height, width = (int.from_bytes(stream[at : at + 2], "little") for at in (12, 14))
-    return height, width
+    return field(stream, kind) or decoded(subject, model, stream, None)
 
 
 def decoded(subject: Subject, model: str, stream: bytes, difference: Difference | None) -> list[str]:

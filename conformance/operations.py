@@ -130,6 +130,12 @@ def native(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
     return dtype.newbyteorder("=")
 
 
+def not_a_mapping(operation: str, answer: object) -> str:
+    """What is wrong with an answer that isn't a mapping, and what to give."""
+    form = ", ".join(f"{name!r}: ..." for name in OPERATIONS[operation].outputs)
+    return f"the answer is {type(answer).__name__}, not a mapping of names to values: give {{{form}}}"
+
+
 def fault(operation: str, inputs: Values, answer: object) -> str | None:
     """The fault in the form of an answer, or None.
 
@@ -137,7 +143,7 @@ def fault(operation: str, inputs: Values, answer: object) -> str | None:
     """
     outputs = OPERATIONS[operation].outputs
     if not isinstance(answer, Mapping):
-        return f"the answer is {type(answer).__name__}, not a mapping of names to values"
+        return not_a_mapping(operation, answer)
     missing, extra = outputs.keys() - answer.keys(), answer.keys() - outputs.keys()
     if missing:
         return f"{', '.join(sorted(missing))} missing from the answer"

@@ -4,6 +4,7 @@ It is a pytest plugin in the process that sees all results, including those of p
 """
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,16 +32,24 @@ class Recorder:
         self.failures_to = failures_to
         self.known = known
         self.failures: list[dict[str, str]] = []
+        self.causes: defaultdict[str, list[pytest.TestReport]] = defaultdict(list)
+        """The results of the cases that failed, by their cause."""
+        self.unchecked: Counter[tuple[Outcome, str]] = Counter()
+        """How many cases weren't checked, by outcome and reason."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
             facts = dict(report.user_properties)
-            case, outcome = f"{facts['requirement']}/{facts['name']}", outcome_of(report)
+            case, outcome = case_of(report), outcome_of(report)
             if outcome == Outcome.KNOWN_FAILURE:
                 self.failures.append({"id": case, **self.known[case]._asdict()})
             elif report.outcome == "failed" and case not in self.known:
                 reason = str(facts.get("reason", "the suite itself failed"))
                 self.failures.append({"id": case, "outcome": outcome, "reason": reason})
+            if report.outcome == "failed":
+                self.causes[str(facts.get("cause", "the suite itself failed"))].append(report)
+            elif outcome in NEUTRAL:
+                self.unchecked[outcome, str(facts["reason"])] += 1
             message = report.longreprtext if report.outcome == "failed" else str(facts.get("reason", ""))
             requirement = REQUIREMENTS[str(facts["requirement"])]
             self.report.case({
@@ -59,10 +68,27 @@ class Recorder:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         cut_off = session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail
         self.report.close(None if cut_off else int(session.exitstatus))
+        if session.config.get_verbosity() <= 0:
+            self.shorten()
         if self.failures_to:
             write_whole(self.failures_to, (json.dumps(self.failures, indent=1) + "\n").encode())
 
+    def shorten(self) -> None:
+        """Leaves one whole message of each cause; the others name their case and that one."""
+        for cause, (first, *others) in self.causes.items():
+            for report in others:
+                text = f"{case_of(report)}: {outcome_of(report)}\n  {cause}, as in {case_of(first)}"
+                report.longrepr = f"{text} (-v shows each message)"
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for cause, reports in self.causes.items():
+            if len(reports) > 1:
+                counts = Counter(case_of(report).partition("/")[0] for report in reports)
+                which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
+                terminalreporter.write_line(f"the same in {len(reports)} cases: {cause} ({which})", red=True)
+        for (outcome, reason), n in self.unchecked.items():
+            words = outcome.replace("-", " ")
+            terminalreporter.write_line(f"{words}, {n} case{'s' * (n > 1)}: {reason}", yellow=True)
         if not self.checked:
             terminalreporter.write_line("nothing was checked: a run without a verdict fails", red=True)
 
@@ -70,6 +96,12 @@ class Recorder:
     def checked(self) -> int:
         """How many cases had a verdict."""
         return sum(n for outcome, n in self.report.counts.items() if outcome not in NEUTRAL)
+
+
+def case_of(report: pytest.TestReport) -> str:
+    """The id of the case that a result is of."""
+    facts = dict(report.user_properties)
+    return f"{facts['requirement']}/{facts['name']}"
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome:

@@ -13,6 +13,7 @@ import pytest
 
 from mbtref.conformance import judge, localise, vectors
 from mbtref.conformance.cases import Verdict, ask, failed
+from mbtref.conformance.header import field, sides
 from mbtref.conformance.pictures import pad, psnr_8bit
 from mbtref.conformance.requirements import limit
 from mbtref.conformance.subjects.protocol import Rejected, Subject
@@ -85,9 +86,9 @@ def decode(model: str, stream: bytes) -> U8:
         return np.asarray(judge.decode(model, stream)["image"], np.uint8)
     except Rejected as rejected:
         refused = f"the one-file decoder refuses the stream as {rejected.kind}"
-        height, width = localise.sides(stream)
+        height, width = sides(stream)
         said = f"its header has a height of {height} and a width of {width}"
-        failed("\n".join([refused, *localise.header(stream, rejected.kind), said]))
+        failed("\n".join([refused, *field(stream, rejected.kind), said]))
 
 
 def too_dear(right: Golden, stream: bytes, shown: U8) -> str | None:

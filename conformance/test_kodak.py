@@ -9,6 +9,7 @@ import pytest
 from mbtref.conformance import judge, localise
 from mbtref.conformance.cases import ask, failed
 from mbtref.conformance.difference import first_difference
+from mbtref.conformance.header import field
 from mbtref.conformance.kodak import cases, picture
 from mbtref.conformance.operations import Values
 from mbtref.conformance.pictures import psnr, psnr_8bit, tensor
@@ -67,7 +68,7 @@ def led_back(subject: Subject, record: Mapping[str, Any], stream: bytes, decoded
         right = judge.decode(model, stream)
     except Rejected as rejected:
         refused = f"the one-file decoder refuses the stream as {rejected.kind}"
-        return [refused, *localise.header(stream, rejected.kind)]
+        return [refused, *field(stream, rejected.kind)]
     latents = {"y_hat": right["y_hat"]}
     if difference := first_difference(decoded, latents, {}):
         return [f"the decoder is wrong: {difference}", *localise.decoded(subject, model, stream, difference)]

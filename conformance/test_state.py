@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mbtref.conformance import judge, localise
+from mbtref.conformance import judge
 from mbtref.conformance.cases import ask, failed
 from mbtref.conformance.difference import first_difference
+from mbtref.conformance.header import sides
 from mbtref.conformance.operations import OPERATIONS, Value, Values
 from mbtref.conformance.pictures import draw
 from mbtref.conformance.subjects.protocol import Subject
@@ -88,7 +89,7 @@ def shape(value: Value) -> object:
     """The shape of an array; the sides of a stream; None for other bytes."""
     if not isinstance(value, bytes):
         return np.shape(value)
-    return localise.sides(value) if value.startswith(b"MBT") else None
+    return sides(value) if value.startswith(b"MBT") else None
 
 
 def pictures() -> Iterator[Value]:

@@ -173,6 +173,13 @@ class OneTooMany(Reference):
         return {**super().g_s(model, y_hat), "y_hat": y_hat}
 
 
+class BareArray(Reference):
+    """x_hat itself, in place of a mapping."""
+
+    def g_s(self, model: str, y_hat: Any) -> Values:
+        return super().g_s(model, y_hat)["x_hat"]  # type: ignore[return-value]
+
+
 class WrongDtype(Reference):
     """It answers in float64."""
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref.conformance import judge, kodak, localise
+from mbtref.conformance import check, judge, kodak, localise
 from mbtref.conformance.difference import first_difference
+from mbtref.conformance.header import field
+from mbtref.conformance.vectors import frozen
 from tests.test_suite import CONFORMANCE, run
 
 
@@ -141,11 +143,78 @@ def test_moved_latents_are_told(places: list[tuple[int, ...]], last: str, monkey
     assert lines[-1].endswith(last), f"{lines}"
 
 
-@pytest.mark.parametrize(("value", "expected", "units"), [(2048, 2, True), (0.5, 512, True), (2047, 2, False)])
-def test_grid_units_are_seen(value: float, expected: float, units: bool) -> None:
-    """A value is told to be in grid units, or to lack them, if the factor is 1024 exactly."""
-    found = str(first_difference({"mu": np.array([value])}, {"mu": np.array([expected])}, {}))
+@pytest.mark.parametrize(
+    ("values", "expected", "tolerance", "units"),
+    [
+        ([2048.0], [2.0], 0.0, True),
+        ([0.5], [512.0], 0.0, True),
+        ([2047.0], [2.0], 0.0, False),
+        ([2048.0, 3.0], [2.0, 4.0], 0.0, False),  # the first one alone, by chance
+        ([2049.0, 0.0, -1023.0], [2.0, 0.0, -1.0], 0.01, True),  # floats within their tolerance
+    ],
+)
+def test_grid_units_are_seen(values: list[float], expected: list[float], tolerance: float, units: bool) -> None:
+    """Values are told to be in grid units, or to lack them, if the factor is 1024 for all of them."""
+    found = str(first_difference({"mu": np.array(values)}, {"mu": np.array(expected)}, {"mu": tolerance}))
     assert ("grid units, off by a factor of 1024" in found) is units, found
+
+
+@pytest.mark.parametrize("options", [[], ["--in-process"]], ids=["isolated", "in process"])
+def test_an_array_in_place_of_a_mapping(options: list[str], tmp_path: Path) -> None:
+    """An adapter that returns an array is told what to return, wherever it runs."""
+    only = ["-k", "TRANSFORM-3/lite-q3/square", *options]
+    _, cases = run(tmp_path, "tests.miniatures:BareArray", *only)
+    holds(str(cases[0]["message"]), "the answer is ndarray, not a mapping", "give {'x_hat': ...}")
+
+
+@pytest.mark.parametrize(("error", "unit"), [(1.01, " (probability)"), (0.5, " bits")])
+def test_likelihoods_have_a_unit(error: float, unit: str) -> None:
+    """Whether a likelihood is compared as a probability or in bits is said."""
+    vector = next(v for v in frozen().vectors if v.id == "FLOAT-2/lite-q3/square")
+    right = dict(vector.expected)
+    likelihoods = np.array(right["y_likelihoods"])
+    place = np.unravel_index((likelihoods if unit == " bits" else -likelihoods).argmin(), likelihoods.shape)
+    likelihoods[place] *= error
+    difference = check.first_wrong(vector, {**right, "y_likelihoods": likelihoods}, right)
+    assert difference, "the difference isn't seen"
+    assert str(difference).count(unit) == 2, f"both values should have the unit: {difference}"
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind", "words"),
+    [
+        (b"MBT", "truncated", "look at the header (§6): it has 20 bytes, this stream has 3"),
+        (bytes(40), "bad-magic", "look at the header (§6): bytes 0 to 2, the letters MBT: 00 00 00"),
+        (bytes(40), "bad-final-state", ""),
+    ],
+)
+def test_a_refusal_leads_to_the_header(stream: bytes, kind: str, words: str) -> None:
+    """A kind that is known before the payload is read points to its field; others don't."""
+    assert field(stream, kind) == ([words] if words else []), f"{field(stream, kind)}"
+
+
+def test_one_cause_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Cases with one cause share one whole message, unless -v asks for all; the report has all either way."""
+    only = ["--in-process", "-k", "TRANSFORM-3/lite-q3"]
+    capsys.readouterr()
+    _, cases = run(tmp_path, "tests.miniatures:WrongDtype", *only)
+    short = capsys.readouterr().out
+    assert "the same in 3 cases: g_s: x_hat has dtype float64, not float32 (TRANSFORM-3 3)" in short, short
+    assert short.count("repeat: pytest") == 1, f"one message should be whole:\n{short}"
+    assert all("repeat: pytest" in str(case["message"]) for case in cases), "the report lacks a message"
+    run(tmp_path, "tests.miniatures:WrongDtype", *only, "-vv")
+    assert capsys.readouterr().out.count("repeat: pytest") == 3, "-v should show each message"
+
+
+def test_what_is_not_run_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last lines say how many cases weren't run, why, and what to do."""
+    monkeypatch.setenv("MBTREF_KODAK", str(tmp_path))
+    run(tmp_path, "reference", "--in-process", "-k", "test_open_loop and lite-q3-kodim01", file="test_kodak.py")
+    out = capsys.readouterr().out
+    assert "not run, 1 case: " in out, out
+    assert "mbtref kodak fetch" in out.rpartition("not run, 1 case: ")[2], f"it should say what to do:\n{out}"
 
 
 def test_collecting_needs_no_subject(tmp_path: Path) -> None:

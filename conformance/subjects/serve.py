@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mbtref.conformance.operations import not_a_mapping
 from mbtref.conformance.subjects.command import PROTOCOL, value_in, write
 from mbtref.conformance.subjects.loading import in_process
 from mbtref.conformance.subjects.protocol import Rejected, Subject, Unsupported, account
@@ -19,7 +20,9 @@ def answer(subject: Subject, request: Mapping[str, Any]) -> dict[str, object]:
     """The answer to a request: one of result, unsupported, rejected and error."""
     try:
         inputs = {name: value_in(Path(path)) for name, path in request["inputs"].items()}
-        values = subject.call(request["operation"], request["model"], inputs)
+        values: object = subject.call(request["operation"], request["model"], inputs)
+        if not isinstance(values, Mapping):
+            return {"error": not_a_mapping(request["operation"], values)}
         return {"result": {name: path.name for name, path in write(Path(request["folder"]), values).items()}}
     except Unsupported as reason:
         return {"unsupported": str(reason)}
