@@ -257,9 +257,9 @@ def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = [(r["image"], r["model"]) for r in found["records"]]
     assert pairs == [(i, m) for m in ("lite-q3", "lite-q4") for i in ("a.png", "c.png")], f"records of {pairs}"
     fields = (
-        "image model fingerprint pixels height width psnr psnr_8bit bpp_y bpp_z bpp_theoretical bpp_buffer_raw "
-        "bpp_buffer_zlib drift_buffer psnr_bitstream psnr_bitstream_8bit bpp_bitstream symbols_equal "
-        "encode_seconds decode_seconds"
+        "image model fingerprint pixels height width psnr psnr_8bit msssim bpp_y bpp_z bpp_theoretical "
+        "bpp_buffer_raw bpp_buffer_zlib drift_buffer psnr_bitstream psnr_bitstream_8bit msssim_bitstream "
+        "bpp_bitstream symbols_equal encode_seconds decode_seconds"
     )
     for record in found["records"]:
         assert list(record) == fields.split(), f"fields of a record: {list(record)}"

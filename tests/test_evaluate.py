@@ -1,6 +1,9 @@
 """What is measured of a picture, each figure found once more from its definition."""
 
+import dataclasses
 import io
+import json
+import math
 import zlib
 
 import numpy as np
@@ -11,7 +14,8 @@ import torch.nn.functional as F
 
 import mbtref
 from mbtref import codec, planes
-from mbtref.workbench import baselines
+from mbtref.conformance.msssim import decibels, ms_ssim
+from mbtref.workbench import baselines, records
 from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.records import Record
 from tests.support import picture
@@ -70,6 +74,36 @@ def test_the_bitstream(lite: mbtref.Model, record: Record) -> None:
     )
     assert record.symbols_equal, "the decoder should find the encoder's latents"
     assert min(record.encode_seconds, record.decode_seconds) > 0, "it took no time"
+
+
+@torch.no_grad()
+def test_msssim(lite: mbtref.Model) -> None:
+    """MS-SSIM is that of the clamped, cropped float picture: of the forward pass, and of the stream."""
+    pixels = picture(170, 200)
+    found = evaluate(lite, pixels, "a.png")
+    x = pixels.transpose(2, 0, 1) / 255
+    open_loop = lite.networks(planes.pad(planes.to_tensor(pixels))).x_hat
+    closed_loop = lite.transforms.g_s(codec.decode_latents(lite, [mbtref.encode(lite, pixels)]))
+    for value, x_hat in ((found.msssim, open_loop), (found.msssim_bitstream, closed_loop)):
+        due = ms_ssim(x, x_hat[0, :, :170, :200].clamp(0, 1).double().numpy())
+        assert value == pytest.approx(due, abs=1e-6), f"MS-SSIM is {value}, not {due}"
+    assert found.msssim != found.msssim_bitstream, "closed loop and open loop should differ"
+
+
+def test_msssim_in_json_and_in_the_table(record: Record) -> None:
+    """Without MS-SSIM it is null in JSON and a dash in the table; with it a number, and dB of the mean."""
+    assert record.msssim is record.msssim_bitstream is None, "a picture of 50×70 is too small"
+    large = dataclasses.replace(record, model="large", height=200, width=200, msssim=0.98, msssim_bitstream=0.99)
+    larger = dataclasses.replace(large, image="b.png", msssim_bitstream=1.0, psnr=math.inf)
+    content = json.loads(json.dumps(records.as_json([record, large, larger]), allow_nan=False))
+    assert [row["msssim_bitstream"] for row in content["records"]] == [None, 0.99, 1.0], "other values in JSON"
+    assert records.from_json(content) == [record, large, larger], "JSON gives other records back"
+    small, both = list(records.table([record, large, larger]))[2:]
+    assert small.split(" | ")[4] == small.split(" | ")[7] == "–", f"no dash where there is none: {small}"
+    assert both.split(" | ")[4] == f"{decibels(0.995):.2f} dB", f"not the mean in dB: {both}"
+    assert list(records.table([record, larger]))[3].split(" | ")[4] == "∞", "a perfect copy has infinite dB"
+    mixed = records.means([dataclasses.replace(record, model="large"), large])
+    assert mixed[0]["msssim"] is None, "a mean over some of the pictures"
 
 
 def test_a_drift_and_other_latents_are_seen(lite: mbtref.Model, monkeypatch: pytest.MonkeyPatch) -> None:

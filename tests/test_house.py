@@ -30,7 +30,7 @@ ALL = (*ROOMS, "mbtref.decoder", "tests")
 
 
 MISSING = {
-    "codec": ("torch", "safetensors"),
+    "codec": ("torch", "safetensors", "pytorch_msssim"),
     "report": ("bjontegaard", "jinja2", "matplotlib"),
     "cluster": ("dask", "distributed"),
     "import": ("flint",),

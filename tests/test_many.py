@@ -178,6 +178,28 @@ def test_processes_measure_the_same(
     assert records(out) == alone, "other records than in one process"
 
 
+def test_a_file_that_is_older_than_msssim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a file without MS-SSIM every record is kept; one that is asked for and should have it is made anew."""
+    pictures, out = tmp_path / "pictures", tmp_path / "out.json"
+    pictures.mkdir()
+    for name, size in (("large.png", (170, 180)), ("small.png", (64, 64)), ("other.png", (170, 190))):
+        image.write_png(pictures / name, picture(*size))
+    assert evaluated(pictures, out) == 0, "eval fails"
+    whole = records(out)
+    content = json.loads(out.read_text())
+    for row in (*content["records"], *content["means"]):
+        del row["msssim"], row["msssim_bitstream"]
+    out.write_text(json.dumps(content))
+    (pictures / "other.png").unlink()
+    assert evaluated(pictures, out, "--resume") == 0, capsys.readouterr().err
+    for record in records(out):
+        due = next(r for r in whole if (r["image"], r["model"]) == (record["image"], record["model"]))
+        if record["image"] == "other.png":
+            due = {**due, "msssim": None, "msssim_bitstream": None}
+        assert record == due, f"{record['image']} at {record['model']} isn't what was measured"
+    assert len(records(out)) == len(whole), "a record is lost"
+
+
 def test_a_process_that_is_ended(
     folder: Path, tmp_path: Path, after: After, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from mbtref import bitstream, codec, image, latents, planes
 from mbtref.codec import Encoded
 from mbtref.model import MBT2018, Forward
 from mbtref.weights import Model
+from mbtref.workbench.msssim import ms_ssim
 from mbtref.workbench.records import Record
 
 
@@ -25,12 +26,19 @@ class Measured(NamedTuple):
     """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
 
 
+class Distortion(NamedTuple):
+    """Of an x_hat against the picture. Units as in `Record`."""
+
+    psnr: float
+    psnr_8bit: float
+    msssim: float | None
+
+
 class OpenLoop(NamedTuple):
     """A forward pass and its latent buffers, without a bitstream. Units as in `Record`."""
 
     forward: Forward
-    psnr: float
-    psnr_8bit: float
+    distortion: Distortion
     bpp_y: float
     bpp_z: float
     raw: bytes
@@ -56,13 +64,13 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
         (networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
         for buffer in (latents.unpack_raw(raw), latents.unpack_zlib(deflated))
     )
-    return OpenLoop(forward, *_psnr(forward.x_hat, x), bpp_y, bpp_z, raw, deflated, drift)
+    return OpenLoop(forward, distortion(forward.x_hat, x), bpp_y, bpp_z, raw, deflated, drift)
 
 
-def _psnr(x_hat: Tensor, x: Tensor) -> tuple[float, float]:
-    """PSNR of the float and of the 8-bit picture. x_hat: padded, unclamped; x: (1, 3, H, W) float in [0, 1]."""
+def distortion(x_hat: Tensor, x: Tensor) -> Distortion:
+    """x_hat: padded, unclamped; x: (1, 3, H, W) float in [0, 1]."""
     inside = x_hat[..., : x.shape[2], : x.shape[3]].clamp(0, 1)
-    return planes.psnr(inside, x), planes.psnr((inside * 255).round() / 255, x)
+    return Distortion(planes.psnr(inside, x), planes.psnr((inside * 255).round() / 255, x), ms_ssim(inside, x))
 
 
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:
@@ -87,7 +95,7 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
     planes.to_image(x_hat[0])
     end = time.perf_counter()
 
-    psnr_bitstream, psnr_bitstream_8bit = _psnr(x_hat, planes.to_tensor(picture))
+    closed = distortion(x_hat, planes.to_tensor(picture))
     record = Record(
         image=name,
         model=model.name,
@@ -95,16 +103,18 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         pixels=image.sha256(picture),
         height=height,
         width=width,
-        psnr=opened.psnr,
-        psnr_8bit=opened.psnr_8bit,
+        psnr=opened.distortion.psnr,
+        psnr_8bit=opened.distortion.psnr_8bit,
+        msssim=opened.distortion.msssim,
         bpp_y=opened.bpp_y,
         bpp_z=opened.bpp_z,
         bpp_theoretical=opened.bpp_y + opened.bpp_z,
         bpp_buffer_raw=bpp(opened.raw),
         bpp_buffer_zlib=bpp(opened.deflated),
         drift_buffer=opened.drift,
-        psnr_bitstream=psnr_bitstream,
-        psnr_bitstream_8bit=psnr_bitstream_8bit,
+        psnr_bitstream=closed.psnr,
+        psnr_bitstream_8bit=closed.psnr_8bit,
+        msssim_bitstream=closed.msssim,
         bpp_bitstream=bpp(encoded.data),
         symbols_equal=torch.equal(y_hat, encoded.y_hat),
         encode_seconds=between - start,

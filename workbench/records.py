@@ -6,10 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from mbtref.conformance.msssim import SMALLEST_SIDE, decibels
+
 
 @dataclass(frozen=True)
 class Record:
-    """One picture at one model. PSNR in dB, rates in bits per pixel of the unpadded picture, times in seconds."""
+    """One picture at one model. PSNR in dB, rates in bits per pixel of the unpadded picture, times in seconds.
+
+    MS-SSIM is at most 1, and None of a picture that is too small for it, see `conformance.msssim`.
+    """
 
     image: str
     """File name."""
@@ -24,6 +29,8 @@ class Record:
     """Of the forward pass: open-loop, float x_hat clamped to [0, 1]."""
     psnr_8bit: float
     """The same after rounding to 8 bits."""
+    msssim: float | None
+    """Of the forward pass, as `psnr`."""
     bpp_y: float
     """Sum of -log2 of the likelihoods of y in the forward pass."""
     bpp_z: float
@@ -37,6 +44,7 @@ class Record:
     psnr_bitstream: float
     """Of the decoded stream: closed-loop."""
     psnr_bitstream_8bit: float
+    msssim_bitstream: float | None
     bpp_bitstream: float
     """Of the whole .mbt file, header included."""
     symbols_equal: bool
@@ -46,10 +54,17 @@ class Record:
     decode_seconds: float
     """From bytes to pixels."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether it lacks nothing. Records of a file that is older than MS-SSIM do."""
+        return self.msssim is not None or min(self.height, self.width) < SMALLEST_SIDE
+
 
 GIVEN = ("image", "model", "fingerprint", "pixels", "height", "width")
 MEASURES = [field.name for field in fields(Record) if field.name not in GIVEN]
 """The fields of which `means` takes the mean."""
+NULLABLE = ("msssim", "msssim_bitstream")
+"""The fields that may be None. In JSON they are null, as is an infinite PSNR."""
 
 
 def family(model: str) -> tuple[str, str]:
@@ -61,7 +76,7 @@ def family(model: str) -> tuple[str, str]:
 def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool | None]]:
     """One entry for each model, in order of appearance: `model`, `images`, the mean of each measure.
 
-    `symbols_equal` is true if it is true of all records.
+    `symbols_equal` is true if it is true of all records. The mean of MS-SSIM is None if one picture has none.
     """
     result = []
     for model in dict.fromkeys(record.model for record in records):
@@ -69,7 +84,10 @@ def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool 
         mean: dict[str, str | int | float | bool | None] = {"model": model, "images": len(own)}
         for measure in MEASURES:
             values = [getattr(record, measure) for record in own]
-            mean[measure] = all(values) if measure == "symbols_equal" else finite(math.fsum(values) / len(values))
+            if measure == "symbols_equal":
+                mean[measure] = all(values)
+            else:
+                mean[measure] = None if None in values else finite(math.fsum(values) / len(values))
         result.append(mean)
     return result
 
@@ -89,27 +107,40 @@ def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, str | int | f
 
 
 def from_json(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
-    """The records in a result of `as_json`. Raises KeyError or TypeError if the content is anything else."""
+    """The records in a result of `as_json`, also of one without MS-SSIM, as older versions made them.
+
+    Raises KeyError or TypeError if the content is anything else.
+    """
     records = []
     for row in content["records"]:
-        values: dict[str, Any] = {key: math.inf if value is None else value for key, value in row.items()}
+        values: dict[str, Any] = dict.fromkeys(NULLABLE)
+        for key, value in row.items():
+            values[key] = math.inf if value is None and key not in NULLABLE else value
         records.append(Record(**values))
     return records
 
 
 def table(records: Sequence[Record]) -> Iterator[str]:
     """Lines of the means, for a terminal; also valid Markdown."""
-    head = ("model", "images", "bpp bitstream", "PSNR", "bpp theoretical", "PSNR", "bpp zlib", "encode", "decode")
+    distortion = ("PSNR", "MS-SSIM")
+    head = (
+        "model", "images", "bpp bitstream", *distortion, "bpp theoretical", *distortion, "bpp zlib", "encode",
+        "decode",
+    )  # fmt: skip
     yield "| " + " | ".join(head) + " |"
     yield "|---" + "|---:" * (len(head) - 1) + "|"
     for mean in means(records):
         yield (
             f"| {mean['model']} | {mean['images']} "
-            f"| {mean['bpp_bitstream']:.4f} | {_db(mean['psnr_bitstream'])} "
-            f"| {mean['bpp_theoretical']:.4f} | {_db(mean['psnr'])} | {mean['bpp_buffer_zlib']:.4f} "
-            f"| {mean['encode_seconds']:.2f} s | {mean['decode_seconds']:.2f} s |"
+            f"| {mean['bpp_bitstream']:.4f} | {_db(mean['psnr_bitstream'])} | {_msssim(mean['msssim_bitstream'])} "
+            f"| {mean['bpp_theoretical']:.4f} | {_db(mean['psnr'])} | {_msssim(mean['msssim'])} "
+            f"| {mean['bpp_buffer_zlib']:.4f} | {mean['encode_seconds']:.2f} s | {mean['decode_seconds']:.2f} s |"
         )
 
 
 def _db(value: object) -> str:
-    return "∞" if value is None else f"{value:.2f} dB"
+    return "∞" if value in (None, math.inf) else f"{value:.2f} dB"
+
+
+def _msssim(value: Any) -> str:
+    return "–" if value is None else _db(decibels(value))

@@ -1,7 +1,8 @@
 """The records of an evaluation, and the file that holds them.
 
 The records that were asked for come first, in the order of asking, whatever order they come in. What the file held
-before follows in its old order. A measurement goes only when one of the same pixels and model takes its place.
+before follows in its old order. A measurement goes only when one of the same pixels and model takes its place. A
+record that is older than MS-SSIM is kept too, and measured anew if it is asked for.
 
 The file is written whole after each record. When there are so many records that writing takes long, it is written
 less often, to spend a tenth of the time at most, and once more at the end, whatever ends the evaluation.
@@ -29,13 +30,13 @@ class Results:
     def __init__(self, path: Path | None, earlier: Sequence[Record]) -> None:
         self._path = path
         self._earlier = earlier
-        self._by_key = {_key(record): record for record in reversed(earlier)}
+        self._by_key = {_key(record): record for record in reversed(earlier) if record.complete}
         self._found: dict[int, Record] = {}
         self._unwritten = False
         self._due = 0.0
 
     def known(self, pixels: str, fingerprint: str) -> Record | None:
-        """The record that was there before. pixels, fingerprint: as in `Record`."""
+        """The record that was there before, if it is complete. pixels, fingerprint: as in `Record`."""
         return self._by_key.get((pixels, fingerprint))
 
     def add(self, place: int, record: Record) -> None:

@@ -1,0 +1,69 @@
+"""MS-SSIM with NumPy alone, in float64: Wang, Simoncelli and Bovik, "Multiscale structural similarity for image
+quality assessment", Asilomar 2003.
+
+What the paper leaves open is as in pytorch-msssim, which most codecs use. Each colour is measured on its own, and
+the mean is taken. The window stays inside the picture. A side of odd length gets a row of zeros in front before it
+is halved.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the scales, the finest first (section 3.2)."""
+RADIUS, DEVIATION = 5, 1.5
+"""Of the Gaussian window, in pixels: 11 taps."""
+C_1, C_2 = 0.01**2, 0.03**2
+"""The constants that keep quotients finite, for values in [0, 1]."""
+SMALLEST_SIDE = 2 * RADIUS * 2 ** (len(WEIGHTS) - 1) + 1
+"""Pixels. A shorter side has no room for the window at the coarsest scale."""
+
+
+def ms_ssim(a: Array, b: Array) -> float | None:
+    """MS-SSIM of two pictures, (3, H, W) in [0, 1]: 1 if equal. None if a side is shorter than SMALLEST_SIDE."""
+    if min(a.shape[1:]) < SMALLEST_SIDE:
+        return None
+    return math.fsum(_of_channel(*channels) for channels in zip(a, b, strict=True)) / len(a)
+
+
+def decibels(value: float) -> float:
+    """MS-SSIM in dB, -10 log10(1 - MS-SSIM). inf for 1."""
+    return -10 * math.log10(1 - value) if value < 1 else math.inf
+
+
+def _of_channel(a: Array, b: Array) -> float:
+    product = 1.0
+    for scale, weight in enumerate(WEIGHTS, 1):
+        mean_a, mean_b = _blurred(a), _blurred(b)
+        variances = _blurred(a * a) - mean_a**2 + _blurred(b * b) - mean_b**2
+        covariance = _blurred(a * b) - mean_a * mean_b
+        # contrast and structure: c s = (2 cov + C_2) / (var a + var b + C_2)
+        similarity = (2 * covariance + C_2) / (variances + C_2)
+        if scale == len(WEIGHTS):
+            # luminance: l = (2 mean a · mean b + C_1) / (mean a² + mean b² + C_1)
+            similarity *= (2 * mean_a * mean_b + C_1) / (mean_a**2 + mean_b**2 + C_1)
+        product *= max(float(similarity.mean()), 0.0) ** weight
+        a, b = _halved(a), _halved(b)
+    return product
+
+
+def _blurred(values: Array) -> Array:
+    """Means under the window: (H, W) -> (H - 2 RADIUS, W - 2 RADIUS)."""
+    taps = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * DEVIATION**2))
+    taps /= taps.sum()
+    for _ in values.shape:
+        inside = len(values) - 2 * RADIUS
+        columns = sum(tap * values[at : at + inside] for at, tap in enumerate(taps))
+        values = np.asarray(columns).T  # rows next
+    return values
+
+
+def _halved(values: Array) -> Array:
+    """Means of 2×2 pixels."""
+    even = np.pad(values, [(side % 2, 0) for side in values.shape])
+    halved: Array = even.reshape(len(even) // 2, 2, -1, 2).mean((1, 3))
+    return halved
