@@ -17,6 +17,8 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales, the finest first (section 3.2)."""
 RADIUS, DEVIATION = 5, 1.5
 """Of the Gaussian window, in pixels: 11 taps."""
+WINDOW = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * DEVIATION**2))
+WINDOW /= WINDOW.sum()
 C_1, C_2 = 0.01**2, 0.03**2
 """The constants that keep quotients finite, for values in [0, 1]."""
 SMALLEST_SIDE = 2 * RADIUS * 2 ** (len(WEIGHTS) - 1) + 1
@@ -38,28 +40,35 @@ def decibels(value: float) -> float:
 def _of_channel(a: Array, b: Array) -> float:
     product = 1.0
     for scale, weight in enumerate(WEIGHTS, 1):
-        mean_a, mean_b = _blurred(a), _blurred(b)
-        variances = _blurred(a * a) - mean_a**2 + _blurred(b * b) - mean_b**2
-        covariance = _blurred(a * b) - mean_a * mean_b
-        # contrast and structure: c s = (2 cov + C_2) / (var a + var b + C_2)
-        similarity = (2 * covariance + C_2) / (variances + C_2)
-        if scale == len(WEIGHTS):
-            # luminance: l = (2 mean a · mean b + C_1) / (mean a² + mean b² + C_1)
-            similarity *= (2 * mean_a * mean_b + C_1) / (mean_a**2 + mean_b**2 + C_1)
+        similarity = _similarity(a, b, with_luminance=scale == len(WEIGHTS))
         product *= max(float(similarity.mean()), 0.0) ** weight
         a, b = _halved(a), _halved(b)
     return product
 
 
+def _similarity(a: Array, b: Array, with_luminance: bool) -> Array:
+    """At each place of the window: of contrast and structure, and at the coarsest scale of luminance too."""
+    mean_a, mean_b = _blurred(a), _blurred(b)
+    variances = _blurred(a * a) - mean_a**2 + _blurred(b * b) - mean_b**2
+    covariance = _blurred(a * b) - mean_a * mean_b
+    # c s = (2 cov + C_2) / (var a + var b + C_2)
+    similarity: Array = (2 * covariance + C_2) / (variances + C_2)
+    if with_luminance:
+        # l = (2 mean a · mean b + C_1) / (mean a² + mean b² + C_1)
+        similarity *= (2 * mean_a * mean_b + C_1) / (mean_a**2 + mean_b**2 + C_1)
+    return similarity
+
+
 def _blurred(values: Array) -> Array:
     """Means under the window: (H, W) -> (H - 2 RADIUS, W - 2 RADIUS)."""
-    taps = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * DEVIATION**2))
-    taps /= taps.sum()
-    for _ in values.shape:
-        inside = len(values) - 2 * RADIUS
-        columns = sum(tap * values[at : at + inside] for at, tap in enumerate(taps))
-        values = np.asarray(columns).T  # rows next
-    return values
+    height, width = (side - 2 * RADIUS for side in values.shape)
+    rows = np.zeros((height, values.shape[1]))
+    for at, tap in enumerate(WINDOW):
+        rows += tap * values[at : at + height]
+    blurred = np.zeros((height, width))
+    for at, tap in enumerate(WINDOW):
+        blurred += tap * rows[:, at : at + width]
+    return blurred
 
 
 def _halved(values: Array) -> Array:

@@ -1,6 +1,5 @@
 """The figures draw the numbers they name, and their SVG holds what they drew."""
 
-import base64
 import dataclasses
 import io
 import re
@@ -11,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.patches import StepPatch
+from matplotlib.transforms import Bbox
 
 from mbtref import Model, bitstream, codec
 from mbtref.strides import STRIDE_Y
 from mbtref.workbench import analysis, baselines, figures, look
 from mbtref.workbench.analysis import Analysis
+from mbtref.workbench.baselines import Point
 from mbtref.workbench.facts import published_curves
-from mbtref.workbench.staircase import PUBLISHED, staircase
+from mbtref.workbench.figures import Panel
+from mbtref.workbench.page import CURVES
+from mbtref.workbench.staircase import MS_SSIM, PUBLISHED, staircase
 from tests.support import picture
 
 HEIGHT, WIDTH = 70, 100
@@ -31,9 +34,17 @@ def found(lite: Model) -> Analysis:
     return analysis.analyse(lite, picture(HEIGHT, WIDTH), "made.png")
 
 
-def images(figure: Figure) -> list[npt.NDArray[np.float64]]:
-    """What the axes show, in order, without colour bars."""
-    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+def eight_bit(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    levels: npt.NDArray[np.uint8] = np.round(255 * values).astype(np.uint8)
+    return levels
+
+
+def of_colours(panel: Panel) -> npt.NDArray[np.int64]:
+    """The places of a panel's colours in its colour map, from 0 to 255."""
+    assert panel.bar, f"{panel.title} has no bar"
+    colours = matplotlib.colormaps[panel.bar.colours](np.arange(256), bytes=True)[:, :3].astype(int)
+    places: npt.NDArray[np.int64] = np.abs(panel.pixels[..., None, :].astype(int) - colours).sum(-1).argmin(-1)
+    return places
 
 
 def numbers(text: str) -> list[float]:
@@ -70,20 +81,27 @@ def test_analysis_repeats_the_record(found: Analysis) -> None:
     assert found.channel_bpp.sum() == pytest.approx(found.record.bpp_y), "channels don't sum to y"
 
 
-def test_comparison(found: Analysis) -> None:
-    """Original, reconstruction, ten times their difference; the PSNR is the record's."""
-    figure = figures.comparison(found)
-    x, x_hat, residual = images(figure)
-    assert np.array_equal(x, found.x), "the first isn't the original"
-    assert np.array_equal(x_hat, found.open_loop), "the second isn't the reconstruction"
-    assert np.allclose(residual, np.minimum(10 * np.abs(x - x_hat), 1)), "the third isn't the residual"
-    assert f"{found.record.psnr:.2f} dB" in figure.axes[1].get_title(), "the PSNR isn't named"
+def test_original_and_comparison(found: Analysis) -> None:
+    """Original, reconstruction, ten times their difference; the record's PSNR, and MS-SSIM if there is one."""
+    original = figures.original(eight_bit(found.x))
+    x_hat, residual = figures.comparison(found)
+    assert np.array_equal(original.pixels, eight_bit(found.x)), "the original isn't the original"
+    assert np.array_equal(x_hat.pixels, eight_bit(found.open_loop)), "the first isn't the reconstruction"
+    apart = np.abs(original.pixels.astype(int) - x_hat.pixels).max(2)
+    assert np.array_equal(residual.pixels, np.minimum(10 * apart, 255)), "the second isn't the residual"
+    assert [p.photograph for p in (original, x_hat, residual)] == [True, True, False], "stored with loss"
+    assert x_hat.title.endswith(f"PSNR {found.record.psnr:.2f} dB"), f"not the PSNR alone: {x_hat.title}"
+    measured = found._replace(record=dataclasses.replace(found.record, msssim=0.99, msssim_bitstream=0.999))
+    titles = figures.comparison(measured)[0].title, figures.loop_difference(measured)[0].title
+    assert [title.partition("MS-SSIM ")[2] for title in titles] == ["20.00 dB", "30.00 dB"], f"{titles}"
 
 
 def test_channel_rates(found: Analysis) -> None:
     """The bars fall, and sum to the rate in the title."""
     (axes,) = figures.channel_rates(found).axes
-    heights = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
+    (bars,) = axes.patches
+    assert isinstance(bars, StepPatch), f"bars drawn as {bars}"
+    heights = list(bars.get_data()[0])
     assert heights == sorted(found.channel_bpp, reverse=True), "the bars aren't the sorted rates"
     assert numbers(axes.get_title()) == [pytest.approx(sum(heights), abs=5e-5)], "the title has another sum"
 
@@ -92,36 +110,40 @@ def test_mosaic(found: Analysis) -> None:
     """Channel k is at row k // columns, from 0 at its least to 1 at its greatest; what is left over is black."""
     y_hat = found.y_hat[:11].copy()
     y_hat[3] = 7  # a channel that is the same everywhere
-    (mosaic,) = images(figures.mosaic(found._replace(y_hat=y_hat)))
+    (panel,) = figures.mosaic(found._replace(y_hat=y_hat))
+    mosaic = panel.pixels
     h, w = y_hat.shape[1:]
     assert mosaic.shape == (3 * h, 4 * w), f"11 tiles make 3 rows of 4, not {mosaic.shape}"
     for k in range(12):
         tile = mosaic[k // 4 * h :, k % 4 * w :][:h, :w]
         span = np.ptp(y_hat[k]) if k < 11 else 0
         expected = (y_hat[k] - y_hat[k].min()) / span if span else np.zeros((h, w))
-        assert np.allclose(tile, expected), f"tile {k} isn't its channel"
+        assert np.array_equal(tile, eight_bit(expected)), f"tile {k} isn't its channel"
 
 
 def test_bit_map(found: Analysis) -> None:
-    """The map is the blocks' bits per pixel, each 16 pixels wide on the picture's scale."""
-    figure = figures.bit_map(found)
-    axes = figure.axes[1]
-    assert np.allclose(images(figure)[1] * STRIDE_Y**2, found.block_bits), "another map"
-    left, right, bottom, top = axes.images[0].get_extent()
-    assert (left, right, bottom, top) == (0, 128, 128, 0), "blocks aren't 16 pixels wide"
-    assert (axes.get_xlim(), axes.get_ylim()) == ((0, WIDTH), (HEIGHT, 0)), "padding is shown"
-    assert numbers(axes.get_title()) == [pytest.approx(found.block_bits.sum() / HEIGHT / WIDTH, abs=5e-5)]
+    """The map is the blocks' bits per pixel, each 16 pixels wide; the bar ends at the greatest."""
+    (panel,) = figures.bit_map(found)
+    bits = found.block_bits.repeat(STRIDE_Y, 0).repeat(STRIDE_Y, 1)[:HEIGHT, :WIDTH]
+    assert np.abs(of_colours(panel) - 255 * bits / found.block_bits.max()).max() <= 1.5, "another map"
+    assert panel.bar, "no bar"
+    assert panel.bar.greatest == f"{found.block_bits.max() / STRIDE_Y**2:.2f}", "the bar ends elsewhere"
+    assert numbers(panel.title) == [pytest.approx(found.block_bits.sum() / HEIGHT / WIDTH, abs=5e-5)]
 
 
 def test_loop_difference(found: Analysis) -> None:
     """The share of pixels and the largest difference in the title are those of the 8-bit pictures."""
-    figure = figures.loop_difference(found)
+    picture, panel = figures.loop_difference(found)
     one, other = (np.round(255 * x).astype(int) for x in (found.closed_loop, found.open_loop))
     levels = np.abs(one - other).max(-1)
-    assert np.array_equal(images(figure)[1], levels), "another difference"
-    share, largest = numbers(figure.axes[1].get_title())
+    assert np.array_equal(picture.pixels, one), "another picture"
+    end = max(1.0, float(np.percentile(levels, 99.9)))
+    assert np.abs(of_colours(panel) - np.minimum(255 * levels / end, 255)).max() <= 1.5, "another difference"
+    share, largest = numbers(panel.title)
     assert share == pytest.approx(100 * np.count_nonzero(levels) / levels.size, abs=0.05), "another share"
     assert largest == levels.max() > 0, "another largest difference"
+    assert panel.bar, "no bar"
+    assert numbers(panel.bar.greatest) == [round(end)], "the bar ends elsewhere"
 
 
 def test_staircase(found: Analysis) -> None:
@@ -156,6 +178,42 @@ def test_staircase(found: Analysis) -> None:
     assert [text.get_text() for text in near.texts] == ["q3", "q4"], "points without their quality"
 
 
+def test_staircase_of_ms_ssim(found: Analysis) -> None:
+    """MS-SSIM's staircase has the same rates, its own heights in dB, and the published curves that have it."""
+    record = dataclasses.replace(found.record, msssim=0.9, msssim_bitstream=0.99)
+    measured = {codec: [Point(0.5, 30.0, 0.999), Point(0.7, 33.0, 1.0)] for codec in baselines.QUALITIES}
+    published = {name: published_curves()[name] for name in PUBLISHED}
+    near, far, _ = staircase([record], measured, published, MS_SSIM).axes
+    drawn = [(str(line.get_label()), np.asarray(line.get_xydata())) for line in (*near.lines, *far.lines)]
+    lines = dict(reversed(drawn))  # of two curves of one name the one that is drawn first, measured here
+    assert lines["bitstream"] == pytest.approx(np.array([[record.bpp_bitstream, 20.0]])), "another closed loop"
+    assert lines["theoretical"] == pytest.approx(np.array([[record.bpp_theoretical, 10.0]])), "another open loop"
+    assert lines["WebP"][0] == pytest.approx([0.5, 30.0]), "another point of WebP"
+    assert np.isnan(lines["WebP"][1, 1]), "a perfect copy has a height"
+    with_it = {PUBLISHED[name][0] for name, curve in published.items() if "ms-ssim-rgb" in curve}
+    assert lines.keys() & {PUBLISHED[name][0] for name in PUBLISHED} == with_it, "published curves without MS-SSIM"
+    assert near.get_ylabel() == "MS-SSIM, RGB / dB"
+
+
+@pytest.mark.parametrize("width", [look.NARROW, look.WIDE])
+def test_legends_are_whole(found: Analysis, width: float) -> None:
+    """On a phone and beside a text, every legend lies inside the figure and over no other one."""
+    published = {name: published_curves()[name] for name in CURVES}
+    measured = {codec: baselines.curve(picture(HEIGHT, WIDTH), codec) for codec in baselines.QUALITIES}
+    figure = staircase([found.record], measured, published, width=width)
+    figure.savefig(io.BytesIO())
+    legends = [each for each in figure.axes[2].get_children() if isinstance(each, Legend)]
+    boxes = [
+        Bbox.union([text.get_window_extent() for text in (legend.get_title(), *legend.get_texts())])
+        for legend in legends
+    ]
+    assert len(boxes) == 3, f"{len(boxes)} legends"
+    for box in boxes:
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, f"a legend is cut at {box}"
+        assert figure.bbox.y0 <= box.y0, f"a legend is cut at {box}"
+        assert not any(box.overlaps(other) for other in boxes if other is not box), f"legends overlap at {box}"
+
+
 def test_staircase_of_a_perfect_copy(found: Analysis) -> None:
     """An infinite PSNR is left out, the others are drawn; families have curves of their own."""
     perfect = dataclasses.replace(found.record, model="other", psnr=np.inf, psnr_bitstream=np.inf)
@@ -169,33 +227,40 @@ def test_staircase_of_a_perfect_copy(found: Analysis) -> None:
 
 def test_large_pictures_are_shown_smaller(found: Analysis) -> None:
     """A side longer than SHOWN is divided by a whole number, and a residual keeps its mean."""
-    x = np.tile([[0.0], [0.02]], (600, 900))[..., None].repeat(3, 2)
+    x = np.tile([[0.0], [8 / 255]], (600, 900))[..., None].repeat(3, 2)
     large = found._replace(x=x, open_loop=np.zeros_like(x))
-    shown = images(figures.comparison(large))
-    assert [image.shape for image in shown] == [(600, 450, 3)] * 3, "a picture isn't half as large"
-    assert np.allclose(shown[2], 0.1), "the residual's mean has changed"
+    shown = [panel.pixels for panel in (figures.original(eight_bit(x)), *figures.comparison(large))]
+    assert [image.shape[:2] for image in shown] == [(600, 450)] * 3, "a picture isn't half as large"
+    assert (shown[2] == 40).all(), "the residual's mean has changed"
 
 
-def test_svg(found: Analysis) -> None:
-    """An SVG is well-formed, names nothing outside, has two schemes; what isn't a photograph is exact."""
+@pytest.mark.parametrize("width", [look.NARROW, look.WIDE])
+def test_svg(found: Analysis, width: float) -> None:
+    """An SVG is well-formed, as wide as it should be, names nothing outside and has two schemes."""
     before = dict(matplotlib.rcParams)
-    text = look.svg(figures.comparison(found))
+    text = look.svg(figures.channel_rates(found, width))
     assert dict(matplotlib.rcParams) == before, "matplotlib's settings have changed"
     root = ET.fromstring(text)
+    assert root.get("width") == f"{72 * width:g}pt", f"{root.get('width')} wide"
     addresses = [value for element in root.iter() for key, value in element.items() if key.endswith("href")]
-    assert all(value.startswith(("#", "data:")) for value in addresses), f"outside addresses in {addresses}"
-    pixels = [
-        np.array(PIL.Image.open(io.BytesIO(base64.b64decode(value.partition(",")[2]))).convert("RGB"))
-        for value in addresses
-        if value.startswith("data:image/webp;base64,")
-    ]
-    assert len(pixels) == 3, f"{len(pixels)} images in place of 3"
-    residual = np.minimum(10 * np.abs(found.x - found.open_loop), 1)
-    assert np.abs(pixels[2] / 255 - residual).max() <= 1 / 255, "the residual isn't exact"
-    assert np.abs(pixels[0] / 255 - found.x).mean() < 0.02, "the photograph is another"
+    assert all(value.startswith("#") for value in addresses), f"outside addresses in {addresses}"
     assert text.count("prefers-color-scheme:dark") == 1, "no dark scheme"
     drawn = text.partition("</style>")[2]
     assert not any(colour in drawn for colour in look.DARK), "a colour doesn't follow the scheme"
+
+
+@pytest.mark.parametrize("panel", ["photograph", "residual", "map"])
+def test_webp(found: Analysis, panel: str) -> None:
+    """What isn't a photograph is exact, grey pictures too."""
+    photograph, residual = figures.comparison(found)
+    shown = {"photograph": photograph, "residual": residual, "map": figures.bit_map(found)[0]}[panel]
+    with PIL.Image.open(io.BytesIO(look.webp(shown.pixels, shown.photograph))) as file:
+        assert file.format == "WEBP", f"a file of {file.format}"
+        read = np.asarray(file.convert("RGB" if shown.pixels.ndim == 3 else "L"))
+    if panel == "photograph":
+        assert 0 < np.abs(read.astype(int) - shown.pixels).mean() < 5, "the photograph is another"
+    else:
+        assert np.array_equal(read, shown.pixels), f"the {panel} isn't exact"
 
 
 @pytest.mark.parametrize("codec_name", baselines.QUALITIES)
@@ -207,4 +272,15 @@ def test_baselines(codec_name: str) -> None:
         assert curve[-1].psnr > curve[0].psnr + 5, f"PSNR of {codec_name} doesn't rise"
     mean = baselines.mean_curve([small, large])
     assert len(mean) == len(baselines.QUALITIES[codec_name]), "a quality is missing"
-    assert mean[2] == pytest.approx(np.mean([small[2], large[2]], 0)), "not the mean at one quality"
+    assert mean[2][:2] == pytest.approx(np.mean([small[2][:2], large[2][:2]], 0)), "not the mean at one quality"
+
+
+def test_baselines_in_ms_ssim() -> None:
+    """The codecs' MS-SSIM rises with quality; a small picture has none, and a mean over one neither."""
+    large, small = (baselines.curve(picture(*size), "JPEG") for size in ((170, 180), (50, 60)))
+    values = [point.msssim or 0.0 for point in large]
+    assert values == sorted(values), f"MS-SSIM doesn't rise: {values}"
+    assert 0.5 < values[0] < 0.95 < values[-1] < 1, f"no MS-SSIM of JPEG: {values}"
+    for curve, due in (([large, large], values), ([large, small], [None] * len(values))):
+        found = [point.msssim for point in baselines.mean_curve(curve)]
+        assert found == pytest.approx(due), f"means of {found}"

@@ -28,6 +28,10 @@ from tests.support import one_line, picture, run
 MODELS = ("lite-q3", "lite-q4")
 
 
+FIGURES = ("x_hat", "residual", "bits", "decoded", "difference", "channels' rates", "y_hat")
+"""Of one picture at one model. The original is drawn once for all models, and there is one staircase or two."""
+
+
 class Made(NamedTuple):
     """A report and how making it ended."""
 
@@ -42,7 +46,7 @@ class Made(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A report on two pictures at two models; a third one is broken. One name has what HTML must escape."""
     folder = tmp_path_factory.mktemp("pictures")
-    image.write_png(folder / "a <b> & 'c'.png", picture(70, 100))
+    image.write_png(folder / "a <b> & 'c'.png", picture(170, 180))
     image.write_png(folder / "d.png", picture(64, 64))
     (folder / "e.png").write_bytes(b"broken")
     target = tmp_path_factory.mktemp("report") / "made" / "here"
@@ -94,7 +98,7 @@ def test_one_file_without_outside_references(made: Made) -> None:
     found = Page(text)
     rest = text
     for address in found.addresses:
-        assert address.startswith("data:"), f"the page names {address[:60]}"
+        assert address.startswith(("data:", "#")), f"the page names {address[:60]}"
         rest = rest.replace(address, "")
         figure = re.sub(r' xmlns(:xlink)?="[^"]*"', "", unquote(address))
         named = re.findall(r'(?:href|src)="([^"]{0,40})|url\(([^)]*)|(https?:.{40})', figure)
@@ -103,7 +107,7 @@ def test_one_file_without_outside_references(made: Made) -> None:
         ]
         assert not outside, f"a figure names {outside}"
     assert not re.search(r"@import|url\(|https?:", rest), "a style or script names an address"
-    assert len(found.alternatives) == 1 + 2 * len(MODELS) * 5, f"{len(found.alternatives)} figures"
+    assert len(found.alternatives) == 1 + 2 * len(MODELS) * len(FIGURES), f"{len(found.alternatives)} figures"
     assert all(found.alternatives), "a figure has no alternative text"
 
 
@@ -121,8 +125,9 @@ def test_all_records_are_shown(made: Made) -> None:
     for key, record in expected.items():
         r = dataclasses.asdict(record)
         over = f"{100 * (r['bpp_bitstream'] / r['bpp_theoretical'] - 1):+.2f}".replace("-", "−")
-        due = [f"{r['bpp_bitstream']:.4f}", f"{r['psnr_bitstream']:.2f}", f"{r['bpp_theoretical']:.4f}",
-               f"{r['psnr']:.2f}", over, f"{r['bpp_buffer_zlib']:.4f}", f"{r['bpp_buffer_raw']:.4f}"]  # fmt: skip
+        due = [f"{r['bpp_bitstream']:.4f}", f"{r['psnr_bitstream']:.2f}", decibels(r["msssim_bitstream"]),
+               f"{r['bpp_theoretical']:.4f}", f"{r['psnr']:.2f}", decibels(r["msssim"]), over,
+               f"{r['bpp_buffer_zlib']:.4f}", f"{r['bpp_buffer_raw']:.4f}"]  # fmt: skip
         *figures, encode, decode, equal = rows[key]
         assert figures == due, f"other figures of {key}"
         assert min(float(encode), float(decode)) >= 0, f"{key} took {encode} and {decode} s"
@@ -131,6 +136,10 @@ def test_all_records_are_shown(made: Made) -> None:
         own = [record.bpp_bitstream for (_, model), record in expected.items() if model == name]
         assert mean == f"{sum(own) / len(own):.4f}", f"the mean of {name} is another"
     assert [row[0] for row in summary[1:]] == list(MODELS), "the summary lacks a model"
+
+
+def decibels(msssim: float | None) -> str:
+    return "–" if msssim is None else f"{-10 * np.log10(1 - msssim):.2f}"
 
 
 def test_origin(made: Made) -> None:
@@ -154,9 +163,19 @@ def test_limit(tmp_path: Path) -> None:
     status = run("report", tmp_path / "a", tmp_path / "b", "--model", "lite-q3", "-o", target, "--limit", "0.001")
     assert status == 0, "the limit isn't a failure"
     page = Page((target / "index.html").read_text("utf-8"))
-    assert len(page.alternatives) == 1 + 5, "the figures don't stop at the limit"
+    assert len(page.alternatives) == 1 + len(FIGURES), "the figures don't stop at the limit"
     assert len(page.tables[1]) == 1 + 2, "the table isn't whole"
     assert "1 of 2 pictures" in "".join(page.words), "the page doesn't say what it lacks"
+
+
+def test_two_staircases(tmp_path: Path) -> None:
+    """Pictures that are large enough for MS-SSIM get a second staircase, without an excuse."""
+    image.write_png(tmp_path / "a.png", picture(170, 180))
+    assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out") == 0, "report fails"
+    page = Page((tmp_path / "out" / "index.html").read_text("utf-8"))
+    assert len(page.alternatives) == 2 + len(FIGURES), f"{len(page.alternatives)} figures"
+    assert page.alternatives[1].startswith("MS-SSIM"), f"the second is {page.alternatives[1]}"
+    assert "no second staircase" not in "".join(page.words), "it says that it lacks what it has"
 
 
 def test_no_picture_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,7 +292,7 @@ def test_browser_shows_every_figure(opened: Any) -> None:
     """The page loads without a word in the console, and every figure can be drawn."""
     assert opened.get_log("browser") == [], "the console has messages"
     sizes = opened.execute_script("return [...document.images].map(i => i.complete && i.naturalWidth)")
-    assert len(sizes) == 1 + 2 * len(MODELS) * 5, f"{len(sizes)} figures"
+    assert len(sizes) == 1 + 2 * len(MODELS) * len(FIGURES), f"{len(sizes)} figures"
     assert all(sizes), f"figures without a width: {sizes}"
 
 
@@ -329,9 +348,24 @@ def test_browser_width(opened: Any, width: int) -> None:
     found = opened.execute_script("return document.documentElement.scrollWidth")
     assert found <= width, f"the page is {found} pixels wide on a screen of {width}"
     boxes = opened.execute_script(
-        "return [...document.querySelectorAll('.wide .box')].map(box => box.scrollWidth > box.clientWidth)"
+        "return [...document.querySelectorAll('.large .box')].map(box => box.scrollWidth > box.clientWidth)"
     )
     assert boxes == [True] * 3 * 2 * len(MODELS), "enlarged figures don't scroll"
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_browser_phone(opened: Any, width: int) -> None:
+    """On a phone a sign tells that a table goes on, and charts are drawn for it; on a large screen neither."""
+    emulate(opened, width, "light")
+    phone = width < 500
+    signs = opened.execute_script("return [...document.querySelectorAll('.onward')].map(s => s.offsetHeight > 0)")
+    assert signs == [phone] * 2, f"signs under the tables: {signs}"
+    charts = opened.execute_script(
+        "document.querySelectorAll('details').forEach(each => each.open = true);"
+        "return [...document.querySelectorAll('picture')].map(p =>"
+        "  p.querySelector('img').currentSrc === p.querySelector('source').srcset)"
+    )
+    assert charts == [phone] * (1 + 2 * len(MODELS)), f"charts for a phone: {charts}"
 
 
 def test_browser_dark(opened: Any) -> None:

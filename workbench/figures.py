@@ -1,51 +1,88 @@
-"""The figures of one picture at one model. Each is a function that draws an `Analysis` and returns a Figure."""
+"""The figures of one picture at one model: panels, which are pictures of pixels, and a chart.
 
-from typing import Any
+Each is a function that draws an `Analysis`. The original isn't among the panels: it is the same for all models.
+"""
 
+from typing import NamedTuple
+
+import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
+from mbtref.image import Image
 from mbtref.strides import STRIDE_Y
 from mbtref.workbench.analysis import Analysis, Array
-from mbtref.workbench.look import PHOTOGRAPH, SKY, styled
+from mbtref.workbench.look import SKY, WIDE, styled
+from mbtref.workbench.records import msssim_text
 
 RESIDUAL_GAIN = 10
 SHOWN = 1024
 """Pixels. A picture with a longer side is shown smaller, by a whole factor."""
+OF_COLOURS = "largest of R, G, B"
 
 
-@styled
-def comparison(a: Analysis) -> Figure:
-    """Original, forward reconstruction, and absolute residual times RESIDUAL_GAIN."""
-    residual = np.abs(a.x - a.open_loop)
-    figure, axes = _row_of_pictures(a, 3)
-    _photograph(axes[0], a.x, "original")
-    _photograph(axes[1], a.open_loop, f"{a.record.model}, PSNR {a.record.psnr:.2f} dB")
-    # a residual that is shown smaller is averaged before it is clipped
-    _image(axes[2], np.clip(RESIDUAL_GAIN * _reduced(residual), 0, 1), a.x.shape)
-    axes[2].set_title(f"absolute residual ×{RESIDUAL_GAIN}")
-    return figure
+class Bar(NamedTuple):
+    """What the colours of a panel mean, from 0 on."""
+
+    colours: str
+    """A name in `matplotlib.colormaps`."""
+    greatest: str
+    """At its end."""
+    label: str
 
 
-@styled
-def channel_rates(a: Analysis) -> Figure:
-    """Theoretical rate of every channel of y, sorted."""
-    rates = np.sort(a.channel_bpp)[::-1]
-    figure = Figure(figsize=(8, 2.9), layout="constrained")
-    axes = figure.add_subplot()
-    axes.bar(np.arange(len(rates)), rates, width=1 if len(rates) > 100 else 0.8, color=SKY)
-    axes.set_xlim(-1, len(rates))
-    axes.set_xlabel(f"channel of y, sorted (M = {len(rates)})")
-    axes.set_ylabel("theoretical rate / bpp")
-    axes.set_title(f"rate per channel of y, sum {rates.sum():.4f} bpp")
-    axes.grid(axis="y")
-    return figure
+class Panel(NamedTuple):
+    """A picture in a figure."""
+
+    title: str
+    pixels: Image
+    """(H, W, 3) or, grey, (H, W) uint8."""
+    photograph: bool = False
+    """Whether it may be stored with loss."""
+    bar: Bar | None = None
 
 
-@styled
-def mosaic(a: Analysis) -> Figure:
+def original(picture: Image) -> Panel:
+    """The picture itself. picture: (H, W, 3) uint8."""
+    return _photograph(picture / 255, "original")
+
+
+def comparison(a: Analysis) -> tuple[Panel, ...]:
+    """The forward pass's picture, and the absolute residual of its 8-bit levels times RESIDUAL_GAIN."""
+    residual = _reduced(_levels_apart(a.x, a.open_loop))
+    msssim = f", MS-SSIM {msssim_text(a.record.msssim)}" if a.record.msssim is not None else ""
+    return (
+        _photograph(a.open_loop, f"{a.record.model}, PSNR {a.record.psnr:.2f} dB{msssim}"),
+        Panel(f"absolute residual ×{RESIDUAL_GAIN}, {OF_COLOURS}", _eight_bit(RESIDUAL_GAIN * residual / 255)),
+    )
+
+
+def bit_map(a: Analysis) -> tuple[Panel, ...]:
+    """A map of the bits that the bitstream spends."""
+    height, width, _ = a.x.shape
+    bpp = a.block_bits / STRIDE_Y**2
+    blocks = bpp.repeat(STRIDE_Y, 0).repeat(STRIDE_Y, 1)[:height, :width]
+    title = f"bits of the stream, sum {a.block_bits.sum() / (height * width):.4f} bpp"
+    label = f"bits per pixel of each {STRIDE_Y}×{STRIDE_Y} block"
+    return (_heat(title, _reduced(blocks), "viridis", bpp.max(), f"{bpp.max():.2f}", label),)
+
+
+def loop_difference(a: Analysis) -> tuple[Panel, ...]:
+    """The bitstream's picture (closed-loop), and its 8-bit difference from the forward pass's (open-loop)."""
+    levels = _levels_apart(a.closed_loop, a.open_loop)
+    reduced = _reduced(levels)
+    greatest = max(1.0, float(np.percentile(reduced, 99.9)))
+    share = 100 * np.mean(levels > 0)
+    title = f"file − forward pass: {share:.1f} % differ, by up to {levels.max():.0f}"
+    msssim = a.record.msssim_bitstream
+    msssim_there = f", MS-SSIM {msssim_text(msssim)}" if msssim is not None else ""
+    return (
+        _photograph(a.closed_loop, f"decoded bitstream, PSNR {a.record.psnr_bitstream:.2f} dB{msssim_there}"),
+        _heat(title, reduced, "magma", greatest, f"{greatest:.0f} and more", f"8-bit levels, {OF_COLOURS}"),
+    )
+
+
+def mosaic(a: Analysis) -> tuple[Panel, ...]:
     """All channels of open-loop y_hat, row by row, each from its least value (black) to its greatest (white)."""
     M, height, width = a.y_hat.shape
     columns = int(np.ceil(np.sqrt(M)))
@@ -54,51 +91,23 @@ def mosaic(a: Analysis) -> Figure:
     tiles = np.zeros((rows * columns, height, width))
     tiles[:M] = (a.y_hat - low) / np.maximum(high - low, 1)
     picture = tiles.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, -1)
-    figure = Figure(figsize=(8, 8 * picture.shape[0] / picture.shape[1] + 0.35), layout="constrained")
+    title = f"y_hat: {M} channels of {height}×{width}, each from its least to its greatest value"
+    return (Panel(title, _eight_bit(picture)),)
+
+
+@styled
+def channel_rates(a: Analysis, width: float = WIDE) -> Figure:
+    """Theoretical rate of every channel of y, sorted. width: of the chart, in inches."""
+    rates = np.sort(a.channel_bpp)[::-1]
+    figure = Figure(figsize=(width, 2.9), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
-    axes.set_title(f"y_hat: {M} channels of {height}×{width}, each from its least to its greatest value")
-    axes.set_axis_off()
+    axes.stairs(rates, np.arange(len(rates) + 1) - 0.5, fill=True, color=SKY)
+    axes.set_xlim(-1, len(rates))
+    axes.set_xlabel(f"channel of y, sorted (M = {len(rates)})")
+    axes.set_ylabel("theoretical rate / bpp")
+    axes.set_title(f"rate per channel of y, sum {rates.sum():.4f} bpp")
+    axes.grid(axis="y")
     return figure
-
-
-@styled
-def bit_map(a: Analysis) -> Figure:
-    """A map of the bits that the bitstream spends, beside the picture."""
-    height, width, _ = a.x.shape
-    bpp = a.block_bits / STRIDE_Y**2
-    figure, axes = _row_of_pictures(a, 2)
-    _photograph(axes[0], a.x, "original")
-    rows, columns = bpp.shape
-    heat = axes[1].imshow(bpp, cmap="viridis", vmin=0, extent=(0, columns * STRIDE_Y, rows * STRIDE_Y, 0))
-    axes[1].set(xlim=(0, width), ylim=(height, 0))
-    axes[1].set_title(f"bits of the stream, sum {a.block_bits.sum() / (height * width):.4f} bpp")
-    _scale(axes[1], heat, f"bits per pixel of each {STRIDE_Y}×{STRIDE_Y} block")
-    return figure
-
-
-@styled
-def loop_difference(a: Analysis) -> Figure:
-    """The 8-bit difference between the bitstream's picture (closed-loop) and the forward pass's (open-loop)."""
-    levels = np.abs(np.round(255 * a.closed_loop) - np.round(255 * a.open_loop)).max(2)
-    figure, axes = _row_of_pictures(a, 2)
-    _photograph(axes[0], a.closed_loop, f"decoded bitstream, PSNR {a.record.psnr_bitstream:.2f} dB")
-    shown = _reduced(levels)
-    heat = _image(axes[1], shown, a.x.shape, cmap="magma", vmin=0, vmax=max(1.0, np.percentile(shown, 99.9)))
-    share = 100 * np.mean(levels > 0)
-    axes[1].set_title(f"file − forward pass: {share:.1f} % differ, by up to {levels.max():.0f}")
-    _scale(axes[1], heat, "8-bit levels, largest of R, G, B", extend="max")
-    return figure
-
-
-def _row_of_pictures(a: Analysis, count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with a row of axes for pictures of this shape."""
-    height, width, _ = a.x.shape
-    figure = Figure(figsize=(4 * count, min(4 * height / width, 6) + 0.4), layout="constrained")
-    axes = list(figure.subplots(1, count, squeeze=False)[0])
-    for one in axes:
-        one.set_axis_off()
-    return figure, axes
 
 
 def reduction(height: int, width: int) -> int:
@@ -115,16 +124,23 @@ def _reduced(values: Array) -> Array:
     return reduced
 
 
-def _image(axes: Axes, values: Array, shape: tuple[int, ...], **look: Any) -> AxesImage:
-    """Shows a reduced array on the scale of a picture of this shape."""
-    return axes.imshow(values, extent=(0, shape[1], shape[0], 0), **look)
+def _levels_apart(one: Array, other: Array) -> Array:
+    """Absolute differences of two pictures in 8-bit levels, the largest of the colours: (H, W)."""
+    levels: Array = np.abs(np.round(255 * one) - np.round(255 * other)).max(2)
+    return levels
 
 
-def _scale(axes: Axes, heat: AxesImage, label: str, **look: Any) -> None:
-    """A colour bar as high as the picture."""
-    axes.figure.colorbar(heat, cax=axes.inset_axes((1.02, 0, 0.03, 1)), label=label, **look)
+def _eight_bit(values: Array) -> Image:
+    """Values as 8-bit levels, clipped to [0, 1]."""
+    levels: Image = np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
+    return levels
 
 
-def _photograph(axes: Axes, picture: Array, title: str) -> None:
-    _image(axes, _reduced(picture), picture.shape, gid=PHOTOGRAPH)
-    axes.set_title(title)
+def _photograph(picture: Array, title: str) -> Panel:
+    return Panel(title, _eight_bit(_reduced(picture)), photograph=True)
+
+
+def _heat(title: str, values: Array, colours: str, greatest: float, greatest_text: str, label: str) -> Panel:
+    """Values from 0 to `greatest` in colours. values: (H, W)."""
+    pixels: Image = matplotlib.colormaps[colours](values / (greatest or 1), bytes=True)[..., :3]
+    return Panel(title, pixels, bar=Bar(colours, greatest_text, label))

@@ -1,11 +1,10 @@
-"""The look of figures: colours, type, and one SVG for light and dark pages.
+"""The look of figures: colours, type, one SVG for light and dark pages, and WebP for pixels.
 
 A colour means the same in all figures: blues are mbt2018's rates, reds its latent buffers, green is JPEG, purple
 WebP. Colour-blind readers can tell them apart too (after Okabe and Ito 2008). Each colour has a twin for dark
 pages; `svg` lets the reader's browser switch.
 """
 
-import base64
 import functools
 import io
 import re
@@ -13,8 +12,11 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import matplotlib
+import matplotlib.colors
 import PIL.Image
 from matplotlib.figure import Figure
+
+from mbtref.image import Image
 
 P = ParamSpec("P")
 
@@ -33,12 +35,12 @@ STYLE: Any = {
     "text.color": INK, "axes.titlecolor": INK, "axes.labelcolor": INK, "axes.edgecolor": QUIET,
     "xtick.color": QUIET, "ytick.color": QUIET, "grid.color": RULE, "grid.linewidth": 0.6,
     "figure.facecolor": "none", "axes.facecolor": "none", "axes.axisbelow": True,
-    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "image.interpolation": "none",
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
     "svg.fonttype": "none", "svg.hashsalt": "mbtref",
 }  # fmt: skip
 
-PHOTOGRAPH = "photograph"
-"""Mark of the images that `svg` may store with loss."""
+WIDE, NARROW = 8.0, 4.0
+"""Widths of a chart in inches: beside a text, and on a phone, where its type stays as large."""
 PHOTOGRAPH_QUALITY = 95
 """Of WebP: about 45 dB, far above the 30 dB of the reconstructions to be seen."""
 
@@ -55,17 +57,12 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as one SVG file that follows the reader's light or dark scheme, and the reader's font.
-
-    Images in it are WebP: photographs at PHOTOGRAPH_QUALITY, all others without loss.
-    """
+    """A figure as one SVG file that follows the reader's light or dark scheme, and the reader's font."""
     file = io.StringIO()
     with matplotlib.rc_context(STYLE):
-        unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(file, format="svg", metadata=unsaid, bbox_inches="tight", pad_inches=0.03)
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = file.getvalue()
     text = text[text.index("<svg") :]  # the text before it names outside addresses
-    text = re.sub(r'<image xlink:href="data:image/png;base64,([^"]*)" id="([^"]*)"([^>]*)/>', _as_webp, text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", text)
     for colour in DARK:
         text = text.replace(colour, f"var(--c{colour[1:]})")
@@ -75,16 +72,14 @@ def svg(figure: Figure) -> str:
     return text.replace(">", f">{style}", 1)
 
 
-def _as_webp(image: re.Match[str]) -> str:
-    """An image of an SVG file, from PNG to the smaller WebP."""
-    data, name, rest = image.groups()
+def gradient(colours: str) -> str:
+    """A colour map of matplotlib, by its name, as the stops of a gradient in CSS."""
+    return ",".join(matplotlib.colors.to_hex(matplotlib.colormaps[colours](stop / 16)) for stop in range(17))
+
+
+def webp(pixels: Image, photograph: bool) -> bytes:
+    """A WebP file of pixels, (H, W, 3) or (H, W) uint8: photographs at PHOTOGRAPH_QUALITY, others without loss."""
     file = io.BytesIO()
-    with PIL.Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-        if name.startswith(PHOTOGRAPH):
-            picture.convert("RGB").save(file, "WEBP", quality=PHOTOGRAPH_QUALITY)
-        else:
-            picture.save(file, "WEBP", lossless=True)
-        scale = re.search(r"matrix\(([^ ]*)", rest)
-    if scale and float(scale[1]) < 1:
-        rest = re.sub(r' style="image-rendering:[^"]*"', "", rest)  # this style is for enlarged pixels
-    return f'<image xlink:href="data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"{rest}/>'
+    kind: Any = {"quality": PHOTOGRAPH_QUALITY} if photograph else {"lossless": True}
+    PIL.Image.fromarray(pixels).save(file, "WEBP", **kind)
+    return file.getvalue()

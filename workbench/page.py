@@ -1,10 +1,12 @@
 """One self-contained page of all measurements: figures, staircase, tables. It names nothing outside itself.
 
-The figures of a picture take one to two megabytes for each model, mostly for the residuals, which are kept without
-loss. So a page above a limit gets no more figures, and says so. The tables always hold every picture.
+The figures of a Kodak picture take more than half a megabyte for each model, mostly for the residuals, which are
+kept without loss. So a page above a limit gets no more figures, and says so. The tables always hold every picture.
 """
 
+import base64
 import contextlib
+import functools
 import math
 import os
 import platform
@@ -20,6 +22,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mbtref import image
+from mbtref.conformance.msssim import decibels
 from mbtref.strides import STRIDE_Y
 from mbtref.weights import Model
 from mbtref.workbench import baselines, figures, look
@@ -27,18 +30,19 @@ from mbtref.workbench.analysis import Analysis, analyse
 from mbtref.workbench.baselines import Point
 from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.facts import published_curves
+from mbtref.workbench.figures import Panel
 from mbtref.workbench.records import Record, means
-from mbtref.workbench.staircase import PUBLISHED, staircase
+from mbtref.workbench.staircase import MS_SSIM, PSNR, PUBLISHED, staircase
 
 Row = Mapping[str, Any]
 """A record, or a mean of them, by the names of `Record`."""
 
-CURVES = ("mbt2018-compressai-cpu", "vtm", "bpg444", "webp", "jpeg")
+CURVES = ("mbt2018-compressai-cpu", "mbt2018-compressai-msssim-cpu", "vtm", "bpg444", "webp", "jpeg")
 """The published curves that are drawn by default."""
 
 
 class Column(NamedTuple):
-    """A column of the tables. value returns None for infinity."""
+    """A column of the tables. value returns None for infinity, and NaN for what there isn't."""
 
     head: str
     unit: str
@@ -52,11 +56,18 @@ def over_theoretical(row: Row) -> float:
     return over
 
 
+def msssim(field: str) -> Callable[[Row], float]:
+    """MS-SSIM in dB of a field of `Record`."""
+    return lambda row: math.nan if row[field] is None else decibels(row[field])
+
+
 COLUMNS = (
     Column("bitstream", "bpp", "{:.4f}", lambda row: row["bpp_bitstream"]),
     Column("bitstream", "PSNR / dB", "{:.2f}", lambda row: row["psnr_bitstream"]),
+    Column("bitstream", "MS-SSIM / dB", "{:.2f}", msssim("msssim_bitstream")),
     Column("theoretical", "bpp", "{:.4f}", lambda row: row["bpp_theoretical"]),
     Column("theoretical", "PSNR / dB", "{:.2f}", lambda row: row["psnr"]),
+    Column("theoretical", "MS-SSIM / dB", "{:.2f}", msssim("msssim")),
     Column("over theoretical", "%", "{:+.2f}", over_theoretical),
     Column("zlib buffer", "bpp", "{:.4f}", lambda row: row["bpp_buffer_zlib"]),
     Column("raw buffer", "bpp", "{:.4f}", lambda row: row["bpp_buffer_raw"]),
@@ -66,15 +77,41 @@ COLUMNS = (
 
 
 class Shown(NamedTuple):
-    """A figure on the page."""
+    """A panel on the page."""
 
+    title: str
     source: str
     """A data URI."""
+    width: int
+    height: int
+    """Pixels."""
+    photograph: bool
+    bar: str
+    """The colours of its bar, for CSS; empty without one."""
+    greatest: str
+    """At the bar's end."""
+    label: str
+    """Of the bar."""
+
+
+class Chart(NamedTuple):
+    """A chart on the page, drawn twice."""
+
+    wide: str
+    narrow: str
+    """Data URIs: for wide screens and for phones."""
     text: str
     """A description, for readers who can't see it."""
     caption: str
-    across: int = 1
-    """Number of pictures side by side in it."""
+
+
+class Panels(NamedTuple):
+    """Panels side by side on the page, or one below the other on a phone."""
+
+    panels: tuple[Shown, ...]
+    caption: str
+    with_original: bool
+    """Whether the original comes first. The page holds it once for all rows."""
 
 
 class Picture(NamedTuple):
@@ -82,7 +119,9 @@ class Picture(NamedTuple):
 
     records: list[Record]
     """One for each model."""
-    figures: list[list[Shown]]
+    original: Shown | None
+    """None without figures."""
+    figures: list[list[Panels | Chart]]
     """One list for each model, or empty."""
     curves: dict[str, list[Point]]
     """By codec of `baselines`."""
@@ -90,7 +129,10 @@ class Picture(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of the figures."""
-        return sum(len(shown.source) for by_model in self.figures for shown in by_model)
+        drawn = [each for by_model in self.figures for each in by_model]
+        charts = sum(len(each.wide) + len(each.narrow) for each in drawn if isinstance(each, Chart))
+        panels = [panel for each in drawn if isinstance(each, Panels) for panel in each.panels]
+        return charts + sum(len(panel.source) for panel in (self.original, *panels) if panel)
 
 
 def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Callable[[], object]) -> Picture:
@@ -99,7 +141,8 @@ def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Calla
     Raises ValueError, OSError or BitstreamError if it can't be read or coded.
     """
     pixels = image.read(path)
-    picture = Picture([], [], baselines.curves(pixels))
+    original = shown(figures.original(pixels)) if with_figures else None
+    picture = Picture([], original, [], baselines.curves(pixels))
     for model in models:
         if with_figures:
             analysis = analyse(model, pixels, path.name)
@@ -111,47 +154,55 @@ def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Calla
     return picture
 
 
-def draw(a: Analysis) -> list[Shown]:
+def draw(a: Analysis) -> list[Panels | Chart]:
     """All figures of one picture at one model."""
     r = a.record
-    name = f"{r.image} at {r.model}"
     return [
-        shown(
+        side_by_side(
             figures.comparison(a),
-            f"Original, reconstruction and residual of {name}",
-            "The forward pass: open-loop latents, float x_hat clamped to [0, 1].",
-            across=3,
+            "The forward pass: open-loop latents, x_hat clamped to [0, 1]; the residual is of 8-bit levels.",
         ),
-        shown(
+        side_by_side(
             figures.bit_map(a),
-            f"Map of the bits that the stream of {name} spends",
             f"The cost of every coding step of the closed-loop stream: all channels of y, and z spread over "
             f"the blocks that it serves. With header and coder state the file has {r.bpp_bitstream:.4f} bpp.",
-            across=2,
         ),
-        shown(
+        side_by_side(
             figures.loop_difference(a),
-            f"Decoded bitstream of {name} and where it differs from the forward pass",
             "A stream carries round(y − mu) + mu, the forward pass decodes round(y): two pictures, both right.",
-            across=2,
+            with_original=False,
         ),
-        shown(
-            figures.channel_rates(a),
-            f"Bar chart of the rate of every channel of y for {name}",
+        chart(
+            functools.partial(figures.channel_rates, a),
+            f"Bar chart of the rate of every channel of y for {r.image} at {r.model}",
             f"Estimated from the likelihoods of the forward pass. z costs {r.bpp_z:.4f} bpp more.",
         ),
-        shown(
+        side_by_side(
             figures.mosaic(a),
-            f"Mosaic of the latents of {name}",
             f"Open-loop latents; one of them stands for {STRIDE_Y}×{STRIDE_Y} pixels.",
+            with_original=False,
         ),
     ]
 
 
-def shown(figure: Figure, text: str, caption: str, across: int = 1) -> Shown:
-    """A figure, ready for the page."""
-    source = "data:image/svg+xml," + urllib.parse.quote(look.svg(figure), safe=" =:/+,;()")
-    return Shown(source, text, caption, across)
+def side_by_side(panels: Sequence[Panel], caption: str, with_original: bool = True) -> Panels:
+    return Panels(tuple(map(shown, panels)), caption, with_original)
+
+
+def shown(panel: Panel) -> Shown:
+    """A panel, ready for the page."""
+    source = "data:image/webp;base64," + base64.b64encode(look.webp(panel.pixels, panel.photograph)).decode()
+    height, width = panel.pixels.shape[:2]
+    bar = panel.bar
+    colours, greatest, label = (look.gradient(bar.colours), bar.greatest, bar.label) if bar else ("", "", "")
+    return Shown(panel.title, source, width, height, panel.photograph, colours, greatest, label)
+
+
+def chart(figure: Callable[[float], Figure], text: str, caption: str = "") -> Chart:
+    """A chart, ready for the page. figure: draws it, for a width in inches."""
+    wide, narrow = ("data:image/svg+xml," + urllib.parse.quote(look.svg(figure(width)), safe="=:/+,;()")
+                    for width in (look.WIDE, look.NARROW))  # fmt: skip
+    return Chart(wide, narrow, text, caption)
 
 
 def page(
@@ -173,6 +224,7 @@ def page(
         if all(codec in picture.curves for picture in pictures)
     }
     published = {name: published_curves()[name] for name in curves}
+    with_msssim = all(record.msssim is not None for record in records)
     template = resources.files("mbtref") / "workbench" / "data" / "report.html"
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -182,11 +234,14 @@ def page(
         columns=COLUMNS,
         means=[(row, cells(row)) for row in means(records)],
         records=[(record, cells(asdict(record))) for record in records],
-        staircase=shown(
-            staircase(records, measured, published),
-            "Rate and PSNR of the models and of other codecs; the summary holds the numbers",
-            "",
-        ),
+        staircases=[
+            chart(
+                functools.partial(staircase, records, measured, published, one),
+                f"{one.label} over the rate, of the models and of other codecs; the summary holds the numbers",
+            )
+            for one in ((PSNR, MS_SSIM) if with_msssim else (PSNR,))
+        ],
+        with_msssim=with_msssim,
         sources=[(PUBLISHED[name][0], curve["source"]) for name, curve in published.items()],
         pictures=pictures,
         reduction=figures.reduction,
@@ -201,9 +256,11 @@ def cells(row: Row) -> list[tuple[str, float]]:
     """The cells of a table row: each is its text and its value for sorting."""
     values = [(column.form, column.value(row)) for column in COLUMNS]
     return [
-        ("∞", math.inf) if value is None else (form.format(value).replace("-", "−"), value)
+        ("∞", math.inf) if value in (None, math.inf)
+        else ("–", value) if math.isnan(value)
+        else (form.format(value).replace("-", "−"), value)
         for form, value in values
-    ]
+    ]  # fmt: skip
 
 
 def machine() -> dict[str, str]:

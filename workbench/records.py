@@ -132,8 +132,9 @@ def table(records: Sequence[Record]) -> Iterator[str]:
     for mean in means(records):
         yield (
             f"| {mean['model']} | {mean['images']} "
-            f"| {mean['bpp_bitstream']:.4f} | {_db(mean['psnr_bitstream'])} | {_msssim(mean['msssim_bitstream'])} "
-            f"| {mean['bpp_theoretical']:.4f} | {_db(mean['psnr'])} | {_msssim(mean['msssim'])} "
+            f"| {mean['bpp_bitstream']:.4f} | {_db(mean['psnr_bitstream'])} "
+            f"| {msssim_text(mean['msssim_bitstream'])} "
+            f"| {mean['bpp_theoretical']:.4f} | {_db(mean['psnr'])} | {msssim_text(mean['msssim'])} "
             f"| {mean['bpp_buffer_zlib']:.4f} | {mean['encode_seconds']:.2f} s | {mean['decode_seconds']:.2f} s |"
         )
 
@@ -142,5 +143,6 @@ def _db(value: object) -> str:
     return "∞" if value in (None, math.inf) else f"{value:.2f} dB"
 
 
-def _msssim(value: Any) -> str:
+def msssim_text(value: Any) -> str:
+    """MS-SSIM in dB, and a dash for None."""
     return "–" if value is None else _db(decibels(value))
