@@ -21,9 +21,10 @@ kodak: .venv/ready  ## the figures of the README
 	$(BIN)/mbtref eval --model lite-q3,lite-q4,lite-q5,lite-q6 --json kodak.json --force
 
 matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; half an hour
-	for name in reference compressai numpy; do \
-		$(BIN)/pytest conformance --subject $$name --timeout 300 --report $$name.json; done; \
-	$(BIN)/mbtref matrix reference.json compressai.json numpy.json --markdown docs/matrix.md
+	$(BIN)/mbtref export lite-q3,lite-q4,lite-q5,lite-q6 -o exports
+	for name in reference compressai numpy onnx:exports; do \
+		$(BIN)/pytest conformance --subject $$name --answer-timeout 300 --report $${name%:*}.json; done; \
+	$(BIN)/mbtref matrix reference.json compressai.json numpy.json onnx.json --markdown docs/matrix.md
 
 machines: .venv/ready  ## docs/machines.md: one result on real, simulated and emulated machines
 	$(BIN)/mbtref machines -o docs/machines.md

@@ -116,7 +116,7 @@ def suite(machine: Machine) -> str:
             machine.subject,
             "--tier",
             "full",
-            "--timeout",
+            "--answer-timeout",
             str(TIMEOUT),
             "--report",
             str(path),

@@ -64,7 +64,11 @@ def psnr_8bit(picture: object, shown: object) -> float:
     return float(-10 * np.log10(np.mean(error**2) / 255**2))
 
 
+def inside(x_hat: npt.NDArray[np.float32], x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """x_hat, (3, >= H, >= W), clamped to [0, 1] and cropped to x, (3, H, W)."""
+    return x_hat[:, : x.shape[1], : x.shape[2]].clip(0, 1).astype(np.float64)
+
+
 def psnr(x: npt.NDArray[np.float32], x_hat: npt.NDArray[np.float32]) -> float:
     """PSNR in dB of floats in [0, 1]; x_hat is clamped and cropped to x. x: (3, H, W); x_hat: (3, >= H, >= W)."""
-    inside = x_hat[:, : x.shape[1], : x.shape[2]].clip(0, 1).astype(np.float64)
-    return float(-10 * np.log10(np.mean((inside - x) ** 2)))
+    return float(-10 * np.log10(np.mean((inside(x_hat, x) - x) ** 2)))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mbtref.conformance.cases import KnownFailure, Outcome
+from mbtref.conformance.levels import Kind, Run, claimed
 from mbtref.conformance.report import Report
 from mbtref.conformance.requirements import REQUIREMENTS
 from mbtref.files import write_whole
@@ -22,13 +23,16 @@ CUT_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
 
 
 class Recorder:
-    """report: opened by the caller. failures_to: the file for the cases that failed, or None.
+    """report: opened by the caller. tier: of the run. failures_to: the file for the cases that failed, or None.
 
     known: the known failures by id. They keep their reasons.
     """
 
-    def __init__(self, report: Report, failures_to: Path | None, known: Mapping[str, KnownFailure]) -> None:
+    def __init__(
+        self, report: Report, tier: str, failures_to: Path | None, known: Mapping[str, KnownFailure]
+    ) -> None:
         self.report = report
+        self.tier = tier
         self.failures_to = failures_to
         self.known = known
         self.failures: list[dict[str, str]] = []
@@ -36,10 +40,15 @@ class Recorder:
         """The results of the cases that failed, by their cause."""
         self.unchecked: Counter[tuple[Outcome, str]] = Counter()
         """How many cases weren't checked, by outcome and reason."""
+        self.counts: Counter[Kind] = Counter()
+        self.whole = False
+        """Whether all cases of the tier are run."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
             facts = dict(report.user_properties)
+            if "requirement" not in facts:
+                return  # a test of somebody else
             case, outcome = case_of(report), outcome_of(report)
             if outcome == Outcome.KNOWN_FAILURE:
                 self.failures.append({"id": case, **self.known[case]._asdict()})
@@ -52,6 +61,8 @@ class Recorder:
                 self.unchecked[outcome, str(facts["reason"])] += 1
             message = report.longreprtext if report.outcome == "failed" else str(facts.get("reason", ""))
             requirement = REQUIREMENTS[str(facts["requirement"])]
+            self.whole = bool(facts["whole"])
+            self.counts[Kind(str(facts["capability"]), requirement.tier, outcome)] += 1
             self.report.case({
                 "requirement": facts["requirement"],
                 "text": f"{requirement.text} ({requirement.source})",
@@ -67,7 +78,7 @@ class Recorder:
         if session.testscollected and not self.checked:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         cut_off = session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail
-        self.report.close(None if cut_off else int(session.exitstatus))
+        self.report.close(None if cut_off else int(session.exitstatus), self.whole)
         if session.config.get_verbosity() <= 0:
             self.shorten()
         if self.failures_to:
@@ -89,6 +100,10 @@ class Recorder:
         for (outcome, reason), n in self.unchecked.items():
             words = outcome.replace("-", " ")
             terminalreporter.write_line(f"{words}, {n} case{'s' * (n > 1)}: {reason}", yellow=True)
+        run = Run("", self.tier, self.whole, self.counts)
+        if levels := claimed(run):
+            names = ", ".join(level.name for level in levels)
+            terminalreporter.write_line(f"levels that it may claim: {names}", green=True)
         if not self.checked:
             terminalreporter.write_line("nothing was checked: a run without a verdict fails", red=True)
 

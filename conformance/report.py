@@ -28,12 +28,13 @@ class Report:
         self.file = file
         self.counts: Counter[str] = Counter()
 
-    def open(self, subject: Subject, given: str, simulated: str | None) -> None:
-        """Writes the first record. given: the subject as named on the command line. simulated: the name of its
-        simulated processor, see `processors`, or None."""
+    def open(self, subject: Subject, given: str, tier: str, simulated: str | None) -> None:
+        """Writes the first record. given: the subject as named on the command line. tier: how much is checked.
+        simulated: the name of its simulated processor, see `processors`, or None."""
         self._write({
             "record": "opening",
             "format": FORMAT,
+            "tier": tier,
             "subject": {
                 "given": given,
                 "name": subject.name,
@@ -53,11 +54,12 @@ class Report:
         self.counts[str(entry["outcome"])] += 1
         self._write({"record": "case", **entry})
 
-    def close(self, status: int | None) -> None:
-        """Writes the last record and closes the file. status: of the run; None, if it was cut off: no record."""
+    def close(self, status: int | None, whole: bool) -> None:
+        """Writes the last record and closes the file. status: of the run; None, if it was cut off: no record.
+        whole: whether all cases of the tier were run."""
         if status is not None:
             counts = {outcome: self.counts[outcome] for outcome in Outcome}
-            self._write({"record": "closing", "status": status, "counts": counts}, last=True)
+            self._write({"record": "closing", "status": status, "whole": whole, "counts": counts}, last=True)
         if self.file:
             self.file.close()
 

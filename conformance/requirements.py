@@ -238,17 +238,18 @@ REQUIREMENTS: Mapping[str, Requirement] = {
     "KODAK-1": Requirement(
         "kodak",
         "kodak",
-        "The forward pass has this PSNR and theoretical rate.",
+        "The forward pass has this PSNR, MS-SSIM and theoretical rate.",
         f"§13; {PAPER}, section 3; CompressAI's eval mode",
         {
             "psnr": Limit(0.01, "dB", "difference of PSNR: a few roundings of 10^5 go the other way"),
+            "msssim": Limit(0.01, "dB", "difference of -10 log10(1 - MS-SSIM), for the same reason: up to 0.0004"),
             "rate": Limit(0.001, "relative", "difference of the rate: the same, and last digits of likelihoods"),
         },
     ),
     "KODAK-2": Requirement(
         "kodak",
         "kodak",
-        "A real stream, in the subject's own format if it has one, has this PSNR and rate.",
+        "A real stream, in the subject's own format if it has one, has this PSNR, MS-SSIM and rate.",
         "§§1 to 6",
         {
             "psnr": Limit(
@@ -256,6 +257,9 @@ REQUIREMENTS: Mapping[str, Requirement] = {
                 "dB",
                 f"difference of PSNR, of a subject that declares `encode`: {FLIPS}. Right encoders, in tiles or "
                 "not, on simulated processors: up to 0.007",
+            ),
+            "msssim": Limit(
+                0.03, "dB", "difference of -10 log10(1 - MS-SSIM), of the same subjects: the same, and up to 0.009"
             ),
             "rate": Limit(
                 0.003, "relative", "difference of the rate, of the same subjects: the same, and up to 0.12 %"
@@ -265,6 +269,9 @@ REQUIREMENTS: Mapping[str, Requirement] = {
                 "dB",
                 f"the same, of one with a format of its own: {FLIPS}. 2.5 times the largest change of a Kodak "
                 "picture between the exact networks and float64 ones (`python -m training.exact_cost`)",
+            ),
+            "own_msssim": Limit(
+                0.12, "dB", "difference of -10 log10(1 - MS-SSIM), of the same: 2.5 times the largest change there"
             ),
             "own_rate": Limit(
                 0.02,

@@ -89,7 +89,7 @@ def test_a_dash_is_standard_input_and_output(picture: Path, tmp_path: Path) -> N
     assert (tmp_path / "a.mbt").read_bytes() == stream, "another stream in a file"
     bad = piped("decode - -o -", stream[:-4], tmp_path)
     assert (bad.status, bad.out) == (1, b""), "a damaged stream leaves standard output empty"
-    assert bad.err.startswith("mbtref: checksum-mismatch"), bad.err
+    assert bad.err.startswith("mbtref: <stdin>: checksum-mismatch"), bad.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mbt", "picture.png"], "something was written"
 
 
@@ -101,11 +101,12 @@ def test_a_dash_in_a_folder_is_a_file(picture: Path, tmp_path: Path, monkeypatch
     assert (tmp_path / "a.png").is_file(), "no picture"
 
 
-def test_no_stream_is_named_as_a_picture(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["out.jpg", "out.PNG", "out.gif"])
+def test_no_stream_is_named_as_a_picture(name: str, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A stream isn't written under the suffix of a picture."""
-    assert run("encode", picture, "-o", picture.with_name("out.jpg")) == 2, "out.jpg would be no picture"
+    assert run("encode", picture, "-o", picture.with_name(name)) == 2, f"{name} would be no picture"
     assert ".mbt" in one_line(capsys), "it should say how to name it"
-    assert not picture.with_name("out.jpg").exists(), "it was written"
+    assert not picture.with_name(name).exists(), "it was written"
 
 
 def test_inspect_names_its_files(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,7 +211,7 @@ def test_bad_stream(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixtur
     stream, out = tmp_path / "bad.mbt", tmp_path / "out.png"
     stream.write_bytes(content)
     assert run("decode", stream, "-o", out) == 1, "a bad stream should end with status 1"
-    one_line(capsys)
+    assert "bad.mbt: " in one_line(capsys), "the line should name the stream"
     assert run("inspect", stream) == 1, "inspect should refuse it as well"
     one_line(capsys)
     assert not out.exists(), "a failed decode left an output file"

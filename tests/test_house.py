@@ -93,7 +93,7 @@ def test_the_one_file_decoder_needs_numpy_alone() -> None:
     [
         "import mbtref.workbench.cli as cli; cli.parser().format_help()",
         "import mbtref; mbtref.BitstreamError",
-        "import mbtref.conformance.conftest, mbtref.conformance.test_vectors, mbtref.conformance.test_portable",
+        "import mbtref.conformance.plugin, mbtref.conformance.test_vectors, mbtref.conformance.test_portable",
         "import mbtref.decoder",
         "import sys; sys.modules['pytest'] = None; import mbtref.workbench.cli",
     ],
@@ -147,6 +147,7 @@ def test_a_wheel_has_one_name(tmp_path: Path) -> None:
         "data/lite-q3.safetensors",
         "decoder.py",
         "conformance/conftest.py",
+        "conformance/plugin.py",
         "conformance/data/kodak.json",
         "vectors/README.md",
         "vectors/manifest.json",

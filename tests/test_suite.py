@@ -100,7 +100,7 @@ def test_what_once_slipped_through(
         ("--report", "nowhere/report.json", "its folder doesn't exist"),
         ("--write-known-failures", "nowhere/known.json", "its folder doesn't exist"),
         ("--known-failures", "nowhere/known.json", "No such file"),
-        ("--timeout", "0", "more than 0"),
+        ("--answer-timeout", "0", "more than 0"),
         ("--processor", "vax", "invalid choice: 'vax'"),
         ("--subject", "./codec.py:Subject", "give module:attribute"),
     ],
@@ -237,7 +237,7 @@ for line in sys.stdin:
 def test_a_run_goes_on_after_each_bad_answer(tmp_path: Path) -> None:
     """Hanging, dying and answering another request each have an outcome of their own, and every case is tried."""
     command = shlex.join([sys.executable, "-S", "-E", "-c", ERRATIC])
-    only = ("--capabilities", "transforms", "--timeout", "1", "-k", "lite-q3/square or lite-q4/square")
+    only = ("--capabilities", "transforms", "--answer-timeout", "1", "-k", "lite-q3/square or lite-q4/square")
     status, cases = run(tmp_path, f"cmd:{command}", *only)
     ends = {(c["requirement"], c["outcome"]) for c in cases}
     expected = {("TRANSFORM-1", "timed-out"), ("TRANSFORM-2", "crashed"), ("TRANSFORM-3", "protocol-fault")}

@@ -6,6 +6,7 @@ picture. One rounding that goes the other way changes all later contexts, so two
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mbtref import Model, codec, image, load, planes
+from mbtref.conformance.msssim import decibels, ms_ssim
 from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
 from mbtref.grid import ONE
 from mbtref.model import gaussian_likelihoods
@@ -66,6 +68,8 @@ class Coded(NamedTuple):
     """Of the symbols of y, under their Gaussians."""
     psnr: float
     """dB, float, clamped."""
+    msssim: float
+    """dB, of the same picture. NaN for a small one."""
 
 
 @torch.no_grad()
@@ -84,7 +88,9 @@ def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
 
     y_hat = scan(entropy, entropy.z_hat(codec.nearest_symbol(z_units - entropy.medians)), choose)
     x_hat = model.networks.g_s(codec.channels_first(y_hat))[..., : x.shape[2], : x.shape[3]]
-    return Coded(bits, planes.psnr(x_hat.clamp(0, 1), x))
+    x_hat = x_hat.clamp(0, 1)
+    msssim = ms_ssim(x_hat[0].double().numpy(), x[0].double().numpy())
+    return Coded(bits, planes.psnr(x_hat, x), math.nan if msssim is None else decibels(msssim))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -96,8 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", required=True, help="names of models, separated by commas")
     options = parser.parse_args(arguments)
     pictures = find_pictures([options.pictures])
-    print("| model | bits of y, exact | bits of y, float64 | cost | rate of a picture | PSNR of a picture |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print("| model | bits of y, exact | bits of y, float64 | cost | rate of a picture | its PSNR | its MS-SSIM |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for name in options.model.split(","):
         model = load(name)
         floats = FloatNetworks(model)
@@ -108,8 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exact, real = (sum(picture.bits for picture in column) for column in zip(*pairs, strict=True))
         rate = max(abs(a.bits / b.bits - 1) for a, b in pairs)
         psnr = max(abs(a.psnr - b.psnr) for a, b in pairs)
+        msssim = max(abs(a.msssim - b.msssim) for a, b in pairs)
         print(
-            f"| {name} | {exact:.0f} | {real:.0f} | {exact / real - 1:+.3%} | ±{rate:.2%} | ±{psnr:.4f} dB |",
+            f"| {name} | {exact:.0f} | {real:.0f} | {exact / real - 1:+.3%} "
+            f"| ±{rate:.2%} | ±{psnr:.4f} dB | ±{msssim:.4f} dB |",
             flush=True,
         )
 

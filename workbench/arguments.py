@@ -1,6 +1,7 @@
 """Types of command-line arguments: files, folders, models. A wrong argument gives one line and status 2."""
 
 import argparse
+import mimetypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
@@ -8,7 +9,6 @@ from typing import NamedTuple, NoReturn, TypeVar
 from mbtref.devices import check_kind
 from mbtref.embedded import EMBEDDED
 from mbtref.workbench import modelfiles
-from mbtref.workbench.inputs import PICTURES
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.names import ZOO
 
@@ -87,7 +87,7 @@ def or_standard(standard: Path, kind: Callable[[str], Path]) -> Callable[[str], 
 
 def stream_file(text: str) -> Path:
     """An argument that names a stream to write. It isn't named as a picture."""
-    if Path(text).suffix.lower() in PICTURES:
+    if (mimetypes.guess_type(text)[0] or "").startswith("image/"):
         raise ValueError(f"{text}: a stream isn't a picture; let the name end in .mbt")
     return output_file(text)
 

@@ -99,7 +99,7 @@ class ShowSuiteHelp(argparse.Action):
     """Shows the help of a command with the options of the suite, which are looked up only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
-        from mbtref.conformance.conftest import pytest_addoption
+        from mbtref.conformance.plugin import pytest_addoption
 
         group = SimpleNamespace(addoption=parser.add_argument_group("options of the suite").add_argument)
         pytest_addoption(cast("pytest.Parser", SimpleNamespace(getgroup=lambda name: group)))
@@ -296,6 +296,10 @@ def checking(to: Group) -> None:
         metavar="OUT.md",
         help="write the table as a page of docs too",
     )
+
+    add = command(to, "badge", commands.make_badge, "say which levels a report gives, and make a badge of it")
+    add.add_argument("report", type=checked(input_file), metavar="REPORT.json")
+    add.add_argument("-o", dest="output", type=checked(file_named(".svg")), required=True, metavar="BADGE.svg")
 
     add = command(to, "requirements", commands.list_requirements, "write the table of all requirements")
     output(add, "OUT.md", file_named(".md"))

@@ -76,7 +76,11 @@ def code(
     if not args.many:
         (pair,) = args.pairs
         data = read_bytes(pair.source)
-        line = work(model_of(data), data, pair, How(args.reproducible, args.device, shown=True))
+        try:
+            line = work(model_of(data), data, pair, How(args.reproducible, args.device, shown=True))
+        except BitstreamError as error:
+            print(f"mbtref: {pair.source}: {error}", file=sys.stderr)
+            return 1
         print(line, file=sys.stderr if pair.target == STDOUT else sys.stdout)
         return 0
     args.pairs[0].target.parent.mkdir(parents=True, exist_ok=True)
@@ -419,6 +423,16 @@ def make_matrix(args: argparse.Namespace) -> int:
     if args.markdown:
         write_whole(args.markdown, matrix.document(shown).encode())
     print(matrix.markdown(shown), end="")
+    return 0
+
+
+def make_badge(args: argparse.Namespace) -> int:
+    """mbtref badge"""
+    from mbtref.conformance import badge, levels
+
+    run = levels.read(args.report)
+    write_whole(args.output, badge.svg(run).encode())
+    print(levels.table(run), end="")
     return 0
 
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from mbtref import codec, image, planes
 from mbtref.conformance.check import digest_of
 from mbtref.conformance.generate.vectorset import VectorSet
+from mbtref.conformance.msssim import ms_ssim
 from mbtref.embedded import EMBEDDED
 
 REQUIREMENTS = ("DECODE-3",)
@@ -42,10 +43,15 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
     def psnr(x_hat: Tensor) -> float:
         return planes.psnr(x_hat[..., :height, :width].clamp(0, 1), x)
 
+    def msssim(x_hat: Tensor) -> float | None:
+        inside = x_hat[0, :, :height, :width].clamp(0, 1)
+        return ms_ssim(x[0].double().numpy(), inside.double().numpy())
+
     forward = model.networks(planes.pad(x))
     bits = -sum(p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     encoded = codec.encode_latents(model, pixels)
     x_hat = model.transforms.g_s(encoded.y_hat)
+    shown = (x_hat.clamp(0, 1) * 255).round() / 255
     digest = digest_of("y_hat", encoded.y_hat[0].numpy())
 
     entry = f"{name}/{path.stem}"
@@ -57,9 +63,11 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
         "height": height,
         "width": width,
         "psnr": psnr(forward.x_hat),
+        "msssim": msssim(forward.x_hat),
         "bpp_theoretical": bits / (height * width),
         "psnr_bitstream": psnr(x_hat),
-        "psnr_bitstream_8bit": psnr((x_hat.clamp(0, 1) * 255).round() / 255),
+        "psnr_bitstream_8bit": psnr(shown),
+        "msssim_bitstream_8bit": msssim(shown),
         "bpp_bitstream": 8 * len(encoded.data) / (height * width),
         "bytes": len(encoded.data),
         "stream_sha256": hashlib.sha256(encoded.data).hexdigest(),
@@ -72,6 +80,8 @@ def table(records: list[dict[str, Any]]) -> bytes:
     text = {
         "note": "psnr and bpp_theoretical: of the forward pass, open-loop; psnr_bitstream and bpp_bitstream: of "
         "the stream, closed-loop. PSNR in dB of float x_hat clamped to [0, 1], bpp over the picture's pixels. "
+        "msssim, msssim_bitstream_8bit: MS-SSIM in [0, 1] of the forward pass's float picture and of the stream's "
+        "8-bit one, by conformance/msssim.py. "
         "y_hat_sha256: of int32 grid units of 2^-10, little-endian, (M, h, w) in C order.",
         "records": records,
     }
