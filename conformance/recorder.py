@@ -56,7 +56,11 @@ class Recorder:
                 reason = str(facts.get("reason", "the suite itself failed"))
                 self.failures.append({"id": case, "outcome": outcome, "reason": reason})
             if report.outcome == "failed":
-                self.causes[str(facts.get("cause", "the suite itself failed"))].append(report)
+                cause = str(facts.get("cause", "the suite itself failed"))
+                self.causes[cause].append(report)
+                if crash := getattr(report.longrepr, "reprcrash", None):
+                    # on CI pytest's summary would repeat the whole message
+                    crash.message = cause
             elif outcome in NEUTRAL:
                 self.unchecked[outcome, str(facts["reason"])] += 1
             message = report.longreprtext if report.outcome == "failed" else str(facts.get("reason", ""))

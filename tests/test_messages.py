@@ -193,8 +193,12 @@ def test_a_refusal_leads_to_the_header(stream: bytes, kind: str, words: str) -> 
     assert field(stream, kind) == ([words] if words else []), f"{field(stream, kind)}"
 
 
-def test_one_cause_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("on_ci", ["", "true"])
+def test_one_cause_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, on_ci: str
+) -> None:
     """Cases with one cause share one whole message, unless -v asks for all; the report has all either way."""
+    monkeypatch.setenv("CI", on_ci)
     only = ["--in-process", "-k", "TRANSFORM-3/lite-q3"]
     capsys.readouterr()
     _, cases = run(tmp_path, "tests.miniatures:WrongDtype", *only)
