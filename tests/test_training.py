@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mbtref import weights
 from mbtref.model import MBT2018
-from training import export, train
+from training import export, train, widen
 from training.closed_loop import symbol_bits
 from training.data import draw_batch, read_pictures, rng_of_step
 from training.objective import TAIL_LOGIT, quantile_loss, rate_distortion
@@ -258,6 +258,57 @@ def test_start_takes_up_a_model_file(run: Runner, pictures: Path, tmp_path: Path
     first = log(run("after", "--start", str(model_file), "--steps", "4"))[0]["loss"]
     scratch = log(run("scratch", "--steps", "4"))[0]["loss"]
     assert first < scratch, f"the first loss from a model file is {first:.3f}, from scratch {scratch:.3f}"
+
+
+@pytest.mark.parametrize(("N", "M"), [(48, 80), (52, 64), (50, 97), (48, 64)])
+def test_widened_begins_as_the_narrow_one(N: int, M: int) -> None:
+    """A widened model's first pass is the narrow one's in all that the old channels make, up to float rounding."""
+    narrow = weights.load("lite-q3").networks
+    wide = widen.widen(narrow, N, M, seed=1)
+    x = torch.rand(1, 3, 128, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        y, wide_y = narrow.g_a(x), wide.g_a(x)
+        pass_of_narrow, pass_of_wide = narrow(x), wide(x)
+        parameters = narrow.parameters_of_y(pass_of_narrow.y_hat, pass_of_narrow.z_hat)
+        wide_parameters = wide.parameters_of_y(pass_of_wide.y_hat, pass_of_wide.z_hat)
+    pairs = {
+        "y": (y, wide_y),
+        "z_hat": (pass_of_narrow.z_hat, pass_of_wide.z_hat),
+        "x_hat": (pass_of_narrow.x_hat, pass_of_wide.x_hat),
+        "sigma": (parameters[0], wide_parameters[0]),
+        "mu": (parameters[1], wide_parameters[1]),
+    }
+    for name, (old, new) in pairs.items():
+        assert torch.allclose(new[:, : old.shape[1]], old, rtol=0, atol=1e-3), (
+            f"{name} of the old channels is off by up to {(new[:, : old.shape[1]] - old).abs().max():g}: "
+            "a new channel feeds an old one, or an old weight isn't in its place"
+        )
+    assert M == 64 or wide_y[:, 64:].std() > 0.01, (
+        "the new channels of y are silent: nothing could learn from them"
+    )
+
+
+def test_widened_model_learns_with_all_its_channels(tmp_path: Path, pictures: Path) -> None:
+    """Training goes on from a widened model, and soon the picture takes something from the new channels of y."""
+    start, config = tmp_path / "wide.safetensors", tmp_path / "wide.toml"
+    narrow = tmp_path / "narrow.safetensors"
+    weights.export(MBT2018(4, 5).eval().requires_grad_(False), narrow, {"quality": "q4"})
+    assert widen.main([str(narrow), str(start), "--M", "7"]) == 0, "widening ended with an error"
+    assert weights.load(start).metadata == {"quality": "q4"}, "the wide model lost its metadata"
+    config.write_text(CONFIG.replace("M = 5", 'M = 7\nstart = "wide.safetensors"'))
+    assert train.main([str(config), "--data", str(pictures), "--out", str(tmp_path), "--steps", "2"]) == 0
+    new_inputs = checkpoint(tmp_path)["net"]["g_s.0.weight"][5:]
+    assert new_inputs.abs().amax(dim=(1, 2, 3)).min() > 0, "g_s still ignores a new channel of y"
+
+
+def test_narrower_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fewer channels than before end with status 2, one line and no file."""
+    status = widen.main(["lite-q3", str(tmp_path / "out.safetensors"), "--M", "63"])
+    said = capsys.readouterr().err
+    assert status == 2, f"status {status}"
+    assert said.count("\n") == 1, f"expected one line, got {said!r}"
+    assert "choose at least these" in said, said
+    assert not list(tmp_path.iterdir()), "something was written"
 
 
 def fake_results(folder: Path) -> list[str]:

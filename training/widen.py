@@ -1,0 +1,85 @@
+"""Gives a model more channels: `python -m training.widen lite-q6 wider.safetensors --M 128`.
+
+The wide model begins as the narrow one. Its first channels are the narrow model's and take nothing from the new
+ones, so z, sigma, mu and the picture stay what they were. The new channels of y carry random features, which cost
+bits until training finds a use for them.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mbtref import load, weights
+from mbtref.model import MBT2018
+
+PAIRS = {
+    ("entropy_parameters.0.weight", 1),  # psi, phi
+    ("entropy_parameters.4.weight", 0),  # sigma, mu
+    ("entropy_parameters.4.bias", 0),
+}
+"""The axes of weights along which there is a pair of tensors, one behind the other."""
+SIGMA = 1.0
+"""The bias of the new channels' sigma: without it, sigma is near 0, and every feature is a surprise."""
+
+
+def places(name: str, axis: int, narrow: int, wide: int) -> Tensor:
+    """Where the narrow model's channels are along an axis: the first ones, or the first of each half of a pair.
+
+    narrow, wide: the lengths of the axis. Returns (narrow,) int64 in [0, wide), increasing.
+    """
+    parts = 2 if (name, axis) in PAIRS else 1
+    within = torch.arange(narrow // parts)
+    return torch.cat([part * (wide // parts) + within for part in range(parts)])
+
+
+@torch.no_grad()
+def widen(narrow: MBT2018, N: int, M: int, seed: int) -> MBT2018:
+    """A model with N and M channels that begins as the narrow one.
+
+    The weights from a new input to an old output are 0. Those of a new output are PyTorch's initial ones, drawn by
+    `seed`. Raises ValueError if N or M is less than before.
+    """
+    if N < narrow.N or M < narrow.M:
+        raise ValueError(f"N={N}, M={M} is narrower than N={narrow.N}, M={narrow.M}: choose at least these")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        wide = MBT2018(N, M)
+    transposed = {f"{name}.weight" for name, m in wide.named_modules() if isinstance(m, nn.ConvTranspose2d)}
+    state = wide.state_dict()
+    state["entropy_parameters.4.bias"][:M] = SIGMA
+    for name, old in narrow.state_dict().items():
+        new = state[name]
+        lengths = enumerate(zip(old.shape, new.shape, strict=True))
+        old_places = [places(name, axis, *length) for axis, length in lengths]
+        outputs = 1 if name in transposed else 0
+        new.index_fill_(outputs, old_places[outputs], 0)
+        new[torch.meshgrid(*old_places, indexing="ij")] = old
+    return wide
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status: 0, or 2 with a line on stderr."""
+    parser = argparse.ArgumentParser(prog="training.widen", description="Gives a model more channels.")
+    parser.add_argument("narrow", help="the name or the file of a model")
+    parser.add_argument("wide", type=Path, help="the model file to write, .safetensors")
+    parser.add_argument("--N", type=int, help="channels of the transforms and of z; default: as before")
+    parser.add_argument("--M", type=int, help="channels of y; default: as before")
+    parser.add_argument("--seed", type=int, default=0, help="of the new weights; default: %(default)s")
+    options = parser.parse_args(arguments)
+    try:
+        narrow = load(options.narrow)
+        N, M = options.N or narrow.networks.N, options.M or narrow.networks.M
+        wide = widen(narrow.networks, N, M, options.seed).eval().requires_grad_(False)
+        weights.export(wide, options.wide, narrow.metadata)
+    except (OSError, ValueError) as error:
+        print(f"training.widen: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
