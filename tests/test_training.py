@@ -217,9 +217,9 @@ def test_quantile_loss_teaches_the_quantiles_alone() -> None:
         assert name == "quantiles" or torch.equal(p, density[name]), f"{name} moved with the auxiliary loss"
 
 
-def exported(run: Path, pictures: Path, model_file: Path, steps: int = 0) -> weights.Model:
+def exported(run: Path, pictures: Path, model_file: Path, *options: str, steps: int = 0) -> weights.Model:
     """The model that `training.export` makes of a run."""
-    arguments = [str(run), str(model_file), "--data", str(pictures), "--steps", str(steps)]
+    arguments = [str(run), str(model_file), "--data", str(pictures), "--steps", str(steps), *options]
     assert export.main(arguments) == 0, "export ended with an error"
     return weights.load(model_file)
 
@@ -249,6 +249,22 @@ def test_closed_loop_learns_the_rate_alone(run: Runner, pictures: Path, tmp_path
     moved = {key.split(".")[0] for key in old if not torch.equal(old[key], new[key])}
     expected = {"h_s", "context_prediction", "entropy_parameters"}
     assert moved == expected, f"{sorted(moved)} moved, only {sorted(expected)} should"
+
+
+def test_compact_weights_are_half_floats(run: Runner, pictures: Path, tmp_path: Path) -> None:
+    """Compact weights are those of 16-bit floats, next to the trained ones; what the context's mask hides is 0."""
+    out = run("compact")
+    whole = exported(out, pictures, tmp_path / "whole.safetensors").networks.state_dict()
+    cut = exported(out, pictures, tmp_path / "cut.safetensors", "--compact").networks
+    hidden = cut.context_prediction.weight[:, :, cut.context_prediction.mask == 0]
+    assert not hidden.any(), "a weight that no decoder reads is there"
+    for name, weight in cut.named_parameters():
+        exact = whole[name] * cut.context_prediction.mask if name == "context_prediction.weight" else whole[name]
+        normal = exact.abs() >= torch.finfo(torch.float16).smallest_normal
+        expected = torch.where(normal, exact.half().float(), weight)
+        assert torch.equal(weight, expected), f"{name} isn't the nearest float with ten bits of mantissa"
+        error = (weight - exact).abs()
+        assert (error <= exact.abs() * 2**-11).all(), f"{name} moved by more than half a unit of its last bit"
 
 
 def test_start_takes_up_a_model_file(run: Runner, pictures: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Writes a model file from a run: `python -m training.export RUN MODEL.safetensors --data PHOTOGRAPHS`.
 
-Takes the averaged weights of `RUN/checkpoint.pt`, ends their training on the closed loop (`closed_loop`) and makes
-their integer tables.
+Takes the averaged weights of `RUN/checkpoint.pt`, ends their training on the closed loop (`closed_loop`), cuts
+their mantissas if asked (`compact`) and makes their integer tables.
 """
 
 import argparse
@@ -13,14 +13,16 @@ import torch
 
 from mbtref import weights
 from training.closed_loop import STEPS, refine
+from training.compact import KEPT, compact
 from training.data import read_pictures
 from training.train import Config, Training
 
 
-def export_run(run: Path, model_file: Path, data: Path, steps: int) -> None:
+def export_run(run: Path, model_file: Path, data: Path, steps: int, small: bool) -> None:
     """Writes the model file of a run, after `steps` steps on the closed loop.
 
-    data: the folder of photographs. Raises OSError, or ValueError if the weights can't be made exact.
+    data: the folder of photographs. small: whether to cut the mantissas. Raises OSError, or ValueError if the
+    weights can't be made exact.
     """
     checkpoint = run / "checkpoint.pt"
     stored = torch.load(checkpoint, map_location="cpu", weights_only=True)["config"]
@@ -29,6 +31,8 @@ def export_run(run: Path, model_file: Path, data: Path, steps: int) -> None:
     config = training.config
     net = training.average.eval()
     refine(net, read_pictures(data, config.crop), config, steps)
+    if small:
+        compact(net)
     weights.export(net, model_file, {"quality": config.quality, "lambda": str(config.lambda_)})
 
 
@@ -39,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="the model file to write, .safetensors")
     parser.add_argument("--data", type=Path, required=True, help="a folder of photographs, .jpg or .png")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps on the closed loop; default: %(default)s")
+    parser.add_argument("--compact", action="store_true", help=f"keep {KEPT} bits of mantissa, to compress well")
     options = parser.parse_args(arguments)
     try:
-        export_run(options.run, options.model, options.data, options.steps)
+        export_run(options.run, options.model, options.data, options.steps, options.compact)
     except (OSError, ValueError) as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 2
