@@ -159,7 +159,7 @@ def test_progress(picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(seen) == 4, "two bars at a time"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can use CUDA")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is refused only where it can't be used")
 def test_a_device_that_is_not_there(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A device that this machine lacks is one line, and nothing is written."""
     assert run("encode", picture, "-o", tmp_path / "a.mbt", "--device", "cuda") == 1, "there is no such device"

@@ -312,7 +312,8 @@ def test_widened_model_learns_with_all_its_channels(tmp_path: Path, pictures: Pa
     assert widen.main([str(narrow), str(start), "--M", "7"]) == 0, "widening ended with an error"
     assert weights.load(start).metadata == {"quality": "q4"}, "the wide model lost its metadata"
     config.write_text(CONFIG.replace("M = 5", 'M = 7\nstart = "wide.safetensors"'))
-    assert train.main([str(config), "--data", str(pictures), "--out", str(tmp_path), "--steps", "2"]) == 0
+    arguments = [str(config), "--data", str(pictures), "--out", str(tmp_path), "--steps", "2"]
+    assert train.main(arguments) == 0, "training ended with an error"
     new_inputs = checkpoint(tmp_path)["net"]["g_s.0.weight"][5:]
     assert new_inputs.abs().amax(dim=(1, 2, 3)).min() > 0, "g_s still ignores a new channel of y"
 

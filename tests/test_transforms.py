@@ -133,7 +133,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 204
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is known on Linux alone")
 def test_memory_is_bounded() -> None:
     """Encoding and decoding takes at most 100 bytes a pixel at a lite model; layers of the whole take 400."""
     child = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)

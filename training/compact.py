@@ -10,19 +10,16 @@ from torch import Tensor
 
 from mbtref.model import MBT2018
 
-MANTISSA = 23
-"""Bits of mantissa in a float32."""
 KEPT = 10
-"""Bits that are kept, those of a 16-bit float. The exponent stays a float32's: nothing overflows."""
+"""Bits of mantissa that are kept, those of a 16-bit float. The exponent stays a float32's: nothing overflows."""
 
 
 def cut_mantissa(weight: Tensor) -> Tensor:
     """The nearest floats with KEPT bits of mantissa, ties to even. weight: float32, finite, any shape."""
-    dropped = MANTISSA - KEPT
-    # floats of one sign are in the order of their bits: a rounding of the bits is a rounding of the float
-    bits = weight.contiguous().view(torch.int32)
-    odd = bits >> dropped & 1
-    return (bits + (1 << dropped - 1) - 1 + odd >> dropped << dropped).view(torch.float32)
+    # weight = significand · 2^exponent, |significand| in [1/2, 1): one bit more than the stored mantissa
+    significand, exponent = torch.frexp(weight)
+    units = 2 ** (KEPT + 1)
+    return torch.ldexp(torch.round(significand * units) / units, exponent)
 
 
 @torch.no_grad()

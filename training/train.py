@@ -98,6 +98,13 @@ def learning_rate(config: Config, step: int) -> float:
     return config.learning_rate * schedule(step, config.steps, config.warmup)
 
 
+def initial(N: int, M: int, seed: int) -> MBT2018:
+    """Networks with PyTorch's initial weights, drawn by `seed`. The process's random numbers stay as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MBT2018(N, M)
+
+
 STATEFUL = ("net", "average", "optimizer", "quantile_optimizer")
 """The attributes of `Training` that a checkpoint holds by their `state_dict`."""
 COUNTED = ("step", "seconds", "sums")
@@ -116,9 +123,7 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         self.sums = torch.zeros(len(Loss._fields), device=device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.net = MBT2018(config.N, config.M).to(device)
+        self.net = initial(config.N, config.M, config.seed).to(device)
         self.average = deepcopy(self.net).requires_grad_(False)
         quantiles = self.net.entropy_bottleneck.quantiles
         self.weights = [p for p in self.net.parameters() if p is not quantiles]

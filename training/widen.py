@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mbtref import load, weights
 from mbtref.model import MBT2018
+from training.train import initial
 
 PAIRS = {
     ("entropy_parameters.0.weight", 1),  # psi, phi
@@ -45,9 +46,7 @@ def widen(narrow: MBT2018, N: int, M: int, seed: int) -> MBT2018:
     """
     if N < narrow.N or M < narrow.M:
         raise ValueError(f"N={N}, M={M} is narrower than N={narrow.N}, M={narrow.M}: choose at least these")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        wide = MBT2018(N, M)
+    wide = initial(N, M, seed)
     transposed = {f"{name}.weight" for name, m in wide.named_modules() if isinstance(m, nn.ConvTranspose2d)}
     state = wide.state_dict()
     state["entropy_parameters.4.bias"][:M] = SIGMA
