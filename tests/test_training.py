@@ -85,6 +85,19 @@ def test_loss_falls(run: Runner) -> None:
     assert last < first / 2, f"{STEPS} steps brought the loss from {first:.3f} to {last:.3f} only: {lines}"
 
 
+def test_bfloat16_steps(run: Runner, tmp_path: Path) -> None:
+    """The steps before `bfloat16_steps` run in 16-bit floats, with nearly float32's losses; the others don't."""
+    losses = {}
+    for count in (0, 4, STEPS):
+        (tmp_path / "tiny.toml").write_text(f"{CONFIG}bfloat16_steps = {count}\n" if count else CONFIG)
+        losses[count] = [line["loss"] for line in log(run(f"{count} of {STEPS}"))]
+    assert losses[STEPS][0] == losses[4][0] != losses[0][0], (
+        f"steps 1 to 4 are 16-bit in two of three runs, and their mean losses are {losses}"
+    )
+    assert losses[STEPS][1] != losses[4][1], f"step 5 is 16-bit in one run and float32 in the other: {losses}"
+    assert losses[4][0] == pytest.approx(losses[0][0], rel=0.01), f"16-bit floats change the loss: {losses}"
+
+
 @pytest.mark.parametrize("broken_at", [4, 6], ids=["at a line of the log", "between two lines"])
 def test_resumed_equals_unbroken(run: Runner, broken_at: int) -> None:
     """A run broken off and resumed ends with the weights, the averages and the log of an unbroken one."""

@@ -14,7 +14,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -33,7 +33,7 @@ from training.objective import Loss, quantile_loss, rate_distortion, schedule
 class Config:
     """One model's training: a TOML file with these keys, `lambda` without its underscore.
 
-    Only `start` may be left out.
+    Keys with a default may be left out.
     """
 
     quality: str
@@ -63,6 +63,12 @@ class Config:
     """A longer gradient is shortened to this norm."""
     ema_decay: float
     """Weight of the past in the averaged weights."""
+    bfloat16_steps: int = 0
+    """The networks of the first steps run in 16-bit floats, and the weights stay float32.
+
+    It saves up to half the time on processors that have them. The last steps should be float32: a latent above
+    64 has 8 bits before the point.
+    """
     log_every: int
     """Steps for each line of the log."""
     checkpoint_every: int
@@ -81,7 +87,8 @@ def read_config(path: Path) -> Config:
     types = {field.name.rstrip("_"): field.type for field in fields(Config)}
     for key in sorted(values.keys() - types.keys()):
         raise ValueError(f"{path}: unknown key {key}")
-    for key in sorted(types.keys() - values.keys() - {"start"}):
+    optional = {field.name for field in fields(Config) if field.default is not MISSING}
+    for key in sorted(types.keys() - values.keys() - optional):
         raise ValueError(f"{path}: missing key {key}")
     for key, value in values.items():
         if type(value) is not types[key]:
@@ -124,6 +131,8 @@ class Training:
         self.seconds = 0.0
         self.sums = torch.zeros(len(Loss._fields), device=device)
         self.net = initial(config.N, config.M, config.seed).to(device)
+        # the layout that CPUs and GPUs convolve fastest
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = deepcopy(self.net).requires_grad_(False)
         quantiles = self.net.entropy_bottleneck.quantiles
         self.weights = [p for p in self.net.parameters() if p is not quantiles]
@@ -169,7 +178,8 @@ class Training:
 
         self.optimizer.param_groups[0]["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad()
-        loss = rate_distortion(self.net, x, config.lambda_, rng)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.step < config.bfloat16_steps):
+            loss = rate_distortion(self.net, x, config.lambda_, rng)
         torch.autograd.backward(loss.total)
         torch.nn.utils.clip_grad_norm_(self.weights, config.clip_norm, error_if_nonfinite=True)
         self.optimizer.step()
