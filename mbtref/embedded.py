@@ -1,11 +1,14 @@
 """The models and tables that the package ships, as bytes."""
 
 from importlib import resources
+from itertools import chain
 
 from mbtref.modelfile import fingerprint_of
 
-EMBEDDED = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
-"""Names of the models."""
+LADDERS = {"lite": ("lite-q3", "lite-q4", "lite-q5", "lite-q6")}
+"""Names of the models, from the lowest rate to the highest, by the name of their ladder."""
+EMBEDDED = tuple(chain.from_iterable(LADDERS.values()))
+"""Names of the models of all ladders."""
 
 
 def embedded(name: str) -> bytes:

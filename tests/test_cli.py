@@ -20,6 +20,7 @@ import torch
 import mbtref
 from mbtref import image
 from mbtref.conformance import kodak
+from mbtref.embedded import LADDERS
 from mbtref.image import Image
 from mbtref.workbench import tasks
 from mbtref.workbench.evaluate import evaluate as real_evaluate
@@ -270,6 +271,21 @@ def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = [r["bpp_bitstream"] for r in found["records"][:2]]
     assert mean["model"] == "lite-q3", "means go in the order of the models"
     assert mean["bpp_bitstream"] == pytest.approx(sum(own) / 2), "the mean isn't the mean"
+
+
+@pytest.mark.parametrize("ladder", LADDERS)
+def test_a_ladder_stands_for_its_models(ladder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a ladder, in place of a model's, is all its models in their order, and none may come twice."""
+    path, out = tmp_path / "a.png", tmp_path / "out.json"
+    image.write_png(path, gradient(64, 64))
+    assert run("eval", path, "--model", ladder, "--json", out) == 0, f"{ladder} isn't taken as a name"
+    models = [record["model"] for record in json.loads(out.read_text())["records"]]
+    assert models == list(LADDERS[ladder]), f"{ladder} stands for {models}"
+    capsys.readouterr()
+    first = LADDERS[ladder][0]
+    assert run("eval", path, "--model", f"{ladder},{first}") == 2, f"{first} is asked for twice"
+    assert "two models have the same name" in one_line(capsys), "the line should say what is wrong"
+    assert run("encode", path, "-o", tmp_path / "a.mbt", "--model", ladder) == 2, "a stream has one model"
 
 
 def test_nothing_that_is_read_is_overwritten(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mbtref import weights
 from mbtref.model import MBT2018
-from training import export, train, widen
+from training import export, linear, train, widen
 from training.closed_loop import symbol_bits
 from training.data import draw_batch, read_pictures, rng_of_step
 from training.objective import TAIL_LOGIT, quantile_loss, rate_distortion
@@ -341,40 +341,66 @@ def test_narrower_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert not list(tmp_path.iterdir()), "something was written"
 
 
+def test_linear_bound(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """M numbers hold pictures of M dimensions and no more: flat blocks of any colour have three."""
+    colours = np.random.default_rng(1).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(colours.repeat(16, axis=0).repeat(16, axis=1)).save(tmp_path / "flat.png")
+    linear.main([str(tmp_path), str(tmp_path), "--M", "2,3"])
+    two, three = (float(line.split()[3]) for line in capsys.readouterr().out.splitlines()[2:])
+    assert three > 100 > 60 > two, f"two numbers give {two} dB of flat blocks, three {three} dB"
+    linear.main([str(pictures), str(pictures), "--M", "768"])
+    whole = float(capsys.readouterr().out.split()[-3])
+    assert whole > 100, f"all 768 numbers of a block give {whole} dB"
+
+
 def fake_results(folder: Path) -> list[str]:
-    """A config, a log, a model file, an evaluation and published curves; returns the card's arguments."""
-    (folder / "lite-q4").mkdir()
-    (folder / "lite-q4.toml").write_text(CONFIG)
-    lines = [{"step": 50 * i, "psnr": 25 + i / 10, "bpp_y": 0.5, "bpp_z": 0.01} for i in range(1, 30)]
-    (folder / "lite-q4" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "lite-q4.safetensors").write_bytes(b"weights")
-    means = {"model": "lite-q4", "psnr": 30.1, "bpp_theoretical": 0.5, "bpp_bitstream": 0.45,
-             "psnr_bitstream": 30.0, "psnr_bitstream_8bit": 29.9}  # fmt: skip
-    (folder / "kodak.json").write_text(json.dumps({"records": [], "means": [means]}))
+    """Configs, logs, model files, an evaluation and published curves. Returns the card's arguments."""
+    lines = [
+        {"step": 50 * i, "psnr": 25 + i / 10, "bpp_y": 0.5, "bpp_z": 0.01, "seconds": 240 * i}
+        for i in range(1, 31)
+    ]
+    records = []
+    for name, start, psnr in (("lite-q4", "elsewhere/lite-q4", 30.0), ("wide-q4", "runs/wide-q5", 31.0)):
+        (folder / name).mkdir()
+        (folder / f"{name}.toml").write_text(f'start = "{start}.safetensors"\n{CONFIG}')
+        (folder / name / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / f"{name}.safetensors").write_bytes(name.encode())
+        records.append({"model": name, "psnr": psnr + 0.1, "bpp_theoretical": 0.5, "bpp_bitstream": 0.45,
+                        "psnr_bitstream": psnr, "psnr_bitstream_8bit": psnr - 0.1})  # fmt: skip
+    (folder / "kodak.json").write_text(json.dumps({"records": [], "means": records}))
     curves = {
         "jpeg": {"bpp": [0.4, 0.5], "psnr-rgb": [27, 29]},
         "webp": {"bpp": [0.5, 0.4], "psnr-rgb": [31, 30]},  # not sorted
         "mbt2018-compressai-cpu": {"bpp": [0.1, 0.2], "psnr-rgb": [28, 30]},  # ends before
     }
     (folder / "published.json").write_text(json.dumps({"curves": curves}))
-    arguments = [folder / "lite-q4.toml", "--runs", folder, "--models", folder]
+    arguments = [*sorted(folder.glob("*.toml")), "--runs", folder, "--models", folder]
     arguments += ["--evaluation", folder / "kodak.json", "--published", folder / "published.json"]
     return [str(argument) for argument in [*arguments, "--out", folder / "card.md"]]
 
 
 def test_card_says_what_was_measured(tmp_path: Path) -> None:
-    """The card holds the Kodak figures, the hash, the schedule and the gain over published codecs."""
+    """The card holds the Kodak figures, the hash, the schedule, its cost, and the gain over published codecs."""
     pytest.importorskip("matplotlib")
     from training import card
 
     assert card.main(fake_results(tmp_path)) == 0, "the card ended with an error"
     text = (tmp_path / "card.md").read_text()
     jpeg_at_045, webp_at_045 = "28.00 (+2.00)", "30.50 (-0.50)"
-    row = f"| lite-q4 | 0.450 | 30.00 | {jpeg_at_045} | {webp_at_045} | outside |"
-    for expected in (row, hashlib.sha256(b"weights").hexdigest(), "| 1450 |", "](card.png)"):
+    for expected in (
+        f"| lite-q4 | 0.450 | 30.00 | {jpeg_at_045} | {webp_at_045} | outside |",
+        hashlib.sha256(b"wide-q4").hexdigest(),
+        "| 1500 | 2.0 |",
+        "| an earlier lite-q4 |",
+        "| wide-q5 |",
+        "| BD-rate against | lite | wide |",
+        "](card-training.png)",
+        "](card-kodak.png)",
+    ):
         assert expected in text, f"{expected!r} is not in the card:\n{text}"
-    with Image.open(tmp_path / "card.png") as figure:
-        assert figure.width > 800, f"the figure is {figure.size}"
+    for name in ("card-training.png", "card-kodak.png"):
+        with Image.open(tmp_path / name) as figure:
+            assert figure.width > 800, f"{name} is {figure.size}"
 
 
 def test_card_without_its_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -384,7 +410,8 @@ def test_card_without_its_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     arguments = fake_results(tmp_path)
     evaluation = tmp_path / "kodak.json"
-    for means, complaint in (([], "no means of lite-q4"), ([{"model": "lite-q4"}], "lack 'bpp_theoretical'")):
+    bare = [{"model": "lite-q4"}, {"model": "wide-q4"}]
+    for means, complaint in (([], "no means of lite-q4"), (bare, "lack 'bpp_bitstream'")):
         evaluation.write_text(json.dumps({"means": means}))
         status, said = card.main(arguments), capsys.readouterr().err
         assert status == 2, f"status {status} with the means {means}"

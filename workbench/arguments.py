@@ -3,11 +3,12 @@
 import argparse
 import mimetypes
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 from mbtref.devices import check_kind
-from mbtref.embedded import EMBEDDED
+from mbtref.embedded import EMBEDDED, LADDERS
 from mbtref.workbench import modelfiles
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.names import ZOO
@@ -159,8 +160,9 @@ def names(text: str) -> list[str]:
 
 
 def models(text: str) -> list[Wanted]:
-    """An argument of model names, separated by commas."""
-    choices = [wanted_model(name) for name in text.split(",")]
+    """An argument of names of models and ladders, separated by commas. A ladder's name stands for its models."""
+    asked = chain.from_iterable(LADDERS.get(name, (name,)) for name in text.split(","))
+    choices = [wanted_model(name) for name in asked]
     names = [wanted.name for wanted in choices]
     if len(set(names)) < len(names):
         raise ValueError(f"two models have the same name in {', '.join(names)}: rename a file")

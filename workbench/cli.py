@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 from mbtref.conformance.kodak import FOLDER_VARIABLE
-from mbtref.embedded import EMBEDDED
+from mbtref.embedded import EMBEDDED, LADDERS
 from mbtref.errors import BitstreamError
 from mbtref.workbench import commands
 from mbtref.workbench.arguments import (
@@ -67,6 +67,7 @@ EXTRAS = {
 }
 """The extra that installs each package that only some commands need."""
 NAMES = f"{', '.join(EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"
+SEVERAL = f"{NAMES}; {' or '.join(LADDERS)} stands for the models of its ladder"
 FOUND = "a model as for encode; default: the stream's, if it is embedded or a zoo model that was used before"
 SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
 """A path that ends in one of these names a folder."""
@@ -195,7 +196,7 @@ def measuring(to: Group) -> None:
     )
     add.add_argument("pictures", type=checked(input_path), nargs="*", metavar="IMAGE_OR_FOLDER",
                      help="default: the Kodak pictures")  # fmt: skip
-    add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=NAMES)
+    add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=SEVERAL)
     weights_option(add)
     add.add_argument(
         "--json",
@@ -225,7 +226,8 @@ def measuring(to: Group) -> None:
 
     add = command(to, "report", commands.make_report, "make one page of all figures and results")
     add.add_argument("pictures", type=checked(input_path), nargs="+", metavar="IMAGE_OR_FOLDER")
-    add.add_argument("--model", type=checked(models), required=True, metavar="MODEL[,MODEL...]", help=NAMES)
+    add.add_argument("--model", type=checked(models), default="lite", metavar="MODEL[,MODEL...]",
+                     help=f"{SEVERAL}; default: %(default)s")  # fmt: skip
     weights_option(add)
     output(add, "DIR", output_folder)
     force_option(add)
@@ -340,7 +342,7 @@ def making(to: Group) -> None:
     output(add, "MODEL.safetensors", file_named(".safetensors"))
 
     add = command(to, "export", commands.export_models, "write models as ONNX files, for other runtimes")
-    add.add_argument("model", type=checked(models), metavar="MODEL[,MODEL...]", help=NAMES)
+    add.add_argument("model", type=checked(models), metavar="MODEL[,MODEL...]", help=SEVERAL)
     weights_option(add)
     output(add, "DIR", output_folder)
 
