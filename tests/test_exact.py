@@ -107,7 +107,7 @@ def test_exact_parameters_are_near_the_float_ones(name: str) -> None:
     model = load(name)
     z = model.networks.h_a(model.networks.g_a(to_tensor(picture(64, 128)))).permute(0, 2, 3, 1)
     z_hat = model.entropy.z_hat(torch.round(z.double()))
-    found = scanned(model.entropy, z_hat, random_units(1, 4, 8, 64, reach=3))
+    found = scanned(model.entropy, z_hat, random_units(1, 4, 8, model.networks.M, reach=3))
     y_hat_float, z_hat_float = (from_activation(a).permute(0, 3, 1, 2) for a in (found.y_hat, z_hat))
     floats = model.networks.parameters_of_y(y_hat_float, z_hat_float)
     for what, exact, in_float in zip(("sigma", "mu"), (found.sigma, found.mu), floats, strict=True):

@@ -1,6 +1,6 @@
 """Writes the model card, Markdown and two figures, from the results of training and evaluation:
 
-    python -m training.card training/*.toml --runs runs --models FOLDER --evaluation kodak.json \\
+    python -m training.card training/*-q?.toml --runs runs --models FOLDER --evaluation kodak.json \\
         --published vectors/facts/kodak-published-rd.json --out card.md
 
 The figures go beside the card: `card-training.png`, `card-kodak.png`. `entries` explains the names.

@@ -1,4 +1,4 @@
-"""The PSNR that the transforms alone can reach: `python -m training.ceiling FOLDER --model lite-q3,lite-q6`.
+"""The PSNR that the transforms alone can reach: `python -m training.ceiling FOLDER --model lite`.
 
 Prints the mean PSNR of g_s(g_a(x)), without any rounding, beside that of g_s(round(g_a(x))). If the first
 is hardly higher, neither rate nor a better entropy model would help: the M channels of y are too few.
@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mbtref import Model, image, load, planes
+from mbtref import Model, image, planes
+from mbtref.workbench.arguments import checked, models
 from mbtref.workbench.inputs import find_pictures
 
 
@@ -34,15 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="training.ceiling", description="Prints the PSNR that the transforms alone can reach."
     )
     parser.add_argument("pictures", type=Path, help="a folder of pictures")
-    parser.add_argument("--model", required=True, help="names of models, separated by commas")
+    parser.add_argument("--model", type=checked(models), required=True, help="models or ladders, with commas")
     options = parser.parse_args(arguments)
     pictures = find_pictures([options.pictures])
     print("| model | PSNR, nothing rounded | PSNR, y rounded |\n|---|---:|---:|")
-    for name in options.model.split(","):
-        model = load(name)
+    for wanted in options.model:
+        model = wanted.get(None).load()
         figures = torch.tensor([ceiling(model, path) for path in tqdm(pictures, leave=False, disable=None)])
         unrounded, rounded = figures.mean(0).tolist()
-        print(f"| {name} | {unrounded:.2f} dB | {rounded:.2f} dB |")
+        print(f"| {model.name} | {unrounded:.2f} dB | {rounded:.2f} dB |")
 
 
 if __name__ == "__main__":

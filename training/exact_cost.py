@@ -1,4 +1,4 @@
-"""The rate that exact arithmetic costs: `python -m training.exact_cost FOLDER --model lite-q3,lite-q6`.
+"""The rate that exact arithmetic costs: `python -m training.exact_cost FOLDER --model lite`.
 
 Codes pictures in closed loop twice: with the integer entropy networks, and with the same weights in float64, not
 rounded. Compares the bits of the symbols under their Gaussians. The last columns are the largest change of one
@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from mbtref import Model, codec, image, load, planes
+from mbtref import Model, codec, image, planes
 from mbtref.conformance.msssim import decibels, ms_ssim
 from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
 from mbtref.grid import ONE
 from mbtref.model import gaussian_likelihoods
 from mbtref.scan import Step, scan
+from mbtref.workbench.arguments import checked, models
 from mbtref.workbench.inputs import find_pictures
 
 
@@ -99,13 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="training.exact_cost", description="Prints the rate that exact arithmetic costs."
     )
     parser.add_argument("pictures", type=Path, help="a folder of pictures")
-    parser.add_argument("--model", required=True, help="names of models, separated by commas")
+    parser.add_argument("--model", type=checked(models), required=True, help="models or ladders, with commas")
     options = parser.parse_args(arguments)
     pictures = find_pictures([options.pictures])
     print("| model | bits of y, exact | bits of y, float64 | cost | rate of a picture | its PSNR | its MS-SSIM |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    for name in options.model.split(","):
-        model = load(name)
+    for wanted in options.model:
+        model = wanted.get(None).load()
         floats = FloatNetworks(model)
         pairs = [
             (coded(model, model.entropy, path), coded(model, floats, path))
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         psnr = max(abs(a.psnr - b.psnr) for a, b in pairs)
         msssim = max(abs(a.msssim - b.msssim) for a, b in pairs)
         print(
-            f"| {name} | {exact:.0f} | {real:.0f} | {exact / real - 1:+.3%} "
+            f"| {model.name} | {exact:.0f} | {real:.0f} | {exact / real - 1:+.3%} "
             f"| ±{rate:.2%} | ±{psnr:.4f} dB | ±{msssim:.4f} dB |",
             flush=True,
         )
