@@ -65,11 +65,10 @@ def test_a_file_keeps_the_weights(path: Path) -> None:
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_models(name: str) -> None:
-    """An embedded model has its N and M, its own name, medians on the grid and a table for each channel of z."""
+    """An embedded model has N = 48, M = 64, its own name, medians on the grid and a table for each channel."""
     model = load(name)
-    M = 64
-    assert (model.networks.N, model.networks.M, model.name) == (48, M, name), f"not the {name} of the card"
-    assert len(model.tables) == 48 + 64, f"{len(model.tables)} tables in place of 48 for z and 64 for y's scales"
+    assert (model.networks.N, model.networks.M, model.name) == (48, 64, name), "not the lite model of that name"
+    assert len(model.tables) == 48 + 64, f"{len(model.tables)} tables in place of 48 for z and 64 for y"
     medians = model.networks.entropy_bottleneck.medians * 1024
     assert torch.equal(medians, medians.round()), "medians are not on the grid"
 

@@ -1,6 +1,6 @@
 """Writes the model card, Markdown and two figures, from the results of training and evaluation:
 
-    python -m training.card training/*-q?.toml --runs runs --models FOLDER --evaluation kodak.json \\
+    python -m training.card training/lite-q?.toml --runs runs --models FOLDER --evaluation kodak.json \\
         --published vectors/facts/kodak-published-rd.json --out card.md
 
 The figures go beside the card: `card-training.png`, `card-kodak.png`. `entries` explains the names.
@@ -25,13 +25,10 @@ FIGURES = ("training", "kodak")
 """What the names of the figures end in."""
 
 OPENING = f"""\
-# The shipped models
+# The lite models
 
-mbt2018 (Minnen, Ballé and Toderici 2018) with few channels, small enough to be shipped and to be trained without a
-GPU. They are models for a reference codec: the published ones have four times the channels.
-
-- **lite**, 6 MB each, is quick. The golden vectors of every stage are made with it.
-- **wide** has more channels in y, which pictures of more than 30 dB need. Look at pictures with it.
+mbt2018 (Minnen, Ballé and Toderici 2018) with few channels, small enough to be shipped and to be trained
+without a GPU. They are test objects of a reference codec, not models to compress pictures with.
 
 **Data.** 500 photographs of BSDS500, for research use. Crops in random places, in the eight orientations of
 the square. Kodak was never trained on.
@@ -57,11 +54,8 @@ def schedule_table(entries: Sequence[Entry]) -> str:
     rows = []
     for entry in entries:
         c = entry.config
-        size, schedule = (
-            (c.N, c.M, c.lambda_),
-            (c.batch, c.crop, c.learning_rate, c.clip_norm, c.ema_decay, c.seed),
-        )
-        cost = f"{entry.log[-1]['step']:g}", f"{entry.hours:.1f}"
+        size, cost = (c.N, c.M, c.lambda_), (f"{entry.log[-1]['step']:g}", f"{entry.hours:.1f}")
+        schedule = (c.batch, c.crop, c.learning_rate, c.clip_norm, c.ema_decay, c.seed)
         rows.append([entry.name, *(f"{n:g}" for n in size), *cost, *(f"{n:g}" for n in schedule), entry.start])
     return table(header, rows)
 
@@ -73,8 +67,8 @@ def kodak_table(entries: Sequence[Entry]) -> str:
     digits = [3 if key.startswith("bpp") else 2 for key in keys]
     rows = []
     for entry in entries:
+        figures = [f"{entry.means[key]:.{n}f}" for key, n in zip(keys, digits, strict=True)]
         ratio = entry.means["bpp_bitstream"] / entry.means["bpp_theoretical"]
-        figures = (f"{entry.means[key]:.{n}f}" for key, n in zip(keys, digits, strict=True))
         rows.append([entry.name, *figures, f"{ratio:.4f}"])
     return table(header, rows)
 

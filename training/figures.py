@@ -1,21 +1,21 @@
 """The figures of the model card: losses over the steps of training, and the ladders among published codecs."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from mbtref.workbench.look import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
+from mbtref.workbench.look import BLUE, GREEN, GREY, ORANGE, PURPLE, styled
 from mbtref.workbench.records import family
+from mbtref.workbench.staircase import PUBLISHED as LOOKS
 from training.entries import PUBLISHED, Curves, Entry, ladders, points, published
 
 QUALITIES = {"q3": ORANGE, "q4": GREEN, "q5": PURPLE, "q6": BLUE}
 """The colour of each quality over the steps."""
-LADDERS = ("--", "-")
-"""The line of each ladder over the steps, in their order."""
-CURVES = dict(zip(PUBLISHED, (GREEN, PURPLE, RED), strict=True))
-"""The colour of each published curve."""
+LINES = ("--", "-")
+"""The line of each ladder, in their order, and again from the first."""
 HIGHEST = 1.05
 """The highest rate that is drawn, in bpp."""
 SMOOTHING = 40
@@ -32,9 +32,9 @@ def training_figure(entries: Sequence[Entry]) -> Figure:
     """PSNR and rate of the noisy pass over the steps of training, one line for each model."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for line, ladder in zip(LADDERS, ladders(entries).values(), strict=False):
+    for dashes, ladder in zip(cycle(LINES), ladders(entries).values(), strict=False):
         for entry in ladder:
-            style = {"color": QUALITIES.get(family(entry.name)[1], GREY), "linestyle": line, "linewidth": 1.4}
+            style = {"color": QUALITIES.get(family(entry.name)[1], GREY), "linestyle": dashes, "linewidth": 1.4}
             steps = [line["step"] for line in entry.log]
             left.plot(steps, smooth([line["psnr"] for line in entry.log]), label=entry.name, **style)
             right.plot(steps, smooth([line["bpp_y"] + line["bpp_z"] for line in entry.log]), **style)
@@ -55,10 +55,10 @@ def kodak_figure(entries: Sequence[Entry], curves: Curves) -> Figure:
     for key, name in PUBLISHED.items():
         bpp, psnr = published(curves[key])
         shown = (bpp <= HIGHEST) & (psnr >= lowest - 3)
-        axes.plot(bpp[shown], psnr[shown], "-", marker=".", color=CURVES[key], linewidth=1.1, label=name)
-    for line, (name, ladder) in zip(LADDERS, ladders(entries).items(), strict=False):
+        axes.plot(bpp[shown], psnr[shown], marker=".", label=name, **LOOKS[key][1])
+    for dashes, (name, ladder) in zip(cycle(LINES), ladders(entries).items(), strict=False):
         bpp, psnr = points(ladder)
-        axes.plot(bpp, psnr, color=BLUE, linestyle=line, marker="o", linewidth=2, label=f"mbtref, {name}")
+        axes.plot(bpp, psnr, color=BLUE, linestyle=dashes, marker="o", linewidth=2, label=f"mbtref, {name}")
         for entry in ladder:
             place = (entry.means["bpp_bitstream"], entry.means["psnr_bitstream"])
             axes.annotate(family(entry.name)[1], place, (5, -11), textcoords="offset points", color=BLUE)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mbtref import image
 from mbtref.strides import STRIDE_Y
+from mbtref.workbench.arguments import checked, count
 from mbtref.workbench.inputs import find_pictures
 
 Floats = NDArray[np.float64]
@@ -38,11 +39,15 @@ def basis(paths: Sequence[Path]) -> Floats:
     return np.linalg.eigh(moments).eigenvectors[:, ::-1]
 
 
-def psnr(path: Path, vectors: Floats, M: int) -> float:
-    """PSNR in dB of the blocks of a picture, projected on the first M vectors."""
-    kept, found = vectors[:, :M], blocks(path)
-    error = found - found @ kept @ kept.T
+def psnr(found: Floats, vectors: Floats) -> float:
+    """PSNR in dB of blocks projected on vectors. found: (count, 3 · STRIDE_Y²); vectors: (3 · STRIDE_Y², M)."""
+    error = found - found @ vectors @ vectors.T
     return float(-10 * np.log10(np.mean(error**2)))
+
+
+def counts(text: str) -> list[int]:
+    """An argument of whole numbers, separated by commas."""
+    return [count(number) for number in text.split(",")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,12 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("photographs", type=Path, help="a folder of pictures, for the transform")
     parser.add_argument("pictures", type=Path, help="a folder of other pictures, for the figures")
-    parser.add_argument("--M", required=True, help="numbers of channels, separated by commas")
+    parser.add_argument(
+        "--M", type=checked(counts), required=True, help="numbers of channels, separated by commas"
+    )
     options = parser.parse_args(arguments)
-    vectors, pictures = basis(find_pictures([options.photographs])), find_pictures([options.pictures])
+    vectors = basis(find_pictures([options.photographs]))
+    pictures = [blocks(path) for path in find_pictures([options.pictures])]
     print("| M | PSNR |\n|---:|---:|")
-    for M in map(int, options.M.split(",")):
-        print(f"| {M} | {np.mean([psnr(path, vectors, M) for path in pictures]):.2f} dB |")
+    for M in options.M:
+        print(f"| {M} | {np.mean([psnr(found, vectors[:, :M]) for found in pictures]):.2f} dB |")
 
 
 if __name__ == "__main__":
