@@ -18,10 +18,10 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, the suit
 	$(BIN)/python -m mutants --sample "$$(git rev-parse HEAD 2>/dev/null || echo none)"
 
 kodak: .venv/ready  ## the figures of the README
-	$(BIN)/mbtref eval --model lite --json kodak.json --force
+	$(BIN)/mbtref eval --model lite,wide --json kodak.json --force
 
 matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; half an hour
-	$(BIN)/mbtref export lite -o exports
+	$(BIN)/mbtref export lite,wide -o exports
 	for name in reference compressai numpy onnx:exports; do \
 		$(BIN)/pytest conformance --subject $$name --answer-timeout 300 --report $${name%:*}.json; done; \
 	$(BIN)/mbtref matrix reference.json compressai.json numpy.json onnx.json --markdown docs/matrix.md

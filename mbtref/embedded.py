@@ -5,7 +5,10 @@ from itertools import chain
 
 from mbtref.modelfile import fingerprint_of
 
-LADDERS = {"lite": ("lite-q3", "lite-q4", "lite-q5", "lite-q6")}
+LADDERS = {
+    "lite": ("lite-q3", "lite-q4", "lite-q5", "lite-q6"),
+    "wide": ("wide-q3", "wide-q4", "wide-q5", "wide-q6"),
+}
 """Names of the models, from the lowest rate to the highest, by the name of their ladder."""
 EMBEDDED = tuple(chain.from_iterable(LADDERS.values()))
 """Names of the models of all ladders."""

@@ -113,9 +113,9 @@ def test_exact_parameters_are_near_the_float_ones(name: str) -> None:
     for what, exact, in_float in zip(("sigma", "mu"), (found.sigma, found.mu), floats, strict=True):
         error = (from_activation(exact).permute(0, 3, 1, 2) - in_float).abs()
         assert in_float.std() > 0.5, f"{what} that doesn't vary proves nothing"
-        # a few roundings to 2^-10 on the way, and weights of 2^-14
-        assert error.mean() < 2 * 2.0**-10, f"{what} is off by {error.mean():.3g} on average"
-        assert error.max() < 50 * 2.0**-10, f"{what} is off by up to {error.max():.3g}"
+        # roundings to 2^-10 and weights of 2^-14: these random latents take mu to 70
+        assert error.mean() < 3 * 2.0**-10, f"{what} is off by {error.mean():.3g} on average"
+        assert error.max() < 100 * 2.0**-10, f"{what} is off by up to {error.max():.3g}"
 
 
 def test_sums_do_not_depend_on_their_order() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mbtref import load, making, weights
 from mbtref.bitstream import Stream
-from mbtref.embedded import EMBEDDED, embedded, name_of
+from mbtref.embedded import EMBEDDED, LADDERS, embedded, name_of
 from mbtref.errors import Kind
 from mbtref.model import MBT2018
 from mbtref.tables import PARTS, from_arrays
@@ -65,10 +65,11 @@ def test_a_file_keeps_the_weights(path: Path) -> None:
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_models(name: str) -> None:
-    """An embedded model has N = 48, M = 64, its own name, medians on the grid and a table for each channel."""
+    """An embedded model has its N and M, its own name, medians on the grid and a table for each channel of z."""
     model = load(name)
-    assert (model.networks.N, model.networks.M, model.name) == (48, 64, name), "not the lite model of that name"
-    assert len(model.tables) == 48 + 64, f"{len(model.tables)} tables in place of 48 for z and 64 for y"
+    M = {"wide-q6": 160}.get(name, 64 if name in LADDERS["lite"] else 128)
+    assert (model.networks.N, model.networks.M, model.name) == (48, M, name), f"not the {name} of the card"
+    assert len(model.tables) == 48 + 64, f"{len(model.tables)} tables in place of 48 for z and 64 for y's scales"
     medians = model.networks.entropy_bottleneck.medians * 1024
     assert torch.equal(medians, medians.round()), "medians are not on the grid"
 

@@ -1,6 +1,6 @@
 """Writes the model card, Markdown and two figures, from the results of training and evaluation:
 
-    python -m training.card training/lite-q?.toml --runs runs --models FOLDER --evaluation kodak.json \\
+    python -m training.card training/*-q?.toml --runs runs --models FOLDER --evaluation kodak.json \\
         --published vectors/facts/kodak-published-rd.json --out card.md
 
 The figures go beside the card: `card-training.png`, `card-kodak.png`. `entries` explains the names.
@@ -25,10 +25,13 @@ FIGURES = ("training", "kodak")
 """What the names of the figures end in."""
 
 OPENING = f"""\
-# The lite models
+# The shipped models
 
-mbt2018 (Minnen, Ballé and Toderici 2018) with few channels, small enough to be shipped and to be trained
-without a GPU. They are test objects of a reference codec, not models to compress pictures with.
+mbt2018 (Minnen, Ballé and Toderici 2018) with few channels, small enough to be shipped and to be trained without a
+GPU. They are models for a reference codec: the published ones have four times the channels.
+
+- **lite**, 6 MB each, is quick. The golden vectors of every stage are made with it.
+- **wide** has more channels in y, which pictures of more than 30 dB need. Look at pictures with it.
 
 **Data.** 500 photographs of BSDS500, for research use. Crops in random places, in the eight orientations of
 the square. Kodak was never trained on.

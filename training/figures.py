@@ -61,10 +61,12 @@ def kodak_figure(entries: Sequence[Entry], curves: Curves) -> Figure:
         axes.plot(bpp, psnr, color=BLUE, linestyle=dashes, marker="o", linewidth=2, label=f"mbtref, {name}")
         for entry in ladder:
             place = (entry.means["bpp_bitstream"], entry.means["psnr_bitstream"])
-            axes.annotate(family(entry.name)[1], place, (5, -11), textcoords="offset points", color=BLUE)
+            axes.annotate(
+                family(entry.name)[1], place, (-4, 7), textcoords="offset points", color=BLUE, ha="right"
+            )
     axes.set(xlabel="rate of the stream, bpp", ylabel="PSNR, dB")
     axes.grid()
-    axes.legend(loc="upper left")
+    axes.legend(loc="upper left", handlelength=4)
     return figure
 
 

@@ -226,7 +226,7 @@ def measuring(to: Group) -> None:
 
     add = command(to, "report", commands.make_report, "make one page of all figures and results")
     add.add_argument("pictures", type=checked(input_path), nargs="+", metavar="IMAGE_OR_FOLDER")
-    add.add_argument("--model", type=checked(models), default="lite", metavar="MODEL[,MODEL...]",
+    add.add_argument("--model", type=checked(models), default="wide", metavar="MODEL[,MODEL...]",
                      help=f"{SEVERAL}; default: %(default)s")  # fmt: skip
     weights_option(add)
     output(add, "DIR", output_folder)

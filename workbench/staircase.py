@@ -180,7 +180,7 @@ def _frame_staircase(near: Axes, far: Axes, mean: Mapping[str, Mapping[str, floa
     top = np.nanmax([*heights, bottom]) + 4.5
     near.set(xlim=(0, right), ylim=(bottom, top), xlabel="rate / bpp", ylabel=label)
     raw = [m["bpp_buffer_raw"] for m in mean.values()]
-    far.set(xlim=(0.9 * min(raw), 1.1 * max(raw)), xticks=sorted({round(rate, 2) for rate in raw}))
+    far.set(xlim=(0.9 * min(raw), 1.1 * max(raw)), xticks=sorted({round(min(raw), 2), round(max(raw), 2)}))
     far.tick_params(axis="y", left=False, labelleft=False)
     far.spines["left"].set_visible(False)
     for axes, side in ((near, 1), (far, 0)):

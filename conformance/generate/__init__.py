@@ -36,8 +36,12 @@ from mbtref.conformance.generate.vectorset import VectorSet
 from mbtref.conformance.requirements import REQUIREMENTS
 from mbtref.conformance.subjects.data import model_file
 from mbtref.conformance.vectors import FOLDER, MANIFEST
-from mbtref.embedded import EMBEDDED
+from mbtref.embedded import EMBEDDED, LADDERS
 
+STAGED = LADDERS["lite"]
+"""The models with vectors of every stage, on all pictures. All models have the streams of the Kodak pictures."""
+LARGER = "wide-q6", ("square", "odd")
+"""A model with larger symbols and more of them, and the pictures of its stages."""
 SOUND = ("lite-q4", "odd")
 """Model and picture of the stream into which faults are put."""
 FOREIGN = "lite-q3"
@@ -100,7 +104,7 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
     """All parts, in the order of making."""
     yield Part("entropy coder", entropy_coder.REQUIREMENTS, partial(entropy_coder.all_vectors, out))
     yield Part("buffers", buffers.REQUIREMENTS, partial(buffers.all_vectors, out))
-    for name in EMBEDDED:
+    for name in STAGED:
         model = out.bench.models[name]
         for size in SIZES:
             yield Part(f"{name} {size}", stages.PURPOSES, partial(stages.whole_codec, out, name, size))
@@ -111,6 +115,12 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
         ):
             for vector in vectors:
                 yield Part(f"{name} {vector.__name__}", ids, partial(vector, out, name, model))
+    larger, sizes = LARGER
+    for size in sizes:
+        yield Part(f"{larger} {size}", stages.PURPOSES, partial(stages.whole_codec, out, larger, size))
+    for vector in streams.OF_LARGER:
+        title = f"{larger} {vector.__name__}"
+        yield Part(title, streams.REQUIREMENTS, partial(vector, out, larger, out.bench.models[larger]))
     yield Part("pictures of two tiles", ("DECODE-1",), partial(stages.two_tiles, out))
     for make_likelihoods in (rare.small_scales, rare.tied_likelihoods):
         yield Part(make_likelihoods.__name__, rare.LIKELIHOODS, partial(make_likelihoods, out))

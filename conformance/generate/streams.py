@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mbtref import Model, bitstream, rans
+from mbtref import Model, bitstream, codec, rans
 from mbtref.conformance.generate.entropy_coder import code
 from mbtref.conformance.generate.exact import MOST
 from mbtref.conformance.generate.textures import Size, picture, scatter
 from mbtref.conformance.generate.vectorset import Stored, VectorSet
+from mbtref.conformance.pictures import CONTENTS, draw
 from mbtref.grid import LIMIT, ONE
 from mbtref.rans import Interval
 from mbtref.scan import trace, wavefronts
@@ -85,6 +86,17 @@ def every_bin_of_z(out: VectorSet, name: str, model: Model) -> None:
     decode(out, name, every_bin_of_z, data, outputs=("y_hat",))
 
 
+def escapes_of_a_picture(out: VectorSet, name: str, model: Model) -> None:
+    """an escape refused, or one digit too few, where a picture needs it: hard edges are a surprise to the model"""
+    golden = out.bench.golden.model(name)
+    for content in sorted(CONTENTS):
+        coded = codec.encode_latents(golden, draw(content, 64, 64))
+        if len(rans.steps(coded.symbols, coded.indexes, golden.tables)) > len(coded.symbols):
+            decode(out, name, escapes_of_a_picture, coded.data)
+            return
+    raise ValueError(f"no picture needs an escape at {name}; try others")
+
+
 def decode(
     out: VectorSet, name: str, make: Callable[..., object], data: bytes, outputs: Sequence[str] | None = None
 ) -> dict[str, Stored]:
@@ -104,3 +116,5 @@ VECTORS: tuple[Callable[[VectorSet, str, Model], None], ...] = (
     every_bin_of_z,
 )
 """Each makes a vector for one model."""
+OF_LARGER = (scattered_symbols, escapes_of_a_picture)
+"""Those that a model with larger symbols has."""
