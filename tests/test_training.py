@@ -360,10 +360,12 @@ def fake_results(folder: Path) -> list[str]:
         for i in range(1, 30)
     ]
     records = []
-    for name, start, psnr in (("lite-q4", "elsewhere/lite-q4", 30.0), ("wide-q4", "runs/wide-q5", 31.0)):
+    starts = {"lite-q4": "elsewhere/lite-q4", "wide-q4": "runs/wide-q4-1", "wide-q4-1": "runs/wide-q5"}
+    for name, start in starts.items():
         (folder / name).mkdir()
         (folder / f"{name}.toml").write_text(f'start = "{start}.safetensors"\n{CONFIG}')
         (folder / name / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name, psnr in (("lite-q4", 30.0), ("wide-q4", 31.0)):
         (folder / f"{name}.safetensors").write_bytes(name.encode())
         records.append({"model": name, "psnr": psnr + 0.1, "bpp_theoretical": 0.5, "bpp_bitstream": 0.45,
                         "psnr_bitstream": psnr, "psnr_bitstream_8bit": psnr - 0.1})  # fmt: skip
@@ -374,7 +376,7 @@ def fake_results(folder: Path) -> list[str]:
         "mbt2018-compressai-cpu": {"bpp": [0.1, 0.2], "psnr-rgb": [28, 30]},  # ends before
     }
     (folder / "published.json").write_text(json.dumps({"curves": curves}))
-    arguments = [*sorted(folder.glob("*.toml")), "--runs", folder, "--models", folder]
+    arguments = [*sorted(folder.glob("*-q?.toml")), "--runs", folder, "--models", folder]
     arguments += ["--evaluation", folder / "kodak.json", "--published", folder / "published.json"]
     return [str(argument) for argument in [*arguments, "--out", folder / "card.md"]]
 
@@ -391,6 +393,7 @@ def test_card_says_what_was_measured(tmp_path: Path) -> None:
         f"| lite-q4 | 0.450 | 30.00 | {jpeg_at_045} | {webp_at_045} | outside |",
         hashlib.sha256(b"wide-q4").hexdigest(),
         "| 1450 | 2.0 |",
+        "| 2900 | 4.0 |",  # two rounds
         "| an earlier lite-q4 |",
         "| wide-q5 |",
         "| BD-rate against | lite | wide |",

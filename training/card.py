@@ -50,7 +50,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def schedule_table(entries: Sequence[Entry]) -> str:
-    """How each model was trained."""
+    """How each model was trained: cost and origin of all its rounds, and the schedule of the last one."""
     header = (
         "model", "N", "M", "λ", "steps", "hours", "batch", "crop", "peak rate", "clip norm", "EMA", "seed", "from",
     )  # fmt: skip
@@ -123,6 +123,7 @@ def card(entries: Sequence[Entry], curves: Curves, over_steps: str, on_kodak: st
     return "\n".join((
         OPENING,
         schedule_table(entries),
+        "Steps and hours are those of all rounds, the schedule is that of the last one.\n",
         f"PSNR and rate of the noisy pass on the training crops, means over {SMOOTHING} lines of the log:\n",
         f"![PSNR and rate over training]({over_steps})\n",
         "## On Kodak\n",

@@ -1,7 +1,8 @@
 """What the model card tells of each model: its config, its log, its file and its figures on Kodak.
 
 A config's stem is the name of its model everywhere: `RUNS/lite-q4/log.jsonl`, `MODELS/lite-q4.safetensors`,
-"lite-q4" in the evaluation.
+"lite-q4" in the evaluation. A model may have had rounds before: lite-q4.toml starts from lite-q4-1, which has a
+config and a log of that name.
 """
 
 import hashlib
@@ -32,8 +33,11 @@ class Entry:
 
     name: str
     config: Config
+    """Of the last round."""
+    origin: str
+    """The model that the first round began from, or nothing."""
     log: list[dict[str, float]]
-    """The lines of the training's log, at least one."""
+    """The lines of all rounds' logs, at least one; steps and seconds count on from round to round."""
     sha256: str
     """Of the model file, in hexadecimal."""
     means: Mapping[str, float]
@@ -42,8 +46,7 @@ class Entry:
     @property
     def start(self) -> str:
         """What the training began from."""
-        stem = Path(self.config.start).stem
-        return f"an earlier {stem}" if stem == self.name else stem or "scratch"
+        return f"an earlier {self.name}" if self.origin == self.name else self.origin or "scratch"
 
     @property
     def hours(self) -> float:
@@ -53,17 +56,40 @@ class Entry:
 
 def read_entry(config_file: Path, runs: Path, models: Path, evaluation: Mapping[str, Any]) -> Entry:
     """Gathers the data of one config. Raises OSError, or ValueError if something is missing."""
-    name = config_file.stem
-    log_file = runs / name / "log.jsonl"
-    log = [json.loads(line) for line in log_file.read_text().splitlines()]
-    if not log:
-        raise ValueError(f"{log_file} is empty")
+    name, configs = config_file.stem, rounds(config_file)
+    log = joined([read_log(runs / each.stem / "log.jsonl") for each in configs])
+    origin = Path(read_config(configs[0]).start).stem
     for means in evaluation["means"]:
         if means["model"] == name:
             model_file = models / f"{name}.safetensors"
             sha256 = hashlib.sha256(model_file.read_bytes()).hexdigest()
-            return Entry(name, read_config(config_file), log, sha256, means)
+            return Entry(name, read_config(config_file), origin, log, sha256, means)
     raise ValueError(f"the evaluation has no means of {name}")
+
+
+def rounds(config_file: Path) -> list[Path]:
+    """The configs of a model's rounds, the first one first."""
+    found = [config_file]
+    while (before := Path(read_config(found[0]).start).stem).startswith(f"{config_file.stem}-"):
+        found.insert(0, config_file.with_name(f"{before}.toml"))
+    return found
+
+
+def read_log(file: Path) -> list[dict[str, float]]:
+    """The lines of a training's log. Raises OSError, or ValueError if there is none."""
+    log = [json.loads(line) for line in file.read_text().splitlines()]
+    if not log:
+        raise ValueError(f"{file} is empty")
+    return log
+
+
+def joined(logs: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
+    """One log of several, in which steps and seconds count on."""
+    lines: list[dict[str, float]] = []
+    for log in logs:
+        before = lines[-1] if lines else {"step": 0, "seconds": 0}
+        lines += [line | {key: before[key] + line[key] for key in ("step", "seconds")} for line in map(dict, log)]
+    return lines
 
 
 def ladders(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
