@@ -3,7 +3,7 @@
 The only new data are the hashes of decoded Kodak pictures.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tqdm import tqdm
 
@@ -18,10 +18,15 @@ UNDECIDED = {"lite-q3": (3,), "lite-q6": (172, 414, 810, 1837)}
 """Seeds of the pictures of `undecided`, by model."""
 
 
+def known(frozen: Mapping[str, Entry], made: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Both, those made now first: their order then is that of making, whatever was frozen before."""
+    return {**made, **{name: entry for name, entry in frozen.items() if name not in made}}
+
+
 def entries(out: VectorSet, requirement: str) -> Iterator[Entry]:
     """The vectors of another requirement, new or frozen."""
-    known = {entry["id"]: entry for entry in (*out.frozen.entries, *out.entries)}
-    yield from (entry for entry in known.values() if entry["requirement"] == requirement)
+    frozen, made = ({entry["id"]: entry for entry in each.entries} for each in (out.frozen, out))
+    yield from (entry for entry in known(frozen, made).values() if entry["requirement"] == requirement)
 
 
 def stored(out: VectorSet, path: str) -> Stored:
@@ -37,7 +42,7 @@ def name_of(entry: Entry) -> str:
 
 def encoded(out: VectorSet) -> None:
     """a latent that is rounded otherwise on another machine"""
-    for name, entry in {**out.frozen.pictures, **out.pictures}.items():
+    for name, entry in known(out.frozen.pictures, out.pictures).items():
         image = stored(out, entry["file"])
         out.add("REPRODUCIBLE-1", name, "encode_reproducible", {"image": image}, made=encoded,
                 folder=f"stages/{name}/closed", model=entry["model"], suffix=".mbt")  # fmt: skip
