@@ -113,9 +113,10 @@ def test_exact_parameters_are_near_the_float_ones(name: str) -> None:
     for what, exact, in_float in zip(("sigma", "mu"), (found.sigma, found.mu), floats, strict=True):
         error = (from_activation(exact).permute(0, 3, 1, 2) - in_float).abs()
         assert in_float.std() > 0.5, f"{what} that doesn't vary proves nothing"
-        # roundings to 2^-10 and weights of 2^-14: these random latents take mu to 70
-        assert error.mean() < 3 * 2.0**-10, f"{what} is off by {error.mean():.3g} on average"
-        assert error.max() < 100 * 2.0**-10, f"{what} is off by up to {error.max():.3g}"
+        # a few roundings to 2^-10 on the way, and weights of 2^-14: they add up as the root of the channels
+        units = 2.0**-10 * (model.networks.M / 64) ** 0.5
+        assert error.mean() < 2 * units, f"{what} is off by {error.mean():.3g} on average"
+        assert error.max() < 50 * units, f"{what} is off by up to {error.max():.3g}"
 
 
 def test_sums_do_not_depend_on_their_order() -> None:

@@ -38,8 +38,8 @@ the square. Kodak was never trained on.
 
 **Loss.** bpp + λ · 255² · MSE, with uniform noise in place of rounding; an auxiliary loss for the quantiles
 of the hyper-latents; Adam, the gradient clipped; the learning rate rises linearly, times a cosine to zero.
-The averaged weights are kept. At the end the entropy networks alone learn on for {STEPS} steps on the closed
-loop, the latents that a decoder really has. Configs and code are in `training/`.
+The averaged weights are kept. At the end the entropy networks alone learn on for {STEPS} steps or more on the
+closed loop, the latents that a decoder really has. Configs and code are in `training/`.
 """
 
 

@@ -32,10 +32,8 @@ class Entry:
     """The data of one model on the card."""
 
     name: str
-    config: Config
-    """Of the last round."""
-    origin: str
-    """The model that the first round began from, or nothing."""
+    rounds: Sequence[Config]
+    """The configs of all rounds, the first one first."""
     log: list[dict[str, float]]
     """The lines of all rounds' logs, at least one; steps and seconds count on from round to round."""
     sha256: str
@@ -44,9 +42,15 @@ class Entry:
     """Means over the Kodak pictures, keys as `mbtref eval` names them."""
 
     @property
+    def config(self) -> Config:
+        """Of the last round."""
+        return self.rounds[-1]
+
+    @property
     def start(self) -> str:
-        """What the training began from."""
-        return f"an earlier {self.name}" if self.origin == self.name else self.origin or "scratch"
+        """What the first round began from."""
+        stem = Path(self.rounds[0].start).stem
+        return f"an earlier {stem}" if stem == self.name else stem or "scratch"
 
     @property
     def hours(self) -> float:
@@ -56,22 +60,23 @@ class Entry:
 
 def read_entry(config_file: Path, runs: Path, models: Path, evaluation: Mapping[str, Any]) -> Entry:
     """Gathers the data of one config. Raises OSError, or ValueError if something is missing."""
-    name, configs = config_file.stem, rounds(config_file)
-    log = joined([read_log(runs / each.stem / "log.jsonl") for each in configs])
-    origin = Path(read_config(configs[0]).start).stem
+    name, rounds = config_file.stem, read_rounds(config_file)
+    log = joined([read_log(runs / each / "log.jsonl") for each in rounds])
     for means in evaluation["means"]:
         if means["model"] == name:
             model_file = models / f"{name}.safetensors"
             sha256 = hashlib.sha256(model_file.read_bytes()).hexdigest()
-            return Entry(name, read_config(config_file), origin, log, sha256, means)
+            return Entry(name, list(rounds.values()), log, sha256, means)
     raise ValueError(f"the evaluation has no means of {name}")
 
 
-def rounds(config_file: Path) -> list[Path]:
-    """The configs of a model's rounds, the first one first."""
-    found = [config_file]
-    while (before := Path(read_config(found[0]).start).stem).startswith(f"{config_file.stem}-"):
-        found.insert(0, config_file.with_name(f"{before}.toml"))
+def read_rounds(config_file: Path) -> dict[str, Config]:
+    """The configs of a model's rounds by their names, the first one first."""
+    config = read_config(config_file)
+    found = {config_file.stem: config}
+    while (before := Path(config.start).stem).startswith(f"{config_file.stem}-"):
+        config = read_config(config_file.with_name(f"{before}.toml"))
+        found = {before: config, **found}
     return found
 
 
@@ -83,12 +88,12 @@ def read_log(file: Path) -> list[dict[str, float]]:
     return log
 
 
-def joined(logs: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
+def joined(logs: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:
     """One log of several, in which steps and seconds count on."""
     lines: list[dict[str, float]] = []
     for log in logs:
         before = lines[-1] if lines else {"step": 0, "seconds": 0}
-        lines += [line | {key: before[key] + line[key] for key in ("step", "seconds")} for line in map(dict, log)]
+        lines += [line | {key: before[key] + line[key] for key in ("step", "seconds")} for line in log]
     return lines
 
 

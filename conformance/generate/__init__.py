@@ -7,14 +7,14 @@ still right stays as it is (`frozen`).
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from mbtref import load
+from mbtref import Model, load
 from mbtref.conformance import requirements
 from mbtref.conformance.generate import (
     buffers,
@@ -42,6 +42,16 @@ STAGED = LADDERS["lite"]
 """The models with vectors of every stage, on all pictures. All models have the streams of the Kodak pictures."""
 LARGER = "wide-q6", ("square", "odd")
 """A model with larger symbols and more of them, and the pictures of its stages."""
+Group = tuple[Collection[str], Collection[Callable[[VectorSet, str, Model], None]]]
+"""Requirements, and functions that make vectors of these for one model."""
+GROUPS: tuple[Group, ...] = (
+    (stages.FLOOR, stages.VECTORS),
+    (exact.REQUIREMENTS, exact.VECTORS),
+    (streams.REQUIREMENTS, streams.VECTORS),
+)
+"""The vectors of a model in STAGED, beside its stages."""
+OF_LARGER: Group = streams.REQUIREMENTS, streams.OF_LARGER
+"""The vectors of LARGER, beside its stages."""
 SOUND = ("lite-q4", "odd")
 """Model and picture of the stream into which faults are put."""
 FOREIGN = "lite-q3"
@@ -105,22 +115,8 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
     yield Part("entropy coder", entropy_coder.REQUIREMENTS, partial(entropy_coder.all_vectors, out))
     yield Part("buffers", buffers.REQUIREMENTS, partial(buffers.all_vectors, out))
     for name in STAGED:
-        model = out.bench.models[name]
-        for size in SIZES:
-            yield Part(f"{name} {size}", stages.PURPOSES, partial(stages.whole_codec, out, name, size))
-        for ids, vectors in (
-            (stages.FLOOR, stages.VECTORS),
-            (exact.REQUIREMENTS, exact.VECTORS),
-            (streams.REQUIREMENTS, streams.VECTORS),
-        ):
-            for vector in vectors:
-                yield Part(f"{name} {vector.__name__}", ids, partial(vector, out, name, model))
-    larger, sizes = LARGER
-    for size in sizes:
-        yield Part(f"{larger} {size}", stages.PURPOSES, partial(stages.whole_codec, out, larger, size))
-    for vector in streams.OF_LARGER:
-        title = f"{larger} {vector.__name__}"
-        yield Part(title, streams.REQUIREMENTS, partial(vector, out, larger, out.bench.models[larger]))
+        yield from parts_of_model(out, name, SIZES, GROUPS)
+    yield from parts_of_model(out, *LARGER, [OF_LARGER])
     yield Part("pictures of two tiles", ("DECODE-1",), partial(stages.two_tiles, out))
     for make_likelihoods in (rare.small_scales, rare.tied_likelihoods):
         yield Part(make_likelihoods.__name__, rare.LIKELIHOODS, partial(make_likelihoods, out))
@@ -138,6 +134,15 @@ def parts(out: VectorSet, kodak_pictures: Sequence[Path]) -> Iterator[Part]:
     if kodak_pictures:
         yield Part("Kodak", kodak.REQUIREMENTS, partial(kodak.all_vectors, out, kodak_pictures))
     yield Part("reproducible Kodak pictures", reproducible.KODAK, partial(reproducible.kodak, out))
+
+
+def parts_of_model(out: VectorSet, name: str, sizes: Iterable[str], groups: Iterable[Group]) -> Iterator[Part]:
+    """The stages of a model on pictures of these sizes, then groups of other vectors with their requirements."""
+    for size in sizes:
+        yield Part(f"{name} {size}", stages.PURPOSES, partial(stages.whole_codec, out, name, size))
+    for ids, vectors in groups:
+        for vector in vectors:
+            yield Part(f"{name} {vector.__name__}", ids, partial(vector, out, name, out.bench.models[name]))
 
 
 def sound(out: VectorSet) -> malformed.Sound:
