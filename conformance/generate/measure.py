@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mbtref.conformance.generate.implementations import TIE_DISTANCE, Bench, Implementation, floats, rounded
+from mbtref.conformance.generate.implementations import Bench, Implementation, floats, from_tie, rounded
 from mbtref.conformance.vectors import Vector
 
 
@@ -56,10 +56,10 @@ def deviations(implementation: Implementation, vector: Vector) -> Iterator[Nearn
 
 
 def distances(bench: Bench, implementation: Implementation, vector: Vector) -> Iterator[Nearness]:
-    """For the values that the forward pass rounds: the largest deviation divided by TIE_DISTANCE."""
+    """For the values that the forward pass rounds: the largest deviation over the value's distance from a tie."""
     if not vector.margin or vector.model is None:
         return
     model, x = bench.models[vector.model], np.asarray(vector.inputs["x"], np.float32)
     golden, values = rounded(bench.golden, model, x), rounded(implementation, model, x)
-    deviation = max(float(np.abs(values[name] - golden[name]).max()) for name in golden)
-    yield Nearness(deviation / TIE_DISTANCE, TIES, vector.name, implementation.name)
+    share = max(float((np.abs(values[name] - golden[name]) / from_tie(golden[name])).max()) for name in golden)
+    yield Nearness(share, TIES, vector.name, implementation.name)
