@@ -3,8 +3,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 # the suite in short, for simulated processors: all that the order of float sums could change
 SHORT := --tier full --capabilities transforms,entropy-float,entropy-exact,encode,decode
-# one worker for each core; four at most, because each of the suite's starts four processes of the subject
-WORKERS := -n auto --maxprocesses 4
 
 conformance: .venv/ready  ## the main job: check the reference, stage by stage
 	$(BIN)/pytest conformance
@@ -13,8 +11,8 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, the suit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest tests $(WORKERS)
-	$(BIN)/pytest conformance $(WORKERS)
+	$(BIN)/pytest tests -n auto --maxprocesses 4
+	$(BIN)/pytest conformance
 	$(BIN)/pytest conformance --processor sse4 $(SHORT)
 	$(BIN)/pytest conformance --processor avx2 $(SHORT)
 	$(BIN)/python -m mutants --sample "$$(git rev-parse HEAD 2>/dev/null || echo none)"
