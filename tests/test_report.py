@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +17,10 @@ import numpy as np
 import PIL.Image
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from mbtref import Model, image, load, workbench
 from mbtref.workbench import analysis
@@ -280,6 +283,14 @@ def emulate(browser: Any, width: int, scheme: str) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme_feature]})
 
 
+def settled(browser: Any, script: str, expected: list[bool]) -> object:
+    """What a script returns: at once if that is expected, otherwise after 10 s. Pages are drawn later."""
+    with suppress(TimeoutException):
+        WebDriverWait(browser, 10).until(lambda each: each.execute_script(script) == expected)
+    found: object = browser.execute_script(script)
+    return found
+
+
 def column(browser: Any, index: int) -> list[str]:
     """A column of the sortable table, from top to bottom."""
     return [
@@ -358,14 +369,17 @@ def test_browser_phone(opened: Any, width: int) -> None:
     """On a phone a sign tells that a table goes on, and charts are drawn for it; on a large screen neither."""
     emulate(opened, width, "light")
     phone = width < 500
-    signs = opened.execute_script("return [...document.querySelectorAll('.onward')].map(s => s.offsetHeight > 0)")
+    script = "return [...document.querySelectorAll('.onward')].map(s => s.offsetHeight > 0)"
+    signs = settled(opened, script, [phone] * 2)
     assert signs == [phone] * 2, f"signs under the tables: {signs}"
-    charts = opened.execute_script(
+    script = (
         "document.querySelectorAll('details').forEach(each => each.open = true);"
         "return [...document.querySelectorAll('picture')].map(p =>"
         "  p.querySelector('img').currentSrc === p.querySelector('source').srcset)"
     )
-    assert charts == [phone] * (1 + 2 * len(MODELS)), f"charts for a phone: {charts}"
+    for_phone = [phone] * (1 + 2 * len(MODELS))
+    charts = settled(opened, script, for_phone)
+    assert charts == for_phone, f"charts for a phone: {charts}"
 
 
 def test_browser_dark(opened: Any) -> None:
