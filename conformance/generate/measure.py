@@ -10,7 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mbtref.conformance.generate.implementations import Bench, Implementation, floats, from_tie, rounded
+from mbtref.conformance.generate.implementations import (
+    TIE_DISTANCE,
+    Bench,
+    Implementation,
+    floats,
+    from_tie,
+    rounded,
+)
 from mbtref.conformance.vectors import Vector
 
 
@@ -20,7 +27,7 @@ class Nearness(NamedTuple):
     share: float
     """1 is the limit."""
     what: str
-    """A requirement, or TIES."""
+    """A requirement, TIES or OWN_TIES."""
     vector: str
     implementation: str
 
@@ -29,10 +36,11 @@ class Nearness(NamedTuple):
 
 
 TIES = "values that are rounded"
+OWN_TIES = "values that are rounded, each over its own distance from a tie"
 
 
 def measured(bench: Bench, vectors: Iterable[Vector]) -> list[Nearness]:
-    """The worst of every requirement that has float tolerances, and of TIES, with a progress bar."""
+    """The worst of every requirement that has float tolerances, of TIES and OWN_TIES, with a progress bar."""
     worst: dict[str, Nearness] = {}
     floating = [vector for vector in vectors if vector.tolerance and vector.operation != "decode"]
     for vector in tqdm(floating, leave=False, disable=None):
@@ -56,10 +64,12 @@ def deviations(implementation: Implementation, vector: Vector) -> Iterator[Nearn
 
 
 def distances(bench: Bench, implementation: Implementation, vector: Vector) -> Iterator[Nearness]:
-    """For the values that the forward pass rounds: the largest deviation over the value's distance from a tie."""
+    """Of the values that the forward pass rounds: the largest deviation over TIE_DISTANCE, and over their own."""
     if not vector.margin or vector.model is None:
         return
     model, x = bench.models[vector.model], np.asarray(vector.inputs["x"], np.float32)
     golden, values = rounded(bench.golden, model, x), rounded(implementation, model, x)
-    share = max(float((np.abs(values[name] - golden[name]) / from_tie(golden[name])).max()) for name in golden)
-    yield Nearness(share, TIES, vector.name, implementation.name)
+    for name in golden:
+        deviation = np.abs(values[name] - golden[name])
+        for what, distance in ((TIES, TIE_DISTANCE), (OWN_TIES, from_tie(golden[name]))):
+            yield Nearness(float((deviation / distance).max()), what, vector.name, implementation.name)
