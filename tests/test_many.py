@@ -317,13 +317,20 @@ def test_a_cluster_goes_on(
     assert records(out) == alone, "other records than in one process"
 
 
+@pytest.mark.parametrize("pause", [0, 1], ids=["unnoticed", "noticed"])
 def test_a_cluster_that_goes(
     folder: Path, tmp_path: Path, scheduler: Scheduler, workers: list["subprocess.Popen[bytes]"], after: After,
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], pause: float,
 ) -> None:  # fmt: skip
     """A cluster whose scheduler ends is one line and status 1, and what was measured is kept."""
     out = tmp_path / "out.json"
-    after(3, scheduler.process.kill)
+
+    def end() -> None:
+        scheduler.process.kill()
+        scheduler.process.wait()
+        time.sleep(pause)
+
+    after(3, end)
     assert evaluated(folder, out, "--cluster", scheduler.address) == 1, "the scheduler was ended"
     assert f"the cluster at {scheduler.address} has gone" in one_line(capsys), "it should say what happened"
     assert 3 <= len(records(out)) < 2 * MANY, f"{len(records(out))} records were kept"

@@ -58,6 +58,8 @@ class Engine(NamedTuple):
     """Puts a model where tasks can have it. The result stands for a `ModelFile` argument."""
     refusals: tuple[type[Exception], ...] = REFUSALS
     """Errors that belong to one task alone."""
+    losses: tuple[type[Exception], ...] = ()
+    """Errors that say that the place has gone, even if they are refusals by their class."""
 
 
 def run(
@@ -73,6 +75,8 @@ def run(
             yield from _finished(engine, pending)
         try:
             pending[start(task)] = task
+        except engine.losses:
+            raise
         except engine.refusals as error:
             yield task, error
     while pending:
@@ -85,6 +89,8 @@ def _finished(engine: Engine, pending: dict["Future[R]", T]) -> Iterator[tuple[T
         task = pending.pop(future)
         try:
             yield task, future.result()
+        except engine.losses:
+            raise
         except engine.refusals as error:
             yield task, error
 
@@ -173,12 +179,15 @@ def cluster(address: str) -> Iterator[Engine]:
         return client.submit(_same, model.carried(), pure=False)
 
     def ahead() -> int:
-        threads: Mapping[str, int] = client.nthreads()
+        try:
+            threads: Mapping[str, int] = client.nthreads()
+        except OSError as error:  # no scheduler: an OSError elsewhere may be that of a picture
+            raise CommClosedError from error
         return 2 * max(1, sum(threads.values()))
 
     try:
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):  # pictures are large
-            yield Engine(submit, ahead, share, (*REFUSALS, KilledWorker))
+            yield Engine(submit, ahead, share, (*REFUSALS, KilledWorker), losses=(CommClosedError,))
     except (CancelledError, CommClosedError) as error:
         raise EngineError(f"the cluster at {address} has gone") from error
     except ModuleNotFoundError as error:
