@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 Array = npt.NDArray[np.float64]
 
@@ -49,7 +50,7 @@ def _of_channel(a: Array, b: Array) -> float:
 def _similarity(a: Array, b: Array, with_luminance: bool) -> Array:
     """At each place of the window: of contrast and structure, and at the coarsest scale of luminance too."""
     mean_a, mean_b = _blurred(a), _blurred(b)
-    variances = _blurred(a * a) - mean_a**2 + _blurred(b * b) - mean_b**2
+    variances = _blurred(a * a + b * b) - mean_a**2 - mean_b**2
     covariance = _blurred(a * b) - mean_a * mean_b
     # c s = (2 cov + C_2) / (var a + var b + C_2)
     similarity: Array = (2 * covariance + C_2) / (variances + C_2)
@@ -61,13 +62,8 @@ def _similarity(a: Array, b: Array, with_luminance: bool) -> Array:
 
 def _blurred(values: Array) -> Array:
     """Means under the window: (H, W) -> (H - 2 RADIUS, W - 2 RADIUS)."""
-    height, width = (side - 2 * RADIUS for side in values.shape)
-    rows = np.zeros((height, values.shape[1]))
-    for at, tap in enumerate(WINDOW):
-        rows += tap * values[at : at + height]
-    blurred = np.zeros((height, width))
-    for at, tap in enumerate(WINDOW):
-        blurred += tap * rows[:, at : at + width]
+    rows = sliding_window_view(values, len(WINDOW), axis=0) @ WINDOW
+    blurred: Array = sliding_window_view(rows, len(WINDOW), axis=1) @ WINDOW
     return blurred
 
 

@@ -218,11 +218,7 @@ REQUIREMENTS: Mapping[str, Requirement] = {
         PORTABLE,
     ),
     "PORTABLE-2": Requirement(
-        "portable",
-        "kodak",
-        "The same for the top left of each Kodak picture, 256×384 pixels, at each lite model and one wide model.",
-        "§2",
-        PORTABLE,
+        "portable", "kodak", "The same for the top left of each Kodak picture, 256×384 pixels.", "§2", PORTABLE
     ),
     "REPRODUCIBLE-1": Requirement(
         "reproducible", "full", "A picture is encoded to exactly this stream, on every machine.", "§10"

@@ -21,7 +21,7 @@ from mbtref.conformance.pictures import CONTENTS, draw, psnr_8bit
 from mbtref.conformance.processors import PROCESSORS
 from mbtref.conformance.requirements import limit
 from mbtref.conformance.subjects.protocol import Rejected, Subject
-from mbtref.embedded import EMBEDDED, LADDERS
+from mbtref.conformance.vectors import frozen
 
 SIZE = (256, 384)
 """Height and width: 24,576 latents at M = 64. A float codec goes astray on them once in a hundred times."""
@@ -30,29 +30,23 @@ CATCHES = "entropy parameters that depend on the order of sums: an ulp moves an 
 Elsewhere = Callable[[str], Subject]
 
 
-EVERY = list(itertools.product(LADDERS["lite"], sorted(PIXELS)))
-"""Every Kodak picture at every lite model."""
-IN_TURN = list(zip(itertools.cycle(LADDERS["wide"]), sorted(PIXELS), strict=False))
-"""Every Kodak picture at one wide model: they take twice the time of the lite ones."""
-
-
-def cases(requirement: str, pairs: Iterable[tuple[str, str]]) -> list[object]:
-    """Pairs of a model and a picture as parameters of pytest."""
+def cases(requirement: str, names: Iterable[str]) -> list[object]:
+    """Every picture at every model, as parameters of pytest."""
 
     def case(model: str, name: str) -> object:
         title = f"{model}/{name.partition('.')[0]}"
         return pytest.param(model, name, id=title, marks=pytest.mark.case(requirement, title))
 
-    return [case(model, name) for model, name in pairs]
+    return [case(model, name) for model, name in itertools.product(frozen().models, sorted(names))]
 
 
-@pytest.mark.parametrize(("model", "content"), cases("PORTABLE-1", itertools.product(EMBEDDED, sorted(CONTENTS))))
+@pytest.mark.parametrize(("model", "content"), cases("PORTABLE-1", CONTENTS))
 def test_made(subject: Subject, elsewhere: Elsewhere, model: str, content: str) -> None:
     """A drawn picture, compressed in one process, is the same when processes on other processors decompress it."""
     check(subject, elsewhere, model, draw(content, *SIZE))
 
 
-@pytest.mark.parametrize(("model", "name"), cases("PORTABLE-2", [*EVERY, *IN_TURN]))
+@pytest.mark.parametrize(("model", "name"), cases("PORTABLE-2", PIXELS))
 def test_kodak(subject: Subject, elsewhere: Elsewhere, model: str, name: str) -> None:
     """The top left of a Kodak picture, compressed in one process, is the same when others decompress it."""
     height, width = SIZE
