@@ -20,7 +20,7 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, the suit
 kodak: .venv/ready  ## the figures of the README
 	$(BIN)/mbtref eval --model lite,wide --json kodak.json --force
 
-matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; half an hour
+matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; more than an hour
 	$(BIN)/mbtref export lite,wide -o exports
 	for name in reference compressai numpy onnx:exports; do \
 		$(BIN)/pytest conformance --subject $$name --answer-timeout 300 --report $${name%:*}.json; done; \
