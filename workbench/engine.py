@@ -59,7 +59,7 @@ class Engine(NamedTuple):
     refusals: tuple[type[Exception], ...] = REFUSALS
     """Errors that belong to one task alone."""
     losses: tuple[type[Exception], ...] = ()
-    """Errors that say that the place has gone, even if they are refusals by their class."""
+    """Errors of a result that say that the place has gone, even if they are refusals by their class."""
 
 
 def run(
@@ -75,8 +75,6 @@ def run(
             yield from _finished(engine, pending)
         try:
             pending[start(task)] = task
-        except engine.losses:
-            raise
         except engine.refusals as error:
             yield task, error
     while pending:
