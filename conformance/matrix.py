@@ -14,8 +14,8 @@ from mbtref.conformance.operations import CAPABILITIES
 MARKS: Mapping[str, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNSUPPORTED: "–"}
 """How a cell shows these outcomes. It shows the others by name."""
 LEGEND = (
-    "✓ passed, ✗ failed, – not supported, blank not among the cases run. A cell shows the worst verdict on a "
-    "requirement's cases, and how many had it if not all."
+    "✓ passed, ✗ failed, – not supported, blank not among the cases run. A cell shows the worst verdict on the "
+    "cases of its row, and how many had it if not all."
 )
 WORST_FIRST = (
     Outcome.CRASHED,
@@ -28,7 +28,16 @@ WORST_FIRST = (
     Outcome.NOT_RUN,
     Outcome.UNSUPPORTED,
 )
-"""A requirement with several cases shows the first of these that occurs."""
+"""A row of several cases shows the first of these that occurs."""
+
+
+class Row(NamedTuple):
+    """One requirement of one capability; a requirement of each has a row in all. Rows are sorted by these."""
+
+    stage: int
+    """The place of the capability in `operations.CAPABILITIES`, which follow the path of a picture."""
+    id: str
+    text: str
 
 
 class Column(NamedTuple):
@@ -36,17 +45,8 @@ class Column(NamedTuple):
 
     title: str
     """Its name and version, and whether its report was cut off."""
-    counts: Mapping[str, Mapping[str, int]]
-    """How many cases had each outcome, by requirement."""
-
-
-class Row(NamedTuple):
-    """One requirement. Rows are sorted by these."""
-
-    stage: int
-    """The place of its capability in `operations.CAPABILITIES`, which follow the path of a picture."""
-    id: str
-    text: str
+    counts: Mapping[Row, Mapping[str, int]]
+    """How many cases had each outcome."""
 
 
 class Matrix(NamedTuple):
@@ -58,24 +58,23 @@ class Matrix(NamedTuple):
 
 def matrix(paths: Sequence[Path]) -> Matrix:
     """Reads reports. Raises OSError, or ValueError if one isn't a report."""
-    rows: set[Row] = set()
     columns = []
     for path in paths:
         records, complete = report.read(path)
         subject: Any = records[0]["subject"]
-        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        counts: dict[Row, Counter[str]] = defaultdict(Counter)
         for record in records:
             if record["record"] == "case":
-                key = str(record["requirement"])
-                rows.add(Row(CAPABILITIES.index(str(record["capability"])), key, str(record["text"])))
-                counts[key][str(record["outcome"])] += 1
+                stage = CAPABILITIES.index(str(record["capability"]))
+                row = Row(stage, str(record["requirement"]), str(record["text"]))
+                counts[row][str(record["outcome"])] += 1
         cut = "" if complete else " (cut off)"
         columns.append(Column(f"{subject['name']} {subject['version']}{cut}", counts))
-    return Matrix(sorted(rows), columns)
+    return Matrix(sorted(set().union(*(column.counts for column in columns))), columns)
 
 
 def cell(counts: Mapping[str, int]) -> tuple[str, str]:
-    """The worst outcome of a requirement's cases, and its text; ("absent", "") if there is none."""
+    """The worst outcome of a row's cases, and its text; ("absent", "") if there is none."""
     worst = next((outcome for outcome in WORST_FIRST if counts.get(outcome)), None)
     if worst is None:
         return "absent", ""
@@ -87,12 +86,12 @@ def cell(counts: Mapping[str, int]) -> tuple[str, str]:
 def markdown(shown: Matrix) -> str:
     """The matrix as a Markdown table with its legend."""
     lines = [
-        "| requirement | " + " | ".join(column.title for column in shown.columns) + " |",
-        "|---" * (len(shown.columns) + 1) + "|",
+        "| stage | requirement | " + " | ".join(column.title for column in shown.columns) + " |",
+        "|---" * (len(shown.columns) + 2) + "|",
     ]
     for row in shown.rows:
-        cells = [cell(column.counts.get(row.id, {}))[1] for column in shown.columns]
-        lines.append(f"| {row.id} | " + " | ".join(cells) + " |")
+        cells = [cell(column.counts.get(row, {}))[1] for column in shown.columns]
+        lines.append(f"| {CAPABILITIES[row.stage]} | {row.id} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", LEGEND, ""])
 
 
@@ -123,7 +122,7 @@ def page(shown: Matrix) -> str:
     for stage, rows in itertools.groupby(shown.rows, lambda row: row.stage):
         body.append(f'<tr class="stage"><th colspan="{len(shown.columns) + 1}">{CAPABILITIES[stage]}</th></tr>')
         for row in rows:
-            cells = [cell(column.counts.get(row.id, {})) for column in shown.columns]
+            cells = [cell(column.counts.get(row, {})) for column in shown.columns]
             inside = "".join(f'<td class="{outcome}">{html.escape(text)}</td>' for outcome, text in cells)
             body.append(f"<tr><th>{row.id}<small>{html.escape(row.text)}</small></th>{inside}</tr>")
     return (

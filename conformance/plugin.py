@@ -328,7 +328,7 @@ def explain(item: pytest.Item, verdict: Verdict) -> str:
     if config.getoption("in_process"):
         command.append("--in-process")
     elif config.getoption("answer_timeout") != TIMEOUT:
-        command += ["--answer-timeout", f"{config.getoption('timeout'):g}"]
+        command += ["--answer-timeout", f"{config.getoption('answer_timeout'):g}"]
     if config.getoption("processor"):
         command += ["--processor", config.getoption("processor")]
     notes = "\n".join(getattr(verdict, "__notes__", [])).splitlines()

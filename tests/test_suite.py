@@ -92,6 +92,17 @@ def test_what_once_slipped_through(
         assert part in str(cases[0]["message"]), f"{part!r} isn't in the message:\n{cases[0]['message']}"
 
 
+@pytest.mark.parametrize("options", [("--in-process",), ("--answer-timeout", "45"), ("--processor", "sse4")])
+def test_a_message_repeats_the_options_of_its_run(options: tuple[str, ...], tmp_path: Path) -> None:
+    """The command that repeats a failed case has every option that its answer may depend on."""
+    status, cases = run(tmp_path, "tests.miniatures:WrongMask", "-k", "EXACT-1/lite-q3/square", *options)
+    assert (status, len(cases)) == (pytest.ExitCode.TESTS_FAILED, 1), f"{len(cases)} cases ended with {status}"
+    message = str(cases[0]["message"])
+    assert "phi[" in message, f"the message doesn't name the stage:\n{message}"
+    command = message.partition("repeat: ")[2].splitlines()[0]
+    assert command.endswith(shlex.join(options)), f"{shlex.join(options)} should end the command:\n{command}"
+
+
 @pytest.mark.parametrize("spread", [(), ("-n", "1")], ids=["alone", "xdist"])
 @pytest.mark.parametrize(
     ("option", "value", "words"),
@@ -332,3 +343,10 @@ def test_matrix_shows_the_worst_outcome(tmp_path: Path) -> None:
     assert matrix.cell({"passed": 2, "not-run": 1}) == ("passed", "✓ 2 of 3"), "what wasn't run is no pass"
     assert matrix.cell({"unsupported": 2}) == ("unsupported", "–"), "not supported is its own mark"
     assert matrix.cell({}) == ("absent", ""), "no case, no mark"
+
+
+def test_matrix_counts_a_requirement_by_capability(tmp_path: Path) -> None:
+    """A requirement of every capability has one row in each, with the cases of that capability alone."""
+    run(tmp_path, "numpy", "--capabilities", "rans,encode", file="test_state.py")
+    lines = matrix.markdown(matrix.matrix([tmp_path / "report.json"])).splitlines()
+    assert lines[2:4] == ["| rans | STATE-1 | ✓ |", "| encode | STATE-1 | – |"], "\n".join(lines)
