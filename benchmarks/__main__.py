@@ -22,11 +22,10 @@ from benchmarks import pages, seeded
 from benchmarks.machine import describe
 from benchmarks.pictures import clouds, sized
 from benchmarks.settings import Result, Setting, run
-from mbtref import image
-from mbtref.conformance.subjects.data import model_file
-from mbtref.embedded import EMBEDDED
 from mbtref.files import write_whole
-from mbtref.workbench import zoo
+from mbtref.modelfile import EMBEDDED
+from mbtref.suite.subjects.data import model_file
+from mbtref.workbench import picturefiles, zoo
 from mbtref.workbench.arguments import Parser, checked, input_file, names
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.names import ZOO
@@ -41,7 +40,7 @@ MADE = (512, 768)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 if a setting was measured, otherwise 1."""
     options = parsed(arguments)
-    picture = image.read(options.picture) if options.picture else clouds(*MADE)
+    picture = picturefiles.read(options.picture) if options.picture else clouds(*MADE)
     results: list[Result] = []
     not_run: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ from benchmarks.compressai import CompressAI
 from benchmarks.timing import Call
 from mbtref import bitstream, codec, planes, rans
 from mbtref.image import Image
-from mbtref.weights import Model
+from mbtref.model import Model
 
 ENCODE, DECODE = "encode", "decode"
 COMPRESS, DECOMPRESS = "CompressAI compress", "CompressAI decompress"

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from mbtref import planes
-from mbtref.conformance.subjects.compressai import compressai
+from mbtref.bitstream import STRIDE_Z
 from mbtref.image import Image
-from mbtref.strides import STRIDE_Z
+from mbtref.suite.subjects.compressai import compressai
 
 
 class Strings(NamedTuple):

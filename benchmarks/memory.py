@@ -16,7 +16,7 @@ from benchmarks.calls import COMPARED_UP_TO, COMPRESS, DECODE, DECOMPRESS, ENCOD
 from benchmarks.compressai import CompressAI, Strings
 from mbtref.codec import decode, encode
 from mbtref.image import Image
-from mbtref.weights import load
+from mbtref.model import load
 
 T = TypeVar("T")
 

@@ -15,15 +15,16 @@ import torch
 
 from benchmarks.seeded import make
 from benchmarks.timing import Call, take_turns
-from mbtref import Model, decode, encode, image, load
+from mbtref import Model, decode, encode, load
 from mbtref.image import Image
+from mbtref.workbench import picturefiles
 
 ROUNDS = 5
 
 
 def main(path: Path) -> None:
     """Prints a table of the times. path: a picture."""
-    picture = image.read(path)
+    picture = picturefiles.read(path)
     height, width, _ = picture.shape
     print(f"{path.name}, {width}×{height}, {torch.get_num_threads()} threads, medians of up to {ROUNDS} rounds")
     print("| model | | float32 | reproducible | ratio |\n|---|---|---:|---:|---:|")

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from benchmarks.pictures import clouds
 from mbtref import planes
-from mbtref.model import MBT2018, SIGMA_MIN, gaussian_likelihoods
-from mbtref.strides import STRIDE_Y
-from mbtref.weights import Model, export
+from mbtref.bitstream import STRIDE_Y
+from mbtref.making.complete import export
+from mbtref.model import Model
+from mbtref.networks import MBT2018, SIGMA_MIN, gaussian_likelihoods
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 

@@ -11,7 +11,7 @@ from benchmarks.memory import alone, peaks
 from benchmarks.timing import Timing, take_turns
 from mbtref.codec import Encoded, encode_latents
 from mbtref.image import Image
-from mbtref.weights import Model, load
+from mbtref.model import Model, load
 
 
 class Setting(NamedTuple):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbtref.conformance import plugin
+from mbtref.suite import plugin
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mbtref.conformance import judge, localise, vectors
-from mbtref.conformance.cases import Verdict, ask, failed
-from mbtref.conformance.header import field, sides
-from mbtref.conformance.pictures import pad, psnr_8bit
-from mbtref.conformance.requirements import limit
-from mbtref.conformance.subjects.protocol import Rejected, Subject
+from mbtref.suite import judge, localise, vectors
+from mbtref.suite.cases import Verdict, ask, failed
+from mbtref.suite.header import field, sides
+from mbtref.suite.pictures import pad, psnr_8bit
+from mbtref.suite.requirements import limit
+from mbtref.suite.subjects.protocol import Rejected, Subject
 
 RATE, PSNR, WORTH, SHIFT = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth", "shift"))
 BLACK, WHITE = 8, 247

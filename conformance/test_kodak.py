@@ -7,17 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mbtref.conformance import judge, localise
-from mbtref.conformance.cases import ask, failed
-from mbtref.conformance.difference import first_difference
-from mbtref.conformance.header import field
-from mbtref.conformance.kodak import cases, picture
-from mbtref.conformance.msssim import decibels, ms_ssim
-from mbtref.conformance.operations import Values
-from mbtref.conformance.pictures import inside, psnr, psnr_8bit, tensor
-from mbtref.conformance.requirements import limit
-from mbtref.conformance.subjects.protocol import Rejected, Subject
-from mbtref.conformance.vectors import frozen
+from mbtref.suite import judge, localise
+from mbtref.suite.cases import ask, failed
+from mbtref.suite.difference import first_difference
+from mbtref.suite.header import field
+from mbtref.suite.kodak import cases, picture
+from mbtref.suite.msssim import decibels, ms_ssim
+from mbtref.suite.operations import Values
+from mbtref.suite.pictures import inside, psnr, psnr_8bit, tensor
+from mbtref.suite.requirements import limit
+from mbtref.suite.subjects.protocol import Rejected, Subject
+from mbtref.suite.vectors import frozen
 
 Floats = npt.NDArray[np.floating[Any]]
 

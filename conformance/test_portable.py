@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mbtref.conformance.cases import ask, attempt, failed
-from mbtref.conformance.difference import first_difference
-from mbtref.conformance.kodak import PIXELS, picture
-from mbtref.conformance.localise import place
-from mbtref.conformance.operations import Values
-from mbtref.conformance.pictures import CONTENTS, draw, psnr_8bit
-from mbtref.conformance.processors import PROCESSORS
-from mbtref.conformance.requirements import limit
-from mbtref.conformance.subjects.protocol import Rejected, Subject
-from mbtref.conformance.vectors import frozen
+from mbtref.suite.cases import ask, attempt, failed
+from mbtref.suite.difference import first_difference
+from mbtref.suite.kodak import PIXELS, picture
+from mbtref.suite.localise import place
+from mbtref.suite.operations import Values
+from mbtref.suite.pictures import CONTENTS, draw, psnr_8bit
+from mbtref.suite.processors import PROCESSORS
+from mbtref.suite.requirements import limit
+from mbtref.suite.subjects.protocol import Rejected, Subject
+from mbtref.suite.vectors import frozen
 
 SIZE = (256, 384)
 """Height and width: 24,576 latents at M = 64. A float codec goes astray on them once in a hundred times."""

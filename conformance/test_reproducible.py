@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mbtref.conformance.cases import ask, failed
-from mbtref.conformance.kodak import cases, picture
-from mbtref.conformance.subjects.protocol import Subject
+from mbtref.suite.cases import ask, failed
+from mbtref.suite.kodak import cases, picture
+from mbtref.suite.subjects.protocol import Subject
 
 
 @pytest.mark.parametrize("record", cases("REPRODUCIBLE-3"))

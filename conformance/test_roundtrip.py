@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbtref.conformance.cases import WrongAnswer, ask, failed
-from mbtref.conformance.difference import first_difference
-from mbtref.conformance.operations import Values
-from mbtref.conformance.pictures import CONTENTS, draw, pad, tensor
-from mbtref.conformance.subjects.protocol import Subject
-from mbtref.conformance.vectors import frozen
+from mbtref.suite.cases import WrongAnswer, ask, failed
+from mbtref.suite.difference import first_difference
+from mbtref.suite.operations import Values
+from mbtref.suite.pictures import CONTENTS, draw, pad, tensor
+from mbtref.suite.subjects.protocol import Subject
+from mbtref.suite.vectors import frozen
 
 MODELS = tuple(frozen().models)
 

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mbtref.conformance import judge
-from mbtref.conformance.cases import ask, failed
-from mbtref.conformance.difference import first_difference
-from mbtref.conformance.header import sides
-from mbtref.conformance.operations import OPERATIONS, Value, Values
-from mbtref.conformance.pictures import draw
-from mbtref.conformance.subjects.protocol import Subject
-from mbtref.conformance.vectors import Vector, frozen
+from mbtref.suite import judge
+from mbtref.suite.cases import ask, failed
+from mbtref.suite.difference import first_difference
+from mbtref.suite.header import sides
+from mbtref.suite.operations import OPERATIONS, Value, Values
+from mbtref.suite.pictures import draw
+from mbtref.suite.subjects.protocol import Subject
+from mbtref.suite.vectors import Vector, frozen
 
 MODELS = ("lite-q3", "lite-q4")
 """Of pictures that are drawn here."""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mbtref.conformance.check import check
-from mbtref.conformance.subjects.protocol import Subject
-from mbtref.conformance.vectors import Vector, frozen
+from mbtref.suite.check import check
+from mbtref.suite.subjects.protocol import Subject
+from mbtref.suite.vectors import Vector, frozen
 
 
 def case(vector: Vector) -> object:

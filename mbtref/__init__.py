@@ -13,11 +13,11 @@ __all__ = ["BitstreamError", "Kind", "Model", "decode", "decode_batch", "encode"
 if TYPE_CHECKING:
     __version__: str
     from mbtref.codec import decode, decode_batch, encode, encode_batch
-    from mbtref.weights import Model, load
+    from mbtref.model import Model, load
 
 _HOME = {
     **dict.fromkeys(("decode", "decode_batch", "encode", "encode_batch"), "codec"),
-    **dict.fromkeys(("Model", "load"), "weights"),
+    **dict.fromkeys(("Model", "load"), "model"),
 }
 """The module of each name that needs PyTorch."""
 

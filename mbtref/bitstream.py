@@ -17,7 +17,6 @@ import zlib
 from typing import NamedTuple, TypeAlias
 
 from mbtref.errors import BitstreamError, Kind
-from mbtref.strides import STRIDE_Z
 
 MAGIC = b"MBT"
 VERSION = 1
@@ -31,6 +30,10 @@ DIMENSION_MAX = (1 << 16) - 1
 PIXELS_MAX = 1 << 25
 """Largest height times width, pixels; 8K UHD fits. It bounds the memory that a header can make a decoder allocate:
 decoding takes about 40 bytes a pixel at a lite model."""
+STRIDE_Y = 2**4
+"""Pixels of x per column of y: g_a halves the resolution four times."""
+STRIDE_Z = STRIDE_Y * 2**2
+"""Pixels of x per column of z: h_a halves it twice more. Pictures are padded to a multiple of it."""
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 

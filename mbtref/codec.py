@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbtref import bitstream, image, planes, rans, weights
+from mbtref import bitstream, image, planes, rans
 from mbtref.bitstream import BytesLike
 from mbtref.compiled import Array
 from mbtref.errors import BitstreamError, Kind
 from mbtref.grid import ONE, from_activation, round_half_up, saturate
 from mbtref.image import Image
+from mbtref.model import Model, check_model
 from mbtref.progress import Watch, unwatched
 from mbtref.scan import Step, scan
 from mbtref.surroundings import undisturbed
 from mbtref.tables import z_indexes
-from mbtref.weights import Model
 
 
 class Encoded(NamedTuple):
@@ -76,7 +76,7 @@ def encode_latents(model: Model, picture: Image, watch: Watch = unwatched) -> En
 @undisturbed()
 def _encoded(model: Model, pictures: Sequence[Image], watch: Watch) -> list[Encoded]:
     """`encode_batch`, with the latents."""
-    weights.check(model)
+    check_model(model)
     for picture in pictures:
         image.check(picture)
         bitstream.check_dimensions(*picture.shape[:2])
@@ -165,7 +165,7 @@ def _check_batch(sizes: Sequence[tuple[int, ...]]) -> None:
 
 def open_stream(model: Model, data: BytesLike) -> bitstream.Stream:
     """Parses a stream and checks that it names this model."""
-    weights.check(model)
+    check_model(model)
     stream = bitstream.unpack(data)
     if stream.fingerprint != model.fingerprint:
         reason = f"made with model {stream.fingerprint.hex()}; {model.name} is {model.fingerprint.hex()}"

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the folder of downloads."""
+"""Files that are written whole or not at all; the project's folders, and the folder of downloads."""
 
 import errno
 import os
@@ -28,6 +28,12 @@ def write_whole(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def project_folder(name: str) -> Path:
+    """The folder `conformance` or `vectors`: inside the installed package, or beside it in a clone."""
+    package = Path(__file__).parent
+    return package / name if (package / name).is_dir() else package.parent / name
 
 
 def home() -> Path:

@@ -1,176 +1,170 @@
-"""The float model: the six networks of mbt2018 and its two probability models.
+"""From a model file to a model that can encode and decode. `making` goes the other way."""
 
-Minnen, Ballé and Toderici 2018 (arXiv:1809.02736), figure 1 and table 1. Layout and names of the weights are
-CompressAI's. Surprises first:
+import functools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-- `forward` quantises *open-loop*, y_hat = round(y), but gives the likelihoods of round(y - mu) + mu, as CompressAI
-  does. No bitstream has that rate: `codec.encode` is closed-loop, y_hat = round(y - mu) + mu.
-- `entropy_parameters` gives the scale first: (sigma, mu).
-- Everything here is float32 and differs by an ulp from machine to machine. `exact` computes the values that a
-  decoder must repeat bit for bit, from the same weights.
-"""
-
-import math
-from typing import NamedTuple
-
+import safetensors
+import safetensors.torch
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from mbtref.layers import GDN, MaskedConv2d, lower_bound
+from mbtref.devices import usable
+from mbtref.exact import EntropyNetworks
+from mbtref.modelfile import EMBEDDED, METADATA_KEY, embedded, fingerprint_of
+from mbtref.networks import MBT2018
+from mbtref.rans import Tables
+from mbtref.reproducible import Reproducible
+from mbtref.tables import PARTS, GaussianTables, from_arrays, load_gaussian
+from mbtref.transforms import InTiles, Transforms
 
-LIKELIHOOD_MIN = 1e-9
-"""Likelihoods are clamped from below, so that no symbol costs more than 30 bits in an estimate."""
-SIGMA_MIN = 0.11
-"""The smallest scale of the Gaussian model, the first of the scale table."""
+CPU = torch.device("cpu")
+NOT_WEIGHTS = re.compile(
+    r"context_prediction\.mask|entropy_bottleneck\.target"
+    r"|gaussian_conditional\.(scale_bound|scale_table|lower_bound_scale\.bound)"
+    r"|(entropy_bottleneck|gaussian_conditional)"
+    r"\.(likelihood_lower_bound\.bound|_quantized_cdf|_cdf_length|_offset)"
+    r"|g_[as]\.[135]\.(beta|gamma)_reparam\.(pedestal|lower_bound\.bound)"
+)
+"""Other tensors of CompressAI's state dict: bounds, the mask and tables."""
 
 
-def down(c_in: int, c_out: int) -> nn.Conv2d:
-    """A 5×5 convolution of stride 2: (B, c_in, 2H, 2W) -> (B, c_out, H, W)."""
-    return nn.Conv2d(c_in, c_out, kernel_size=5, stride=2, padding=2)
+@dataclass(frozen=True)
+class Model:
+    """A model that can encode and decode."""
 
-
-def up(c_in: int, c_out: int) -> nn.ConvTranspose2d:
-    """A transposed 5×5 convolution of stride 2: (B, c_in, H, W) -> (B, c_out, 2H, 2W)."""
-    return nn.ConvTranspose2d(c_in, c_out, kernel_size=5, stride=2, padding=2, output_padding=1)
-
-
-class FactorizedPrior(nn.Module):
-    """The learned density of z: one monotone network per channel (Ballé et al. 2018, appendix 6.1).
-
-    Four hidden layers of width 3 map a value to the logit of its cumulative probability.
-    """
-
-    WIDTHS = (1, 3, 3, 3, 3, 1)
-    INIT_SCALE = 10.0
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        scale = self.INIT_SCALE ** (1 / (len(self.WIDTHS) - 1))
-        self.matrices, self.biases, self.factors = (nn.ParameterList() for _ in range(3))
-        for fan_in, fan_out in zip(self.WIDTHS, self.WIDTHS[1:], strict=False):
-            # softplus(init) = 1 / (scale · fan_out)
-            init = math.log(math.expm1(1 / scale / fan_out))
-            self.matrices.append(nn.Parameter(torch.full((channels, fan_out, fan_in), init)))
-            self.biases.append(nn.Parameter(torch.empty(channels, fan_out, 1).uniform_(-0.5, 0.5)))
-        for width in self.WIDTHS[1:-1]:
-            self.factors.append(nn.Parameter(torch.zeros(channels, width, 1)))
-        start = torch.tensor([-self.INIT_SCALE, 0.0, self.INIT_SCALE])
-        self.quantiles = nn.Parameter(start.expand(channels, 1, 3).clone())
+    name: str
+    fingerprint: bytes
+    """FINGERPRINT_BYTES bytes, with which a stream names the model that it needs."""
+    metadata: Mapping[str, str]
+    """The description in the file: quality and lambda if they are known."""
+    networks: MBT2018
+    """The float networks, float32, in evaluation mode, without gradients."""
+    entropy: EntropyNetworks
+    """The same weights in exact arithmetic."""
+    transforms: Transforms
+    """The g_a, h_a and g_s that code a picture."""
+    gaussian: GaussianTables
+    thresholds: Tensor
+    """(SCALES - 1,) float64: those of `gaussian`."""
+    tables: Tables
+    """(N + SCALES,) all tables of a stream: one for each channel of z, then the Gaussian tables of y."""
 
     @property
-    def medians(self) -> Tensor:
-        """(N, 1, 1) float: the middle quantile of each channel, the centre of its quantiser."""
-        return self.quantiles[:, :, 1:2]
+    def device(self) -> torch.device:
+        """Where the networks run. The entropy coder runs on the CPU."""
+        return self.thresholds.device
 
-    def logits(self, v: Tensor) -> Tensor:
-        """Logit of P(z < v). v: (N, 1, K) float -> (N, 1, K) float, increasing in v."""
-        for i, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
-            v = torch.matmul(F.softplus(matrix), v) + bias
-            if i < len(self.factors):
-                v = v + torch.tanh(self.factors[i]) * torch.tanh(v)
-        return v
+    def index(self, sigma: Tensor) -> Tensor:
+        """The Gaussian table of every sigma: the number of thresholds below it.
 
-    def probability(self, v: Tensor) -> Tensor:
-        """P(v - 1/2 < z < v + 1/2). v: (N, 1, K) float -> (N, 1, K) float in [0, 1]."""
-        return torch.sigmoid(self.logits(v + 0.5)) - torch.sigmoid(self.logits(v - 0.5))
-
-    def quantize(self, z: Tensor) -> Tensor:
-        """Rounds around the medians. z: (B, N, H, W) float -> z_hat, the same shape."""
-        return torch.round(z - self.medians) + self.medians
-
-    def likelihoods(self, z_hat: Tensor) -> Tensor:
-        """Likelihood of every element. z_hat: (B, N, H, W) float -> the same shape, >= LIKELIHOOD_MIN."""
-        b, n, h, w = z_hat.shape
-        values = z_hat.transpose(0, 1).reshape(n, 1, b * h * w)
-        p = lower_bound(self.probability(values), LIKELIHOOD_MIN)
-        return p.reshape(n, b, h, w).transpose(0, 1)
-
-
-def gaussian_likelihoods(residual: Tensor, sigma: Tensor) -> Tensor:
-    """P(|r| - 1/2 < Gaussian(0, sigma) < |r| + 1/2), on the side where erfc keeps its digits.
-
-    residual: y_hat - mu, (B, M, H, W) float; sigma: the same shape, clamped to SIGMA_MIN.
-    Returns the same shape, >= LIKELIHOOD_MIN.
-    """
-    sigma = lower_bound(sigma, SIGMA_MIN)
-    distance = torch.abs(residual)
-    upper = 0.5 * torch.erfc((distance - 0.5) / (sigma * 2**0.5))
-    lower = 0.5 * torch.erfc((distance + 0.5) / (sigma * 2**0.5))
-    return lower_bound(upper - lower, LIKELIHOOD_MIN)
-
-
-class Forward(NamedTuple):
-    """The result of `MBT2018.forward` for B pictures of 64h × 64w pixels."""
-
-    x_hat: Tensor
-    """(B, 3, 64h, 64w) float, unclamped: g_s(y_hat)."""
-    y_likelihoods: Tensor
-    """(B, M, 4h, 4w) float in [1e-9, 1], of round(y - mu) + mu."""
-    z_likelihoods: Tensor
-    """(B, N, h, w) float in [1e-9, 1]."""
-    y_hat: Tensor
-    """(B, M, 4h, 4w) float holding integers: round(y), open-loop."""
-    z_hat: Tensor
-    """(B, N, h, w) float: round(z - median) + median."""
-
-
-class MBT2018(nn.Module):
-    """Joint autoregressive and hierarchical priors, with N and M channels.
-
-    N: channels of the transforms and of z. M: channels of y. It takes the weights of CompressAI's
-    `JointAutoregressiveHierarchicalPriors(N, M)`; see `weights`.
-    """
-
-    def __init__(self, N: int, M: int) -> None:
-        super().__init__()
-        self.N, self.M = N, M
-        self.g_a = nn.Sequential(
-            down(3, N), GDN(N), down(N, N), GDN(N), down(N, N), GDN(N), down(N, M)
-        )  # fmt: skip
-        self.g_s = nn.Sequential(
-            up(M, N), GDN(N, inverse=True), up(N, N), GDN(N, inverse=True),
-            up(N, N), GDN(N, inverse=True), up(N, 3),
-        )  # fmt: skip
-        self.h_a = nn.Sequential(
-            nn.Conv2d(M, N, 3, padding=1), nn.LeakyReLU(), down(N, N), nn.LeakyReLU(), down(N, N)
-        )
-        self.h_s = nn.Sequential(
-            up(N, M), nn.LeakyReLU(), up(M, M * 3 // 2), nn.LeakyReLU(),
-            nn.Conv2d(M * 3 // 2, M * 2, 3, padding=1),
-        )  # fmt: skip
-        self.context_prediction = MaskedConv2d(M, 2 * M)
-        self.entropy_parameters = nn.Sequential(
-            nn.Conv2d(M * 4, M * 10 // 3, 1), nn.LeakyReLU(),
-            nn.Conv2d(M * 10 // 3, M * 8 // 3, 1), nn.LeakyReLU(),
-            nn.Conv2d(M * 8 // 3, M * 2, 1),
-        )  # fmt: skip
-        self.entropy_bottleneck = FactorizedPrior(N)
-
-    def parameters_of_y(self, y_hat: Tensor, z_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and mean of every latent, teacher-forced: all latents are known.
-
-        y_hat: (B, M, 4h, 4w) float, z_hat: (B, N, h, w) float. Returns (sigma, mu), each shaped as y_hat.
+        sigma: float64 integers in grid units, any shape. Returns int64 in [0, SCALES), the same shape.
         """
-        psi = self.h_s(z_hat)
-        phi = self.context_prediction(y_hat)
-        sigma, mu = self.entropy_parameters(torch.cat((psi, phi), dim=1)).chunk(2, dim=1)
-        return sigma, mu
+        return torch.bucketize(sigma.contiguous(), self.thresholds)
 
-    def forward(self, x: Tensor) -> Forward:
-        """One pass without a bitstream, like CompressAI's in eval mode.
+    def made_reproducible(self) -> "Model":
+        """This model in a form that gives the same bytes and the same pixels on every machine."""
+        return replace(self, transforms=Reproducible(self.networks))
 
-        x: (B, 3, 64h, 64w) float in [0, 1].
-        """
-        y = self.g_a(x)
-        z = self.h_a(y)
-        z_hat = self.entropy_bottleneck.quantize(z)
-        y_hat = torch.round(y)
-        sigma, mu = self.parameters_of_y(y_hat, z_hat)
-        return Forward(
-            x_hat=self.g_s(y_hat),
-            y_likelihoods=gaussian_likelihoods(torch.round(y - mu) + mu - mu, sigma),
-            z_likelihoods=self.entropy_bottleneck.likelihoods(z_hat),
-            y_hat=y_hat,
-            z_hat=z_hat,
+
+def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> Model:
+    """An embedded model by its name, or a model file by its path. A model that was loaded before is that model.
+
+    reproducible: whether the model gives the same bytes and the same pixels on every machine. That takes a
+    multiple of the time (README). The latents of a stream are the same on every machine either way.
+    device: where its networks run, one of `devices.DEVICES`.
+    Raises ValueError if there is no such model or device, the file isn't a model file or its weights can't be made
+    exact.
+    """
+    path = Path(name)
+    if str(name) in EMBEDDED:
+        data = embedded(str(name))
+    elif path.is_file():
+        data = path.read_bytes()
+    else:
+        raise ValueError(
+            f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}; "
+            "mbtref.workbench.zoo.load loads zoo models, such as zoo-q4"
         )
+    return _loaded(path.stem, data, reproducible, usable(device))
+
+
+def check_model(model: object) -> None:
+    """Raises ValueError, which says what to pass, if this isn't a model."""
+    if not isinstance(model, Model):
+        fix = f"give mbtref.load({str(model)!r})" if isinstance(model, str | Path) else "the model comes first"
+        raise ValueError(f"a model is what mbtref.load gives; this is a {type(model).__name__}: {fix}")
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(name: str, data: bytes, reproducible: bool, device: torch.device) -> Model:
+    """The model of a file's content."""
+    if reproducible:
+        return _loaded(name, data, False, device).made_reproducible()
+    return parse(name, data, device)
+
+
+def parse(name: str, data: bytes, device: torch.device = CPU) -> Model:
+    """A model from the bytes of its file. Raises ValueError as `load` does."""
+    try:
+        state = safetensors.torch.load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA_KEY])
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("its metadata isn't a table of texts")
+        networks = networks_of(state)
+        z_tables = from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in PARTS})
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: not a model file of mbtref ({error}); make one with 'mbtref import'") from error
+    if len(z_tables) != networks.N:
+        raise ValueError(f"{name}: {len(z_tables)} tables for {networks.N} channels of z; make the file again")
+    networks = networks.to(device)
+    gaussian = load_gaussian()
+    return Model(
+        name=name,
+        fingerprint=fingerprint_of(data),
+        metadata=metadata,
+        networks=networks,
+        entropy=EntropyNetworks(networks.state_dict()),
+        transforms=InTiles(networks),
+        gaussian=gaussian,
+        thresholds=torch.from_numpy(gaussian.thresholds).double().to(device),
+        tables=Tables(z_tables + gaussian.tables),
+    )
+
+
+def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
+    """The float networks of a state dict with CompressAI's names; N and M are read from the tensors.
+
+    Raises ValueError, naming the tensor, if one is missing, unknown, of the wrong shape or dtype, or not finite.
+    """
+    for key in ("g_a.0.weight", "g_a.6.weight"):
+        if key not in state or state[key].ndim != 4 or not state[key].numel():
+            raise ValueError(f"tensor {key} is missing or isn't the kernel of a convolution")
+    N, M = len(state["g_a.0.weight"]), len(state["g_a.6.weight"])
+    # the size of these kernels first, so that a bad file allocates no more than a few times its own size
+    for key, shape in (("g_a.2.weight", (N, N, 5, 5)), ("h_s.2.weight", (M, M * 3 // 2, 5, 5))):
+        if key not in state:
+            raise ValueError(f"tensor {key} is missing")
+        if state[key].shape != shape:
+            raise ValueError(f"tensor {key} has shape {tuple(state[key].shape)}, not {shape}")
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        blank = MBT2018(N, M)
+    own = blank.state_dict()
+    if missing := sorted(own.keys() - state.keys()):
+        raise ValueError(f"tensor {missing[0]} is missing")
+    if unknown := sorted(key for key in state.keys() - own.keys() if not NOT_WEIGHTS.fullmatch(key)):
+        raise ValueError(f"tensor {unknown[0]} is none of mbt2018's")
+    for key, tensor in own.items():
+        if state[key].shape != tensor.shape:
+            raise ValueError(f"tensor {key} has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}")
+        if state[key].dtype != torch.float32:
+            raise ValueError(f"tensor {key} is {state[key].dtype}, not float32")
+        if not torch.isfinite(state[key]).all():
+            raise ValueError(f"tensor {key} has values that aren't finite")
+    plain = {key: state[key].clone(memory_format=torch.contiguous_format) for key in own}
+    blank.load_state_dict(plain, assign=True)
+    return blank.eval().requires_grad_(False)

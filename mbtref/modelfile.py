@@ -1,30 +1,27 @@
-"""The bytes of a model file: safetensors in one canonical form. The same model always has the same bytes.
-
-    8 bytes    length of the header
-    header     JSON without spaces, in UTF-8: "__metadata__" if there is any, then the float32 tensors by name,
-               then the int32 tensors by name; spaces fill it up to a multiple of 8 bytes
-    body       the tensors in this order, each in C order, without gaps
-
-All numbers are little-endian. safetensors leaves order and spacing free, and its libraries have changed them. A
-fingerprint depends on the bytes, so this module writes them. All the libraries can read them.
-"""
+"""Model files as bytes, without PyTorch: the shipped ones, their names, and the fingerprint."""
 
 import hashlib
-import json
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from importlib import resources
 
 from mbtref.bitstream import FINGERPRINT_BYTES
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-"""Tensors by name, float32 or int32."""
-
-DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
-"""The dtypes by their names in a header, in the order of the tensors."""
-ALIGNMENT = 8
+FINGERPRINTS = {
+    "lite-q3": "416ee20fb35f8fb1",
+    "lite-q4": "5efc30e53c40f6ea",
+    "lite-q5": "da8b8c01cac90b56",
+    "lite-q6": "eeeb7c62dcba7a54",
+    "wide-q3": "c11770de47a1ce39",
+    "wide-q4": "c9fe9eafd38c5c10",
+    "wide-q5": "b9e74952b91e2451",
+    "wide-q6": "6290164b4f9ef8e6",
+}
+"""Fingerprints of the embedded models, in hex digits, by name: from the lowest rate to the highest."""
+EMBEDDED = tuple(FINGERPRINTS)
+"""Names of the embedded models."""
+LADDERS = {name: tuple(model for model in EMBEDDED if model.startswith(name)) for name in ("lite", "wide")}
+"""The same by the name of their series."""
+SAFETENSORS = ".safetensors"
+"""Suffix of model files, and of checkpoints that aren't pickles."""
 METADATA_KEY = "mbt2018"
 """The key of the model's description, in JSON, in safetensors' metadata."""
 
@@ -34,28 +31,11 @@ def fingerprint_of(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
 
 
-def pack(tensors: Arrays, metadata: Mapping[str, str]) -> bytes:
-    """The file of these tensors. Raises KeyError for a tensor of another dtype."""
-    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
-    end = 0
-    for name, array in _ordered(tensors):
-        begin, end = end, end + array.nbytes
-        header[name] = {"dtype": _dtype(array), "shape": list(array.shape), "data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text + body(tensors)
+def embedded(name: str) -> bytes:
+    """The file of a model, or of the Gaussian tables: `gaussian`."""
+    return (resources.files("mbtref") / "data" / f"{name}.safetensors").read_bytes()
 
 
-def body(tensors: Arrays) -> bytes:
-    """The bytes after the header."""
-    return b"".join(array.astype(DTYPES[_dtype(array)]).tobytes() for _, array in _ordered(tensors))
-
-
-def _ordered(tensors: Arrays) -> list[tuple[str, npt.NDArray[Any]]]:
-    order = list(DTYPES)
-    return sorted(tensors.items(), key=lambda item: (order.index(_dtype(item[1])), item[0]))
-
-
-def _dtype(array: npt.NDArray[Any]) -> str:
-    """A dtype's name in a header, whatever its byte order."""
-    return {dtype.newbyteorder("="): name for name, dtype in DTYPES.items()}[array.dtype.newbyteorder("=")]
+def name_of(fingerprint: bytes) -> str | None:
+    """The name of the embedded model with this fingerprint, if there is one."""
+    return next((name for name in EMBEDDED if FINGERPRINTS[name] == fingerprint.hex()), None)

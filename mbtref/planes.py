@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mbtref.bitstream import STRIDE_Z
 from mbtref.image import Image
-from mbtref.strides import STRIDE_Z
 
 
 def to_tensor(image: Image) -> Tensor:

@@ -26,8 +26,7 @@ from torch import Tensor, nn
 
 from mbtref.exact import conv_matrix, deconv5x5_matrix, in_strips, interleave, windows
 from mbtref.grid import EXACT, round_half_up
-from mbtref.layers import BETA_MIN, GDN, non_negative
-from mbtref.model import MBT2018
+from mbtref.networks import BETA_MIN, GDN, MBT2018, non_negative
 from mbtref.progress import Watch, unwatched
 
 Layer = Callable[[Tensor], Tensor]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from mbtref.embedded import embedded
+from mbtref.modelfile import embedded
 from mbtref.rans import PRECISION, Table
 
 SCALES = 64

@@ -21,8 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mbtref.exact import deconv5x5_matrix
-from mbtref.layers import GDN
-from mbtref.model import MBT2018
+from mbtref.networks import GDN, MBT2018
 from mbtref.progress import Watch, unwatched
 
 TILE = 768

@@ -8,7 +8,7 @@ import types
 from collections.abc import Sequence
 from typing import NamedTuple
 
-REFERENCE, DECODER = "mbtref.conformance.subjects.reference", "mbtref.conformance.subjects.numpy_stages"
+REFERENCE, DECODER = "mbtref.suite.subjects.reference", "mbtref.suite.subjects.numpy_stages"
 """The modules of the two subjects. A mutant changes one of them, or a module that it imports."""
 FILES = {
     "reference": REFERENCE,

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
-from mbtref.conformance.requirements import REQUIREMENTS, TIERS
-from mbtref.conformance.vectors import frozen
+from mbtref.suite.requirements import REQUIREMENTS, TIERS
+from mbtref.suite.vectors import frozen
 from mutants.clauses import CLAUSES, ELSEWHERE
 from mutants.mutant import OF_DECODER
 from mutants.run import LEFT_OUT, Verdict

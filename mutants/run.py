@@ -16,13 +16,13 @@ from typing import NamedTuple
 import pytest
 from tqdm import tqdm
 
-from mbtref import conformance
-from mbtref.conformance.operations import CAPABILITIES
-from mbtref.conformance.requirements import REQUIREMENTS, TIERS
+from mbtref.files import project_folder
+from mbtref.suite.operations import CAPABILITIES
+from mbtref.suite.requirements import REQUIREMENTS, TIERS
 from mutants.gallery import MUTANTS
 from mutants.mutant import Mutant
 
-SUITE = Path(conformance.__file__).parent
+SUITE = project_folder("conformance")
 LEFT_OUT = ("portable", "kodak")
 """Capabilities that need other processes or the Kodak pictures."""
 SECONDS = 120
@@ -140,7 +140,7 @@ def prepare() -> None:
     """Imports what all children need, with one thread: a child of a process with more couldn't compute."""
     import torch
 
-    from mbtref.conformance import check, judge, vectors  # noqa: F401
+    from mbtref.suite import vectors
 
     torch.set_num_threads(1)
     vectors.frozen()

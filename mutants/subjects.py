@@ -2,8 +2,8 @@
 
 import importlib
 
-from mbtref.conformance.subjects.one_file import OneFile
-from mbtref.conformance.subjects.protocol import Subject
+from mbtref.suite.subjects.one_file import OneFile
+from mbtref.suite.subjects.protocol import Subject
 from mutants.gallery import MUTANTS
 from mutants.mutant import DECODER, OF_DECODER, REFERENCE, install
 

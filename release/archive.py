@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from mbtref.conformance.subjects.data import gaussian_file, model_file
-from mbtref.conformance.vectors import FOLDER
-from mbtref.embedded import EMBEDDED
+from mbtref.modelfile import EMBEDDED
+from mbtref.suite.subjects.data import gaussian_file, model_file
+from mbtref.suite.vectors import FOLDER
 
 RAW = "raw.txt"
 """The file that has dtype and shape of every raw array."""

@@ -14,12 +14,12 @@ import torch
 
 import mbtref
 from mbtref import bitstream, codec
-from mbtref.conformance.generate.implementations import Whole
-from mbtref.conformance.operations import CAPABILITIES, Values
-from mbtref.conformance.subjects.protocol import Methods, Rejected, Unsupported
-from mbtref.conformance.subjects.reference import Reference
 from mbtref.exact import CONTEXT_TAPS
 from mbtref.grid import ACTIVATION_BITS, ONE, WEIGHT_BITS
+from mbtref.suite.generate.implementations import Whole
+from mbtref.suite.operations import CAPABILITIES, Values
+from mbtref.suite.subjects.protocol import Methods, Rejected, Unsupported
+from mbtref.suite.subjects.reference import Reference
 
 
 class WrongMask(Reference):

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from mbtref.conformance.subjects.compressai import compressai as compressai
 from mbtref.rans import Table
+from mbtref.suite.subjects.compressai import compressai as compressai
 
 # Asymmetric numeral systems by definition (Duda 2013, sections 2 and 3). Every natural number n carries a label:
 # that of the bin in which n mod 2^bits lies. D(n) is how many numbers below n carry n's label; C(s, x) is the

@@ -16,9 +16,9 @@ from torch import Tensor
 from mbtref.errors import BitstreamError, Kind
 from mbtref.exact import EntropyNetworks
 from mbtref.image import Image
-from mbtref.model import MBT2018
+from mbtref.networks import MBT2018
 from mbtref.scan import Trace, trace
-from mbtref.workbench import cli
+from mbtref.workbench import cli, picturefiles
 
 
 def picture(height: int, width: int) -> Image:
@@ -28,6 +28,11 @@ def picture(height: int, width: int) -> Image:
     channels = [40 + row * 3 // 2 % 128 + edge, 200 - column % 128 - edge, (row * column // 32 + 80) % 200]
     pixels: Image = np.stack(channels, -1).astype(np.uint8)
     return pixels
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Writes a picture as a PNG file."""
+    path.write_bytes(picturefiles.png(image))
 
 
 def varied_networks(N: int, M: int, seed: int = 0) -> MBT2018:

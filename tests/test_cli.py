@@ -18,14 +18,13 @@ import pytest
 import torch
 
 import mbtref
-from mbtref import image
-from mbtref.conformance import kodak
-from mbtref.embedded import LADDERS
 from mbtref.image import Image
-from mbtref.workbench import tasks
+from mbtref.modelfile import LADDERS
+from mbtref.suite import kodak
+from mbtref.workbench import picturefiles, tasks
 from mbtref.workbench.evaluate import evaluate as real_evaluate
 from mbtref.workbench.records import Record
-from tests.support import QuietHandler, one_line, run, serving
+from tests.support import QuietHandler, one_line, run, serving, write_png
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
@@ -41,7 +40,7 @@ def gradient(height: int, width: int) -> Image:
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "picture.png"
-    image.write_png(path, gradient(40, 70))
+    write_png(path, gradient(40, 70))
     return path
 
 
@@ -55,7 +54,7 @@ def test_encode_inspect_decode(picture: Path, tmp_path: Path, capsys: pytest.Cap
         assert fact in shown, f"inspect doesn't show {fact!r}:\n{shown}"
     assert run("decode", stream, "-o", out) == 0, "decode failed"
     expected = mbtref.decode(mbtref.load("lite-q3"), stream.read_bytes())
-    assert np.array_equal(image.read(out), expected), "the PNG isn't the picture that the library decodes"
+    assert np.array_equal(picturefiles.read(out), expected), "the PNG isn't the picture that the library decodes"
 
 
 class Console(NamedTuple):
@@ -75,7 +74,7 @@ def piped(words: str, data: bytes, folder: Path) -> Console:
 
 def test_a_dash_is_standard_input_and_output(picture: Path, tmp_path: Path) -> None:
     """Encode, inspect and decode work in a pipe: `-` gives bytes alone, and the line about them is on stderr."""
-    stream = mbtref.encode(mbtref.load("lite-q4"), image.read(picture))
+    stream = mbtref.encode(mbtref.load("lite-q4"), picturefiles.read(picture))
     found = piped("encode - -o -", picture.read_bytes(), tmp_path)
     assert found.status == 0, found.err
     assert found.out == stream, f"standard output isn't the stream: {found.out[:40]!r}"
@@ -84,7 +83,7 @@ def test_a_dash_is_standard_input_and_output(picture: Path, tmp_path: Path) -> N
     assert b"70\xc3\x9740 pixels" in shown.out, f"inspect shows {shown}"
     decoded = piped("decode - -o -", stream, tmp_path)
     assert decoded.status == 0, decoded.err
-    expected = image.png(mbtref.decode(mbtref.load("lite-q4"), stream))
+    expected = picturefiles.png(mbtref.decode(mbtref.load("lite-q4"), stream))
     assert decoded.out == expected, f"standard output isn't the PNG: {decoded.out[:40]!r}"
     assert piped("encode - -o a.mbt", picture.read_bytes(), tmp_path).out.startswith(b"a.mbt: "), "no line"
     assert (tmp_path / "a.mbt").read_bytes() == stream, "another stream in a file"
@@ -248,7 +247,7 @@ def test_bad_picture(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Eval names a broken picture, measures the others at every model, writes its JSON and exits with 1."""
     for name, shape in (("a.png", (64, 64)), ("c.png", (33, 50))):
-        image.write_png(tmp_path / name, gradient(*shape))
+        write_png(tmp_path / name, gradient(*shape))
     (tmp_path / "b.png").write_bytes(b"broken")
     out = tmp_path / "out.json"
     assert run("eval", tmp_path, "--model", "lite-q3,lite-q4", "--json", out) == 1, "one picture is broken"
@@ -277,7 +276,7 @@ def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_ladder_stands_for_its_models(ladder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The name of a ladder, in place of a model's, is all its models in their order, and none may come twice."""
     path, out = tmp_path / "a.png", tmp_path / "out.json"
-    image.write_png(path, gradient(64, 64))
+    write_png(path, gradient(64, 64))
     assert run("eval", path, "--model", ladder, "--json", out) == 0, f"{ladder} isn't taken as a name"
     models = [record["model"] for record in json.loads(out.read_text())["records"]]
     assert models == list(LADDERS[ladder]), f"{ladder} stands for {models}"
@@ -330,7 +329,7 @@ def test_eval_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     """An evaluation that was cut off is gone on with: what it measured is kept, the rest is measured."""
     out = tmp_path / "out.json"
     for height, name in enumerate(("a.png", "b.png", "c.png"), 40):
-        image.write_png(tmp_path / name, gradient(height, 70))
+        write_png(tmp_path / name, gradient(height, 70))
     measured: list[str] = []
 
     def evaluate(model: mbtref.Model, picture: Image, name: str) -> Record:
@@ -385,7 +384,7 @@ def test_resume_takes_no_measurement_away(
     """Whatever is asked for, a record goes only when one of the same pixels and model takes its place."""
     out = tmp_path / "out.json"
     for height, name in enumerate(("a.png", "b.png", "c.png"), 40):
-        image.write_png(tmp_path / name, gradient(height, 70))
+        write_png(tmp_path / name, gradient(height, 70))
     assert run("eval", tmp_path, "--model", "lite-q3", "--json", out) == 0, capsys.readouterr().err
     a, b, c = json.loads(out.read_text())["records"]
 
@@ -437,7 +436,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
     folder.mkdir()
     pictures = {"one.png": gradient(30, 40), "two.png": gradient(50, 20)}
     for name, picture in pictures.items():
-        image.write_png(folder / name, picture)
+        write_png(folder / name, picture)
     known = {name: hashlib.sha256(picture.tobytes()).hexdigest() for name, picture in pictures.items()}
     monkeypatch.setattr(kodak, "PIXELS", known)
     monkeypatch.setattr("mbtref.workbench.kodak.PIXELS", known)

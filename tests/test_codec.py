@@ -14,12 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbtref import Model, codec, decode, encode, load, planes, rans, weights
+from mbtref import Model, codec, decode, encode, load, planes, rans
 from mbtref.bitstream import HEADER_BYTES
 from mbtref.compiled import Array
-from mbtref.conformance.processors import PROCESSORS
 from mbtref.image import Image
-from mbtref.model import gaussian_likelihoods
+from mbtref.making.complete import export
+from mbtref.networks import gaussian_likelihoods
+from mbtref.suite.processors import PROCESSORS
 from tests.support import picture, varied_networks
 
 
@@ -55,7 +56,7 @@ def test_round_trip_of_extreme_latents(tmp_path: Path) -> None:
     """The same for latents that all saturate, at either end of their range, far outside their tables."""
     networks = varied_networks(3, 5)
     networks.get_parameter("g_a.6.weight").mul_(1e9)
-    weights.export(networks, tmp_path / "extreme.safetensors", {})
+    export(networks, tmp_path / "extreme.safetensors", {})
     model = load(tmp_path / "extreme.safetensors")
     y_hat = codec.encode_latents(model, picture(64, 64)).y_hat
     assert -y_hat.min() > 4090 < y_hat.max(), f"latents from {y_hat.min()} to {y_hat.max()} aren't extreme"

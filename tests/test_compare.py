@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref.conformance.kodak import PIXELS
+from mbtref.suite.kodak import PIXELS
 from mbtref.workbench.compare import Curve, Mean, bjontegaard, read, table
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.names import MEASURES

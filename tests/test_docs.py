@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mbtref import image
-from mbtref.conformance import kodak, requirements
-from tests.support import picture
+from mbtref.suite import kodak, requirements
+from tests.support import picture, write_png
 
 ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"\d+(?:\.(\d+))?(e[+-]\d+)?")
@@ -49,7 +48,7 @@ def test_the_walkthrough(tmp_path: Path) -> None:
 
 def test_the_readme(tmp_path: Path) -> None:
     """The README's Python runs as it stands."""
-    image.write_png(tmp_path / "picture.png", picture(64, 64))
+    write_png(tmp_path / "picture.png", picture(64, 64))
     page = run_page((ROOT / "README.md").read_text(encoding="utf-8"), tmp_path)
     assert re.search(r"```text\n\d\.\d+ bpp\n```", page), "it should print a rate"
     assert (tmp_path / "decoded.png").is_file(), "it should write a picture"

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 import mbtref
 from mbtref import codec, planes
-from mbtref.conformance.msssim import decibels, ms_ssim
+from mbtref.suite.msssim import decibels, ms_ssim
 from mbtref.workbench import baselines, records
 from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.records import Record
@@ -108,10 +108,10 @@ def test_msssim_in_json_and_in_the_table(record: Record) -> None:
 
 def test_a_drift_and_other_latents_are_seen(lite: mbtref.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that finds other latents, and a buffer that holds others, are noticed."""
-    decode, unpack = codec.decode_latents, mbtref.latents.unpack_raw
+    decode, unpack = codec.decode_latents, mbtref.buffers.unpack_raw
     monkeypatch.setattr(codec, "decode_latents", lambda model, streams: decode(model, streams) + 1)
     monkeypatch.setattr(
-        mbtref.latents, "unpack_raw", lambda data: unpack(data)._replace(y_hat=unpack(data).y_hat + 1)
+        mbtref.buffers, "unpack_raw", lambda data: unpack(data)._replace(y_hat=unpack(data).y_hat + 1)
     )
     wrong = evaluate(lite, picture(HEIGHT, WIDTH), "a.png")
     assert not wrong.symbols_equal, "other latents count as equal"

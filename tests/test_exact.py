@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mbtref import Model, decoder, load
-from mbtref.conformance.subjects.data import gaussian_file
-from mbtref.embedded import EMBEDDED
 from mbtref.exact import EntropyNetworks, Linear, leaky_relu
 from mbtref.grid import BIAS_BITS, EXACT, LIMIT, WEIGHT_BITS, from_activation, requantize, to_grid
+from mbtref.making.complete import export
+from mbtref.model import networks_of
+from mbtref.modelfile import EMBEDDED
 from mbtref.planes import to_tensor
-from mbtref.weights import export, networks_of
+from mbtref.suite.subjects.data import gaussian_file
 from tests.support import picture, scanned, varied_networks
 
 State = dict[str, Tensor]

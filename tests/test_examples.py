@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mbtref import bitstream, rans
-from mbtref.conformance.subjects.data import gaussian_file
-from mbtref.conformance.subjects.reference import Reference
-from mbtref.conformance.vectors import read
+from mbtref.suite.subjects.data import gaussian_file
+from mbtref.suite.subjects.reference import Reference
+from mbtref.suite.vectors import read
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "examples.md"

@@ -15,7 +15,7 @@ from matplotlib.patches import StepPatch
 from matplotlib.transforms import Bbox
 
 from mbtref import Model, bitstream, codec
-from mbtref.strides import STRIDE_Y
+from mbtref.bitstream import STRIDE_Y
 from mbtref.workbench import analysis, baselines, figures, look
 from mbtref.workbench.analysis import Analysis
 from mbtref.workbench.baselines import Point

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from mbtref.bitstream import DIMENSIONS_AT, HEADER_BYTES
-from mbtref.conformance import fuzz
-from mbtref.conformance.generate import damage
-from mbtref.conformance.operations import Values
-from mbtref.conformance.subjects.one_file import OneFile
-from mbtref.conformance.subjects.protocol import Rejected
 from mbtref.rans import FLUSHED
+from mbtref.suite.fuzz import __main__ as fuzz
+from mbtref.suite.fuzz import damage
+from mbtref.suite.operations import Values
+from mbtref.suite.subjects.one_file import OneFile
+from mbtref.suite.subjects.protocol import Rejected
 
 Call = Callable[[OneFile, str, str | None, Values], Values]
 RIGHT = OneFile.call

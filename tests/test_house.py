@@ -1,7 +1,6 @@
 """The rooms of the house and the arrows between them; what starts without PyTorch; one name when installed."""
 
 import ast
-import os
 import subprocess
 import sys
 import zipfile
@@ -10,23 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from mbtref import image
-from tests.support import picture
+from tests.support import picture, write_png
 
 ROOT = Path(__file__).parent.parent
+CODEC = "mbtref"
 ROOMS = {
-    "mbtref": ("mbtref",),
+    CODEC: (CODEC,),
     "mbtref.__main__": ("mbtref.workbench",),
-    "mbtref.conformance": ("mbtref.conformance", "mbtref", "mbtref.decoder"),
-    "mbtref.workbench": ("mbtref.workbench", "mbtref.conformance", "mbtref"),
-    "training": ("training", "mbtref.workbench", "mbtref.conformance", "mbtref"),
-    "benchmarks": ("benchmarks", "mbtref.workbench", "mbtref.conformance", "mbtref"),
-    "mutants": ("mutants", "mbtref.conformance", "mbtref", "mbtref.decoder"),
-    "release": ("release", "mbtref.conformance", "mbtref"),
-    "docs": ("docs", "mbtref.workbench", "mbtref.conformance", "mbtref"),
+    "mbtref.decoder": (),
+    "mbtref.making": ("mbtref.making", CODEC),
+    "mbtref.suite": ("mbtref.suite", CODEC, "mbtref.decoder"),
+    "mbtref.suite.fuzz": ("mbtref.suite.fuzz", "mbtref.suite.generate", "mbtref.suite", CODEC, "mbtref.decoder"),
+    "mbtref.suite.generate": ("mbtref.suite.generate", "mbtref.suite", "mbtref.making", CODEC),
+    "mbtref.workbench": ("mbtref.workbench", "mbtref.suite.generate", "mbtref.suite", "mbtref.making", CODEC),
+    "conformance": ("mbtref.suite",),
+    "training": ("training", "mbtref.workbench", "mbtref.suite", "mbtref.making", CODEC),
+    "benchmarks": ("benchmarks", "mbtref.workbench", "mbtref.suite", "mbtref.making", CODEC),
+    "mutants": ("mutants", "mbtref.suite", CODEC, "mbtref.decoder"),
+    "release": ("release", "mbtref.suite", CODEC),
+    "docs": ("docs", "mbtref.workbench", "mbtref.suite", CODEC),
 }
-"""Each room, and the rooms that it may import."""
-ALL = (*ROOMS, "mbtref.decoder", "tests")
+"""Each part of the project, and the parts that it may import."""
+ALL = (*ROOMS, "tests")
 
 
 MISSING = {
@@ -36,24 +40,27 @@ MISSING = {
     "import": ("flint",),
 }
 """Packages that an extra installs."""
-OUTSIDE = ("conformance", "workbench", "vectors")
-"""Folders that are packages under mbtref only."""
 
 
 def room(module: str) -> str | None:
-    """The innermost room that a module is in; None for a library."""
-    assert module.partition(".")[0] not in OUTSIDE, f"{module}: say mbtref.{module}"
+    """The innermost part that a module is in; None for a library."""
     inside = [name for name in ALL if module == name or module.startswith(f"{name}.")]
     return max(inside, key=len, default=None)
 
 
+def tracked(*patterns: str) -> list[str]:
+    """What git tracks, as lines of `git ls-files --stage`."""
+    listed = subprocess.run(["git", "ls-files", "--stage", *patterns], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a clone: an unpacked sdist has no list of tracked files")
+    return listed.stdout.splitlines()
+
+
 def modules() -> Iterator[tuple[str, Path]]:
-    """Every module of the rooms, by its name."""
-    for folder, prefix in (("conformance", "mbtref."), ("workbench", "mbtref."), ("mbtref", ""), ("training", ""),
-                           ("benchmarks", ""), ("mutants", ""), ("release", ""), ("docs", "")):  # fmt: skip
-        for path in sorted((ROOT / folder).glob("*.py" if folder == "mbtref" else "**/*.py")):
-            if not path.is_symlink():
-                yield prefix + ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+    """Every module of the parts, by its name."""
+    for folder in dict.fromkeys(name.partition(".")[0] for name in ROOMS):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -65,8 +72,8 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_no_room_imports_upwards() -> None:
-    """The codec imports nothing above it, the suite no workbench, and nobody the tests."""
+def test_nothing_imports_upwards() -> None:
+    """The codec imports nothing above it, the suite no workbench, and nobody the white-box tests."""
     seen = 0
     for name, path in modules():
         allowed = ROOMS[str(room(name))]
@@ -77,6 +84,12 @@ def test_no_room_imports_upwards() -> None:
     assert seen > 300, f"only {seen} imports were looked at"
 
 
+def test_no_link_is_tracked() -> None:
+    """A clone without symbolic links, as on Windows, is whole."""
+    links = [line for line in tracked() if line.startswith("120000")]
+    assert not links, f"symbolic links hide the structure: {links}"
+
+
 def test_vectors_hold_no_code() -> None:
     """The vectors are data for any language."""
     assert not list((ROOT / "vectors").rglob("*.py")), "there is code among the vectors"
@@ -84,7 +97,9 @@ def test_vectors_hold_no_code() -> None:
 
 def test_the_one_file_decoder_needs_numpy_alone() -> None:
     """decoder.py imports NumPy and the standard library."""
-    outside = {name.partition(".")[0] for name in imported(ROOT / "decoder.py")} - sys.stdlib_module_names
+    outside = {
+        name.partition(".")[0] for name in imported(ROOT / "mbtref" / "decoder.py")
+    } - sys.stdlib_module_names
     assert outside == {"numpy"}, f"it needs {outside}"
 
 
@@ -93,7 +108,7 @@ def test_the_one_file_decoder_needs_numpy_alone() -> None:
     [
         "import mbtref.workbench.cli as cli; cli.parser().format_help()",
         "import mbtref; mbtref.BitstreamError",
-        "import mbtref.conformance.plugin, mbtref.conformance.test_vectors, mbtref.conformance.test_portable",
+        "import mbtref.suite.plugin, conformance.test_vectors, conformance.test_portable",
         "import mbtref.decoder",
         "import sys; sys.modules['pytest'] = None; import mbtref.workbench.cli",
     ],
@@ -107,7 +122,7 @@ def test_what_needs_no_network_starts_without_torch(code: str) -> None:
 
 def test_encoding_reads_no_facts(tmp_path: Path) -> None:
     """`mbtref encode` opens nothing of what is known from elsewhere."""
-    image.write_png(tmp_path / "a.png", picture(64, 64))
+    write_png(tmp_path / "a.png", picture(64, 64))
     command = ["encode", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.mbt")]
     lines = [
         "import sys",
@@ -134,11 +149,7 @@ def test_a_wheel_has_one_name(tmp_path: Path) -> None:
         "-w",
         str(tmp_path),
     ]
-    pytest.importorskip("setuptools", minversion="77")
-    settings = tmp_path / "build.cfg"  # the clone stays as it is
-    settings.write_text(f"[build]\nbuild_base = {tmp_path}/build\n[egg_info]\negg_base = {tmp_path}\n")
-    environment = {**os.environ, "DIST_EXTRA_CONFIG": str(settings)}
-    subprocess.run([*pip, str(ROOT)], check=True, capture_output=True, env=environment)
+    subprocess.run([*pip, str(ROOT)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
@@ -147,8 +158,8 @@ def test_a_wheel_has_one_name(tmp_path: Path) -> None:
         "data/lite-q3.safetensors",
         "decoder.py",
         "conformance/conftest.py",
-        "conformance/plugin.py",
-        "conformance/data/kodak.json",
+        "suite/plugin.py",
+        "suite/data/kodak.json",
         "vectors/README.md",
         "vectors/manifest.json",
         "workbench/data/report.html",
@@ -169,7 +180,7 @@ def test_a_wheel_has_one_name(tmp_path: Path) -> None:
 )
 def test_a_missing_extra_is_named(words: str, extra: str, tmp_path: Path) -> None:
     """A command that lacks its packages says in one line what to install."""
-    image.write_png(tmp_path / "a.png", picture(64, 64))
+    write_png(tmp_path / "a.png", picture(64, 64))
     hidden = f"import sys; sys.modules.update(dict.fromkeys({MISSING[extra]}))"
     code = f"{hidden}; from mbtref.workbench.cli import main; sys.exit(main({words.split()}))"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref.conformance import emulate, machines
-from mbtref.conformance.operations import Values
-from mbtref.conformance.subjects.reference import Reference
-from mbtref.conformance.vectors import frozen
+from mbtref.suite.operations import Values
+from mbtref.suite.reports import emulate, machines
+from mbtref.suite.subjects.reference import Reference
+from mbtref.suite.vectors import frozen
 
 GOOD = ("real", "mbtref", "3 passed", "`aa`", "`bb`", "`cc`")
 

@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 
 import mbtref
-from mbtref import image
-from mbtref.workbench import engine, inputs
+from mbtref.workbench import engine, inputs, picturefiles
 from mbtref.workbench.records import Record
 from mbtref.workbench.results import Results
-from tests.support import one_line, picture, run
+from tests.support import one_line, picture, run, write_png
 
 ROOT = Path(__file__).parent.parent
 MODELS = "lite-q3,lite-q4"
@@ -32,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "pictures"
     made.mkdir()
     for number in range(MANY):
-        image.write_png(made / f"{number}.png", np.roll(picture(64, 64), 5 * number, axis=1))
+        write_png(made / f"{number}.png", np.roll(picture(64, 64), 5 * number, axis=1))
     return made
 
 
@@ -56,16 +55,18 @@ def test_a_folder_there_and_back(
     assert "left out 2.mbt: checksum-mismatch" in one_line(capsys), "the damaged stream isn't named"
     assert names(shown) == [f"{n}.png" for n in range(MANY) if n not in (2, 4)], f"pictures are {names(shown)}"
     model = mbtref.load("lite-q3")
-    assert (streams / "0.mbt").read_bytes() == mbtref.encode(model, image.read(folder / "0.png")), "other bytes"
+    assert (streams / "0.mbt").read_bytes() == mbtref.encode(model, picturefiles.read(folder / "0.png")), (
+        "other bytes"
+    )
     decoded = mbtref.decode(model, (streams / "8.mbt").read_bytes())
-    assert np.array_equal(image.read(shown / "8.png"), decoded), "not the picture that the library decodes"
+    assert np.array_equal(picturefiles.read(shown / "8.png"), decoded), "not the picture that the library decodes"
 
 
 def test_skipped_subfolders_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Subfolders of an input folder are left alone, and one line says so; hidden ones aren't worth it."""
     for name in (".hidden", "a", "b"):
         (folder / name).mkdir()
-        image.write_png(folder / name / "x.png", picture(64, 64))
+        write_png(folder / name / "x.png", picture(64, 64))
     assert run("encode", folder, "-o", tmp_path / "out", "--model", "lite-q3") == 0, "encode fails"
     line = one_line(capsys)
     assert f"skipped subfolders {folder / 'a'}, {folder / 'b'}: " in line, line
@@ -183,7 +184,7 @@ def test_a_file_that_is_older_than_msssim(tmp_path: Path, capsys: pytest.Capture
     pictures, out = tmp_path / "pictures", tmp_path / "out.json"
     pictures.mkdir()
     for name, size in (("large.png", (170, 180)), ("small.png", (64, 64)), ("other.png", (170, 190))):
-        image.write_png(pictures / name, picture(*size))
+        write_png(pictures / name, picture(*size))
     assert evaluated(pictures, out) == 0, "eval fails"
     whole = records(out)
     content = json.loads(out.read_text())

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref.conformance import check, judge, kodak, localise
-from mbtref.conformance.difference import first_difference
-from mbtref.conformance.header import field
-from mbtref.conformance.vectors import frozen
+from mbtref.suite import check, judge, kodak, localise
+from mbtref.suite.difference import first_difference
+from mbtref.suite.header import field
+from mbtref.suite.vectors import frozen
 from tests.test_suite import CONFORMANCE, run
 
 

@@ -7,7 +7,7 @@ import pytest
 import pytorch_msssim
 import torch
 
-from mbtref.conformance.msssim import SMALLEST_SIDE, decibels, ms_ssim
+from mbtref.suite.msssim import SMALLEST_SIDE, decibels, ms_ssim
 from mbtref.workbench import msssim
 from tests.support import picture
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mbtref.conformance.requirements import REQUIREMENTS
+from mbtref.suite.requirements import REQUIREMENTS
 from mutants import automatic
 from mutants.clauses import CLAUSES, ELSEWHERE
 from mutants.gallery import MUTANTS

@@ -19,13 +19,13 @@ from torch import Tensor
 
 import mbtref
 from mbtref import codec
-from mbtref.conformance.subjects.onnx import FINGERPRINT, Onnx
-from mbtref.conformance.subjects.protocol import Unsupported
 from mbtref.exact import CONTEXT_TAPS
-from mbtref.model import MBT2018
+from mbtref.making.complete import export as model_file
+from mbtref.model import Model
+from mbtref.networks import MBT2018
 from mbtref.scan import trace
-from mbtref.weights import Model
-from mbtref.weights import export as model_file
+from mbtref.suite.subjects.onnx import FINGERPRINT, Onnx
+from mbtref.suite.subjects.protocol import Unsupported
 from mbtref.workbench import export
 from tests.support import one_line, picture, run, varied_networks
 from tests.test_messages import holds

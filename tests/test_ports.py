@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mbtref.conformance import badge, levels
-from mbtref.conformance.levels import EXACT_CODEC, EXACT_DECODER, FLOAT_CODEC, PORTABLE, TRANSFORMS, Kind, Run
+from mbtref.files import project_folder
+from mbtref.suite.reports import badge, levels
+from mbtref.suite.reports.levels import EXACT_CODEC, EXACT_DECODER, FLOAT_CODEC, PORTABLE, TRANSFORMS, Kind, Run
 from tests.support import run as mbtref
 
 ROOT = Path(__file__).parent.parent
@@ -71,12 +72,12 @@ def test_a_part_of_the_suite_gives_no_level() -> None:
 
 
 PORT = """
-from mbtref.conformance.subjects.protocol import Methods
+from mbtref.suite.subjects.protocol import Methods
 
 class Subject(Methods):
     name, version, capabilities = "a port", "1", ("transforms",)
 """
-SUITE = ("-p", "mbtref.conformance.plugin", "--pyargs", "mbtref.conformance", "mine")
+SUITE = ("-p", "mbtref.suite.plugin", str(project_folder("conformance")), "mine")
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_the_suite_among_a_ports_own_tests(port: Path, options: tuple[str, ...],
 
 def test_the_plugin_keeps_out_of_other_runs(port: Path) -> None:
     """A run of the port's own tests starts no subject; one of the suite without a subject says what to give."""
-    alone = pytest_in(port, "-p", "mbtref.conformance.plugin", "mine")
+    alone = pytest_in(port, "-p", "mbtref.suite.plugin", "mine")
     assert (alone.returncode, "1 passed" in alone.stdout) == (0, True), alone.stdout + alone.stderr
     assert "level" not in alone.stdout, f"the suite speaks: {alone.stdout}"
     nobody = pytest_in(port, *SUITE)

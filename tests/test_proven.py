@@ -16,13 +16,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbtref import Model, load, modelfile, proven, weights
-from mbtref.conformance.processors import PROCESSORS
-from mbtref.conformance.subjects.data import gaussian_file, model_file
-from mbtref.embedded import EMBEDDED
-from mbtref.model import FactorizedPrior
-from mbtref.proven import Bounds, Undecided
+from mbtref import Model, load
+from mbtref.making import modelfile, proven
+from mbtref.making.complete import export
+from mbtref.making.proven import Bounds, Undecided
+from mbtref.modelfile import EMBEDDED
+from mbtref.networks import FactorizedPrior
 from mbtref.rans import PRECISION, Table
+from mbtref.suite.processors import PROCESSORS
+from mbtref.suite.subjects.data import gaussian_file, model_file
 from tests.support import varied_networks
 
 TOTAL = 1 << PRECISION
@@ -117,7 +119,7 @@ def test_no_density_within_reach_is_refused() -> None:
 def test_shipped_models_are_made_again(name: str, tmp_path: Path) -> None:
     """Exporting the networks of a shipped model gives its file, byte for byte."""
     model = load(name)
-    weights.export(model.networks, tmp_path / "again.safetensors", model.metadata)
+    export(model.networks, tmp_path / "again.safetensors", model.metadata)
     assert (tmp_path / "again.safetensors").read_bytes() == model_file(name).read_bytes(), f"{name} moved"
 
 

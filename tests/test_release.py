@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mbtref
-from mbtref.conformance.vectors import FOLDER
+from mbtref.suite.vectors import FOLDER
 from release import __main__ as release
 from release import archive
 

@@ -23,10 +23,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from mbtref import Model, image, load, workbench
-from mbtref.workbench import analysis
+from mbtref.workbench import analysis, picturefiles
 from mbtref.workbench.evaluate import Measured, measure
 from mbtref.workbench.inputs import find_pictures
-from tests.support import one_line, picture, run
+from tests.support import one_line, picture, run, write_png
 
 MODELS = ("lite-q3", "lite-q4")
 
@@ -49,8 +49,8 @@ class Made(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A report on two pictures at two models; a third one is broken. One name has what HTML must escape."""
     folder = tmp_path_factory.mktemp("pictures")
-    image.write_png(folder / "a <b> & 'c'.png", picture(170, 180))
-    image.write_png(folder / "d.png", picture(64, 64))
+    write_png(folder / "a <b> & 'c'.png", picture(170, 180))
+    write_png(folder / "d.png", picture(64, 64))
     (folder / "e.png").write_bytes(b"broken")
     target = tmp_path_factory.mktemp("report") / "made" / "here"
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +118,7 @@ def test_all_records_are_shown(made: Made) -> None:
     """Tables hold the figures of every picture at every model, and their means; times are positive."""
     summary, table = Page(made.page.read_text("utf-8")).tables
     expected = {
-        (path.name, name): measure(load(name), image.read(path), path.name).record
+        (path.name, name): measure(load(name), picturefiles.read(path), path.name).record
         for path in find_pictures([made.folder])
         if path.name != "e.png"
         for name in MODELS
@@ -161,7 +161,7 @@ def test_limit(tmp_path: Path) -> None:
     """Once figures pass the limit no more are made; the tables are whole and the page says so."""
     for folder in ("a", "b"):  # two pictures of one name are two pictures
         (tmp_path / folder).mkdir()
-        image.write_png(tmp_path / folder / "same.png", picture(64, 64))
+        write_png(tmp_path / folder / "same.png", picture(64, 64))
     target = tmp_path / "out"
     status = run("report", tmp_path / "a", tmp_path / "b", "--model", "lite-q3", "-o", target, "--limit", "0.001")
     assert status == 0, "the limit isn't a failure"
@@ -173,7 +173,7 @@ def test_limit(tmp_path: Path) -> None:
 
 def test_two_staircases(tmp_path: Path) -> None:
     """Pictures that are large enough for MS-SSIM get a second staircase, without an excuse."""
-    image.write_png(tmp_path / "a.png", picture(170, 180))
+    write_png(tmp_path / "a.png", picture(170, 180))
     assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out") == 0, "report fails"
     page = Page((tmp_path / "out" / "index.html").read_text("utf-8"))
     assert len(page.alternatives) == 2 + len(FIGURES), f"{len(page.alternatives)} figures"
@@ -205,7 +205,7 @@ def test_unequal_symbols(
         return measured._replace(record=dataclasses.replace(measured.record, symbols_equal=False))
 
     monkeypatch.setattr(analysis, "measure", unequal)
-    image.write_png(tmp_path / "a.png", picture(64, 64))
+    write_png(tmp_path / "a.png", picture(64, 64))
     assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out") == 1, (
         "status of unequal"
     )
@@ -226,7 +226,7 @@ def test_unequal_symbols(
 )
 def test_wrong_use(arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong use is one line and exit status 2."""
-    image.write_png(tmp_path / "a.png", picture(64, 64))
+    write_png(tmp_path / "a.png", picture(64, 64))
     assert run("report", *(a.format(folder=tmp_path) for a in arguments)) == 2, f"{arguments} should be refused"
     one_line(capsys)
 
@@ -236,7 +236,7 @@ def test_without_packages(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the packages of the report extra, one line says how to get them."""
-    image.write_png(tmp_path / "a.png", picture(64, 64))
+    write_png(tmp_path / "a.png", picture(64, 64))
     monkeypatch.setitem(sys.modules, package, None)
     for name in ("page", "figures"):
         monkeypatch.delitem(sys.modules, f"mbtref.workbench.{name}", raising=False)

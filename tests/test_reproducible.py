@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mbtref import Model, codec, decode, encode, load, planes
-from mbtref.conformance.generate.implementations import without_onednn
-from mbtref.conformance.processors import PROCESSORS
 from mbtref.grid import EXACT
+from mbtref.making.complete import export
 from mbtref.reproducible import EXPONENT_MIN, Reproducible, Sums, split
-from mbtref.weights import export
+from mbtref.suite.generate.implementations import without_onednn
+from mbtref.suite.processors import PROCESSORS
 from tests.support import picture, run, varied_networks
 
 PICTURE = picture(97, 130)

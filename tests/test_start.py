@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 import mbtref
-from mbtref import image
-from tests.support import picture
+from tests.support import picture, write_png
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -66,7 +65,7 @@ def start(words: list[str], folder: Path) -> tuple[int, str, str, bool]:
 )
 def test_no_torch(status: int, words: str, tmp_path: Path) -> None:
     """Help, version and every wrong call are answered without PyTorch, and leave nothing behind."""
-    image.write_png(tmp_path / "a.png", picture(20, 30))
+    write_png(tmp_path / "a.png", picture(20, 30))
     (tmp_path / "a.mbt").touch()
     (tmp_path / "empty").mkdir()
     found, out, errors, slow = start(words.split(), tmp_path)

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 
 from mbtref import planes, tables
-from mbtref.conformance.operations import OPERATIONS, Value, Values, fault
-from mbtref.conformance.subjects import loading
-from mbtref.conformance.subjects.command import Command
-from mbtref.conformance.subjects.compressai import CompressAI
-from mbtref.conformance.subjects.data import gaussian_file
-from mbtref.conformance.subjects.float64 import Float64
-from mbtref.conformance.subjects.loading import isolated
-from mbtref.conformance.subjects.protocol import (
+from mbtref.rans import Table
+from mbtref.suite.operations import OPERATIONS, Value, Values, fault
+from mbtref.suite.subjects import loading
+from mbtref.suite.subjects.command import Command
+from mbtref.suite.subjects.compressai import CompressAI
+from mbtref.suite.subjects.data import gaussian_file
+from mbtref.suite.subjects.float64 import Float64
+from mbtref.suite.subjects.loading import isolated
+from mbtref.suite.subjects.protocol import (
     Crashed,
     Errored,
     ProtocolFault,
@@ -33,8 +34,7 @@ from mbtref.conformance.subjects.protocol import (
     TimedOut,
     Unsupported,
 )
-from mbtref.conformance.subjects.reference import I32, Reference
-from mbtref.rans import Table
+from mbtref.suite.subjects.reference import I32, Reference
 from tests import oracle
 from tests.support import picture
 
@@ -415,7 +415,7 @@ def test_there_must_be_a_subject() -> None:
 
 ELSEWHERE = """
 import sys
-from mbtref.conformance.subjects import program
+from mbtref.suite.subjects import program
 program.POSIX = False
 import pytest
 sys.exit(pytest.main([*sys.argv[1:], "-p", "no:cacheprovider"]))

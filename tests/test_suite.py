@@ -12,9 +12,10 @@ import jsonschema
 import pytest
 from hypothesis import settings
 
-from mbtref.conformance import matrix, report
+from mbtref.files import project_folder
+from mbtref.suite.reports import matrix, report
 
-CONFORMANCE = Path(report.__file__).parent
+CONFORMANCE = project_folder("conformance")
 REFERENCE = "reference"
 Record = dict[str, object]
 
@@ -28,7 +29,7 @@ def run(folder: Path, subject: str, *options: str, file: str = "test_vectors.py"
     settings.load_profile(profile)
     records, complete = report.read(path)
     assert complete, "a run that came to its end has no closing record"
-    schema = json.loads((CONFORMANCE / "report.schema.json").read_text())
+    schema = json.loads(Path(report.__file__).with_name("report.schema.json").read_text())
     jsonschema.validate(json.loads(path.read_text()), schema)
     return int(status), [record for record in records if record["record"] == "case"]
 

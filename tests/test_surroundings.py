@@ -14,7 +14,7 @@ import torch
 import mbtref
 from mbtref import Model, codec, planes
 from mbtref.image import Image
-from mbtref.weights import export
+from mbtref.making.complete import export
 from tests.support import picture
 
 PICTURE = picture(70, 130)

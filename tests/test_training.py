@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mbtref import weights
-from mbtref.model import MBT2018
+from mbtref import Model, load
+from mbtref.making.complete import export as export_model
+from mbtref.networks import MBT2018
 from training import export, linear, train, widen
 from training.closed_loop import symbol_bits
 from training.data import draw_batch, read_pictures, rng_of_step
@@ -230,11 +231,11 @@ def test_quantile_loss_teaches_the_quantiles_alone() -> None:
         assert name == "quantiles" or torch.equal(p, density[name]), f"{name} moved with the auxiliary loss"
 
 
-def exported(run: Path, pictures: Path, model_file: Path, *options: str, steps: int = 0) -> weights.Model:
+def exported(run: Path, pictures: Path, model_file: Path, *options: str, steps: int = 0) -> Model:
     """The model that `training.export` makes of a run."""
     arguments = [str(run), str(model_file), "--data", str(pictures), "--steps", str(steps), *options]
     assert export.main(arguments) == 0, "export ended with an error"
-    return weights.load(model_file)
+    return load(model_file)
 
 
 def test_export_writes_the_averaged_weights(run: Runner, pictures: Path, tmp_path: Path) -> None:
@@ -292,7 +293,7 @@ def test_start_takes_up_a_model_file(run: Runner, pictures: Path, tmp_path: Path
 @pytest.mark.parametrize(("N", "M"), [(48, 80), (52, 64), (50, 97), (48, 64)])
 def test_widened_begins_as_the_narrow_one(N: int, M: int) -> None:
     """A widened model's first pass is the narrow one's in all that the old channels make, up to float rounding."""
-    narrow = weights.load("lite-q3").networks
+    narrow = load("lite-q3").networks
     wide = widen.widen(narrow, N, M, seed=1)
     x = torch.rand(1, 3, 128, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -321,9 +322,9 @@ def test_widened_model_learns_with_all_its_channels(tmp_path: Path, pictures: Pa
     """Training goes on from a widened model, and soon the picture takes something from the new channels of y."""
     start, config = tmp_path / "wide.safetensors", tmp_path / "wide.toml"
     narrow = tmp_path / "narrow.safetensors"
-    weights.export(MBT2018(4, 5).eval().requires_grad_(False), narrow, {"quality": "q4"})
+    export_model(MBT2018(4, 5).eval().requires_grad_(False), narrow, {"quality": "q4"})
     assert widen.main([str(narrow), str(start), "--M", "7"]) == 0, "widening ended with an error"
-    assert weights.load(start).metadata == {"quality": "q4"}, "the wide model lost its metadata"
+    assert load(start).metadata == {"quality": "q4"}, "the wide model lost its metadata"
     config.write_text(CONFIG.replace("M = 5", 'M = 7\nstart = "wide.safetensors"'))
     arguments = [str(config), "--data", str(pictures), "--out", str(tmp_path), "--steps", "2"]
     assert train.main(arguments) == 0, "training ended with an error"

@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 from mbtref import Model
-from mbtref.conformance import requirements, vectors
-from mbtref.conformance.generate import MADE, implementations, kodak, make, moved, reproducible
-from mbtref.conformance.generate import command as tool
-from mbtref.conformance.generate.buffers import stored_block
-from mbtref.conformance.generate.change import array
-from mbtref.conformance.generate.frozen import Files, Frozen, parsed
-from mbtref.conformance.generate.implementations import TIE_DISTANCE, Bench
-from mbtref.conformance.generate.measure import measured
-from mbtref.conformance.generate.stages import choose
-from mbtref.conformance.generate.textures import SIZES, picture
-from mbtref.conformance.generate.vectorset import VectorSet, as_npy
-from mbtref.conformance.operations import OPERATIONS, fault
-from mbtref.conformance.pictures import tensor
-from mbtref.conformance.processors import PROCESSORS
-from mbtref.conformance.requirements import REQUIREMENTS
-from mbtref.conformance.vectors import FOLDER, MANIFEST, SCHEMA
 from mbtref.errors import Kind
+from mbtref.suite import requirements, vectors
+from mbtref.suite.generate import MADE, implementations, kodak, make, moved, reproducible
+from mbtref.suite.generate import command as tool
+from mbtref.suite.generate.buffers import stored_block
+from mbtref.suite.generate.change import array
+from mbtref.suite.generate.frozen import Files, Frozen, parsed
+from mbtref.suite.generate.implementations import TIE_DISTANCE, Bench
+from mbtref.suite.generate.measure import measured
+from mbtref.suite.generate.stages import choose
+from mbtref.suite.generate.textures import SIZES, picture
+from mbtref.suite.generate.vectorset import VectorSet, as_npy
+from mbtref.suite.operations import OPERATIONS, fault
+from mbtref.suite.pictures import tensor
+from mbtref.suite.processors import PROCESSORS
+from mbtref.suite.requirements import REQUIREMENTS
+from mbtref.suite.vectors import FOLDER, MANIFEST, SCHEMA
 
 Damage = Callable[[Path], object]
 WITHOUT_KODAK = set(MADE) - {*kodak.REQUIREMENTS, *reproducible.KODAK}
@@ -140,9 +140,9 @@ def test_vectors_stand_in_the_order_of_making() -> None:
 
 
 CHILD = """
-from mbtref.conformance.vectors import FOLDER
-from mbtref.conformance.generate.command import stored
-from mbtref.conformance.generate import make
+from mbtref.suite.vectors import FOLDER
+from mbtref.suite.generate.command import stored
+from mbtref.suite.generate import make
 files = stored(FOLDER)
 moved = [path for path, data in make([], files, {only}).items() if data != files[path]]
 raise SystemExit(f"moved: {{moved}}" if moved else 0)
@@ -260,7 +260,7 @@ def home(copy: Path, again: Files, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A frozen set of its own, with which the commands work in place of the project's; making is done already."""
     monkeypatch.setattr(tool, "FOLDER", copy)
     monkeypatch.setattr(tool, "make", lambda pictures, files, only: again)
-    monkeypatch.setattr("mbtref.conformance.kodak.pictures", list)
+    monkeypatch.setattr("mbtref.suite.kodak.pictures", list)
     return copy
 
 
@@ -321,6 +321,6 @@ def test_check_without_pictures(
     def missing() -> list[Path]:
         raise ValueError("24 of the 24 Kodak pictures aren't in nowhere")
 
-    monkeypatch.setattr("mbtref.conformance.kodak.pictures", missing)
+    monkeypatch.setattr("mbtref.suite.kodak.pictures", missing)
     assert tool.check(with_kodak=True) == 0, "missing pictures are a difference"
     assert "not run: the Kodak part (24 of the 24" in capsys.readouterr().out, "the Kodak part counts as run"

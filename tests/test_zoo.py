@@ -20,16 +20,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import mbtref
-from mbtref import codec, image, making, planes, weights
-from mbtref.conformance import kodak
+from mbtref import codec, planes
 from mbtref.files import HOME_VARIABLE
-from mbtref.workbench import checkpoint, notebook, zoo
+from mbtref.making import checkpoint
+from mbtref.making import complete as making
+from mbtref.making.complete import export
+from mbtref.suite import kodak
+from mbtref.workbench import notebook, picturefiles, zoo
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.facts import facts, published_curves
 from mbtref.workbench.names import QUALITIES, ZOO
 from mbtref.workbench.records import Record
 from tests import oracle
-from tests.support import QuietHandler, one_line, picture, run, serving, varied_networks
+from tests.support import QuietHandler, one_line, picture, run, serving, varied_networks, write_png
 
 State = dict[str, Tensor]
 NOWHERE = "http://127.0.0.1:9"
@@ -191,7 +194,7 @@ def test_commands_take_zoo_names(
     url, folder = server
     publish(put(folder, 4, saved(little)))
     original, stream, out = tmp_path / "a.png", tmp_path / "a.mbt", tmp_path / "b.png"
-    image.write_png(original, picture(40, 70))
+    write_png(original, picture(40, 70))
     monkeypatch.setitem(facts("zoo-checkpoints"), "root_url", url)
     assert run("encode", original, "-o", stream, "--model", "zoo-q4") == 0, capsys.readouterr().err
     monkeypatch.setitem(facts("zoo-checkpoints"), "root_url", NOWHERE)
@@ -200,7 +203,7 @@ def test_commands_take_zoo_names(
     for options in ((), ("--model", "zoo-q4")):
         assert run("decode", stream, "-o", out, *options) == 0, capsys.readouterr().err
         expected = mbtref.decode(zoo.load("zoo-q4"), stream.read_bytes())
-        assert np.array_equal(image.read(out), expected), "not the picture that the library decodes"
+        assert np.array_equal(picturefiles.read(out), expected), "not the picture that the library decodes"
     assert run("eval", original, "--model", "zoo-q4,lite-q4") == 0, capsys.readouterr().err
     assert "| zoo-q4 | 1 |" in capsys.readouterr().out, "zoo-q4 isn't evaluated"
 
@@ -348,7 +351,7 @@ def test_the_command_line_says_it_in_a_line(
     """What goes wrong with a zoo model is one line, with status 1 for a file and 2 for wrong use; no output."""
     url, _ = server
     original, stream = tmp_path / "a.png", tmp_path / "a.mbt"
-    image.write_png(original, picture(20, 30))
+    write_png(original, picture(20, 30))
     bad = put(tmp_path, 4, b"text")
     publish(bad)
     cases: list[tuple[int, str, tuple[object, ...]]] = [
@@ -393,7 +396,7 @@ def test_a_model_file_is_the_checkpoints(
     model = zoo.load("zoo-q4", url=url)
     file = cache / "zoo-q4.safetensors"
     whole = file.read_bytes()
-    other = weights.export(varied_networks(3, 5, seed=1), folder / "other.safetensors", {})
+    other = export(varied_networks(3, 5, seed=1), folder / "other.safetensors", {})
     assert other.fingerprint != model.fingerprint, "another model would prove nothing"
     at = whole.index(little["g_a.0.weight"].numpy().tobytes())
     flipped = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
@@ -453,7 +456,7 @@ def test_local_weights(
     assert "quality" not in model.metadata, "nothing is known of a checkpoint of one's own"
     assert zoo.load("zoo-q4").fingerprint == published.fingerprint, "it stands for the published one"
     original, stream, out = tmp_path / "a.png", tmp_path / "a.mbt", tmp_path / "b.png"
-    image.write_png(original, picture(20, 30))
+    write_png(original, picture(20, 30))
     assert run("encode", original, "-o", stream, "--model", "zoo-q4", "--weights", own) == 0, "encode failed"
     assert f"own.pth isn't the published checkpoint of zoo-q4: the model is {model.name}" in one_line(capsys), (
         "nobody is told"
@@ -474,7 +477,7 @@ def test_an_unknown_fingerprint_is_found_nowhere(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stream of a model that was never here is refused as such, with or without a cache."""
-    model = weights.export(varied_networks(3, 5), tmp_path / "model.safetensors", {})
+    model = export(varied_networks(3, 5), tmp_path / "model.safetensors", {})
     stream = tmp_path / "a.mbt"
     stream.write_bytes(mbtref.encode(model, picture(20, 30)))
     for _ in range(2):
@@ -574,7 +577,7 @@ def kodim20(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a small picture that stands for all of Kodak."""
     folder = tmp_path / "kodak"
     folder.mkdir()
-    image.write_png(folder / "kodim20.png", picture(60, 100))
+    write_png(folder / "kodim20.png", picture(60, 100))
     digest = hashlib.sha256(picture(60, 100).tobytes()).hexdigest()
     monkeypatch.setattr(kodak, "PIXELS", {"kodim20.png": digest})
     monkeypatch.setenv(kodak.FOLDER_VARIABLE, str(folder))
@@ -663,7 +666,7 @@ def test_notebook_check_refuses_wrong_files(
     path.write_bytes(path.read_bytes() + b"\0")
     assert run("notebook-check") == 1, "the hash is wrong"
     assert f"{path.name}: its SHA-256 is" in one_line(capsys), "the line should name the checkpoint"
-    image.write_png(kodim20 / "kodim20.png", picture(60, 101))
+    write_png(kodim20 / "kodim20.png", picture(60, 101))
     assert run("notebook-check") == 1, "the pixels are wrong"
     assert "kodim20.png: the pixels" in one_line(capsys), "the line should name the picture"
 

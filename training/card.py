@@ -1,7 +1,7 @@
 """Writes the model card, Markdown and two figures, from the results of training and evaluation:
 
     python -m training.card training/*-q?.toml --runs runs --models FOLDER --evaluation kodak.json \\
-        --published vectors/facts/kodak-published-rd.json --out card.md
+        --published mbtref/workbench/data/kodak-published-rd.json --out card.md
 
 The figures go beside the card: `card-training.png`, `card-kodak.png`. `entries` explains the names.
 """

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mbtref import Model, image, planes
+from mbtref import Model, planes
+from mbtref.workbench import picturefiles
 from mbtref.workbench.arguments import checked, models
 from mbtref.workbench.inputs import find_pictures
 
@@ -19,7 +20,7 @@ from mbtref.workbench.inputs import find_pictures
 @torch.no_grad()
 def ceiling(model: Model, path: Path) -> tuple[float, float]:
     """PSNR in dB of one picture, unrounded and rounded."""
-    x = planes.to_tensor(image.read(path))
+    x = planes.to_tensor(picturefiles.read(path))
     y = model.networks.g_a(planes.pad(x))
 
     def psnr(latents: torch.Tensor) -> float:

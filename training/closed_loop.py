@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mbtref import codec
 from mbtref.exact import EntropyNetworks
-from mbtref.model import MBT2018, gaussian_likelihoods
+from mbtref.networks import MBT2018, gaussian_likelihoods
 from mbtref.scan import scan
 from training.data import Pixels, draw_batch, rng_of_step
 from training.objective import add_noise, schedule

@@ -8,7 +8,7 @@ at most.
 import torch
 from torch import Tensor
 
-from mbtref.model import MBT2018
+from mbtref.networks import MBT2018
 
 KEPT = 10
 """Bits of mantissa that are kept, those of a 16-bit float. The exponent stays a float32's: nothing overflows."""

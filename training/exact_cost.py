@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from mbtref import Model, codec, image, planes
-from mbtref.conformance.msssim import decibels, ms_ssim
+from mbtref import Model, codec, planes
 from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
 from mbtref.grid import ONE
-from mbtref.model import gaussian_likelihoods
+from mbtref.networks import gaussian_likelihoods
 from mbtref.scan import Step, scan
+from mbtref.suite.msssim import decibels, ms_ssim
+from mbtref.workbench import picturefiles
 from mbtref.workbench.arguments import checked, models
 from mbtref.workbench.inputs import find_pictures
 
@@ -76,7 +77,7 @@ class Coded(NamedTuple):
 @torch.no_grad()
 def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
     """Codes one picture with these entropy networks."""
-    x = planes.to_tensor(image.read(path))
+    x = planes.to_tensor(picturefiles.read(path))
     y = model.networks.g_a(planes.pad(x))
     y_units, z_units = codec.grid_units(y), codec.grid_units(model.networks.h_a(y))
     bits = 0.0

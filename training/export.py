@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from mbtref import weights
+from mbtref.making.complete import export
 from training.closed_loop import STEPS, refine
 from training.compact import KEPT, compact
 from training.data import read_pictures
@@ -33,7 +33,7 @@ def export_run(run: Path, model_file: Path, data: Path, steps: int, small: bool)
     refine(net, read_pictures(data, config.crop), config, steps)
     if small:
         compact(net)
-    weights.export(net, model_file, {"quality": config.quality, "lambda": str(config.lambda_)})
+    export(net, model_file, {"quality": config.quality, "lambda": str(config.lambda_)})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

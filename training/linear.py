@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mbtref import image
-from mbtref.strides import STRIDE_Y
+from mbtref.bitstream import STRIDE_Y
+from mbtref.workbench import picturefiles
 from mbtref.workbench.arguments import checked, count
 from mbtref.workbench.inputs import find_pictures
 
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 def blocks(path: Path) -> Floats:
     """The whole blocks of a picture: (count, 3 · STRIDE_Y²) float in [0, 1]."""
-    pixels = image.read(path)
+    pixels = picturefiles.read(path)
     height, width = (side - side % STRIDE_Y for side in pixels.shape[:2])
     grid = pixels[:height, :width].reshape(height // STRIDE_Y, STRIDE_Y, width // STRIDE_Y, STRIDE_Y, 3)
     return grid.transpose(0, 2, 1, 3, 4).reshape(-1, 3 * STRIDE_Y**2) / 255

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbtref.model import MBT2018, FactorizedPrior, gaussian_likelihoods
+from mbtref.networks import MBT2018, FactorizedPrior, gaussian_likelihoods
 
 TAIL_MASS = 1e-9
 """The outer quantiles of z leave out this much probability, half of it on each side."""

@@ -21,10 +21,10 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
+from mbtref.bitstream import STRIDE_Z
 from mbtref.files import write_whole
-from mbtref.model import MBT2018
-from mbtref.strides import STRIDE_Z
-from mbtref.weights import networks_of
+from mbtref.model import networks_of
+from mbtref.networks import MBT2018
 from training.data import Pixels, draw_batch, read_pictures, rng_of_step
 from training.objective import Loss, quantile_loss, rate_distortion, schedule
 

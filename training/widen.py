@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mbtref import load, weights
-from mbtref.model import MBT2018
+from mbtref import load
+from mbtref.making.complete import export
+from mbtref.networks import MBT2018
 from training.train import initial
 
 PAIRS = {
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         narrow = load(options.narrow)
         N, M = options.N or narrow.networks.N, options.M or narrow.networks.M
         wide = widen(narrow.networks, N, M, options.seed).eval().requires_grad_(False)
-        weights.export(wide, options.wide, narrow.metadata)
+        export(wide, options.wide, narrow.metadata)
     except (OSError, ValueError) as error:
         print(f"training.widen: {error}", file=sys.stderr)
         return 2

@@ -1,0 +1,1 @@
+"""Making model files and tables: importing checkpoints, proving counts, completing and writing."""

@@ -1,0 +1,1 @@
+"""What the conformance tests stand on: requirements, questions, vectors, subjects, judging, messages, reports."""

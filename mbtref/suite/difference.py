@@ -1,0 +1,124 @@
+"""The first difference between an answer and the expected one, in the order of computation."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mbtref.suite.operations import GRID, Array, Value, Values
+
+ROW_LAG = 3
+"""Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3). It isn't the
+codec's constant, on purpose: the suite judges the codec."""
+
+
+class Difference(NamedTuple):
+    """A difference between an answer and the expected one."""
+
+    stage: str
+    """Name of the output."""
+    where: tuple[int, ...]
+    """Its coordinate: (c, i, j) for latents, (row, column, channel) for a picture, the byte or item for others."""
+    value: object
+    expected: object
+    error: float
+    """|value - expected|."""
+    tolerance: float
+    wrong: int
+    """How many values of this stage differ by more than the tolerance."""
+    total: int
+    """How many values the stage has."""
+    in_other_units: bool = False
+    """Whether all values of one side are those of the other in grid units."""
+    unit: str = ""
+    """What follows the two values in a message."""
+
+    def __str__(self) -> str:
+        place = f"{self.stage}{list(self.where)}"
+        text = f"{place} is {self.value}{self.unit}, expected {self.expected}{self.unit}"
+        if self.tolerance:
+            text += f": off by {self.error:.3g}, {self.error / self.tolerance:.3g} times the tolerance"
+        if self.in_other_units:
+            text += f": grid units, off by a factor of {GRID}"
+        return f"{text}; {self.wrong} of {self.total} values differ"
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """A latent's place in coding order but for its channel; before all others, if shapes differ."""
+        if len(self.where) != 3:
+            return (-1, -1)
+        _, row, column = self.where
+        return (column + ROW_LAG * row, row)
+
+
+def first_difference(
+    answer: Values, expected: Values, tolerance: Mapping[str, float], by_position: bool = False
+) -> Difference | None:
+    """Compares stage by stage, in the order of `expected`. None if all agree.
+
+    answer: of the form that `operations.fault` accepts. tolerance: largest absolute error by stage, 0 by default.
+    by_position: position by position in coding order, and by stage within each. In a closed loop a wrong symbol
+    spoils the means of later positions, so the stage alone doesn't tell what was wrong first.
+    """
+    found = (
+        _difference(stage, answer[stage], right, tolerance.get(stage, 0.0)) for stage, right in expected.items()
+    )
+    differences = (difference for difference in found if difference)
+    return min(differences, key=lambda d: d.position, default=None) if by_position else next(differences, None)
+
+
+def _difference(stage: str, value: Value, right: Value, tolerance: float) -> Difference | None:
+    if isinstance(right, bytes) and isinstance(value, bytes):
+        return _bytes_difference(stage, value, right)
+    return _array_difference(stage, np.asarray(value), np.asarray(right), tolerance)
+
+
+def _bytes_difference(stage: str, value: bytes, right: bytes) -> Difference | None:
+    if value == right:
+        return None
+    a, b = np.frombuffer(value, np.uint8), np.frombuffer(right, np.uint8)
+    n = min(len(a), len(b))
+    wrong = np.flatnonzero(a[:n] != b[:n])
+    where = int(wrong[0]) if len(wrong) else n
+    shown = [f"0x{data[where]:02x}" if where < len(data) else "the end" for data in (value, right)]
+    count = len(wrong) + abs(len(a) - len(b))
+    return Difference(stage, (where,), shown[0], shown[1], 0.0, 0.0, count, max(len(a), len(b)))
+
+
+def _array_difference(stage: str, value: Array, right: Array, tolerance: float) -> Difference | None:
+    if value.shape != right.shape:
+        return Difference(stage, (), f"of shape {value.shape}", f"shape {right.shape}", 0.0, 0.0, 1, 1)
+    error = np.abs(value.astype(np.float64) - right.astype(np.float64))
+    wrong = np.argwhere(~(error <= tolerance))
+    if len(wrong) == 0:
+        return None
+    first = 0 if stage == "image" else np.argmin(coding_order(wrong))
+    where = tuple(int(n) for n in wrong[first])
+    return Difference(
+        stage,
+        where,
+        value[where].item(),
+        right[where].item(),
+        float(error[where]),
+        tolerance,
+        len(wrong),
+        right.size,
+        in_grid_units(value, right, tolerance) or in_grid_units(right, value, tolerance / GRID),
+    )
+
+
+def in_grid_units(units: Array, values: Array, tolerance: float) -> bool:
+    """Whether the first numbers are the others in grid units. tolerance: of the values."""
+    error = np.abs(units.astype(np.float64) - values.astype(np.float64) * GRID)
+    return bool((error <= tolerance * GRID).all())
+
+
+def coding_order(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sort keys of places in coding order. places: (K, axes) int64; (c, i, j) in wavefronts, others as given."""
+    if places.shape[1] != 3:
+        return np.arange(len(places))
+    channel, row, column = places.T
+    size = int(places.max()) + 1
+    order: npt.NDArray[np.int64] = ((column + ROW_LAG * row) * size + row) * size + channel
+    return order

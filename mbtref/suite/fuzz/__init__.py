@@ -1,0 +1,1 @@
+"""Damaged input for two decoders that must agree: `python -m mbtref.suite.fuzz`."""

@@ -1,0 +1,136 @@
+"""Differential fuzzing: the reference and the one-file decoder must agree on damaged input.
+
+    python -m mbtref.suite.fuzz --seconds 60 --seed 0
+
+Both must give the same answer to the last bit, or refuse with the same kind. All else is a finding, also another
+exception and an answer that takes too long. Of a stream the latents are compared, since its picture is float. Time
+and count say how many inputs of a sequence (`generate.damage`) are run: 100,000 take some minutes on one core.
+It needs a POSIX system, whose timer ends an answer that takes too long.
+"""
+
+import argparse
+import itertools
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from mbtref import codec
+from mbtref.errors import Kind
+from mbtref.files import write_whole
+from mbtref.suite.difference import first_difference
+from mbtref.suite.fuzz.damage import TARGETS, Question, questions, seeds
+from mbtref.suite.operations import Values
+from mbtref.suite.subjects.one_file import OneFile
+from mbtref.suite.subjects.protocol import Rejected, Subject
+from mbtref.suite.subjects.reference import Reference, load, rejections, single
+
+SECONDS_MAX = 10.0
+"""Processor time that an answer may take."""
+FINDINGS_MAX = 100
+"""A run ends after so many findings."""
+TAKEN, FINDING = "taken", "finding"
+
+
+class Latents(Reference):
+    """The reference, whose decoder stops before the picture."""
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        with rejections():
+            return {"y_hat": single(codec.decode_latents(self.model(model), [stream]))}
+
+
+REFERENCE, ONE_FILE = Latents(), OneFile()
+
+
+def stop(*_: object) -> None:
+    raise TimeoutError(f"no answer after {SECONDS_MAX:g} seconds of processor time")
+
+
+def verdict(subject: Subject, question: Question) -> tuple[str, Values]:
+    """TAKEN and the answer; else the kind of a refusal, or the text of another exception."""
+    signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_MAX)
+    try:
+        return TAKEN, subject.call(question.operation, question.model, question.inputs)
+    except Rejected as rejected:
+        return rejected.kind, {}
+    except Exception as error:
+        return f"{type(error).__name__}: {error}", {}
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def compare(question: Question) -> tuple[str, str]:
+    """The verdict of both, and nothing; or FINDING, and what differs."""
+    (ours, right), (theirs, answer) = verdict(REFERENCE, question), verdict(ONE_FILE, question)
+    if ours != theirs or ours not in (TAKEN, *Kind):
+        return FINDING, f"the reference says {ours}, the one-file decoder {theirs}"
+    difference = first_difference(answer, right, {})
+    return (FINDING, f"the one-file decoder's {difference}") if difference else (ours, "")
+
+
+def save(folder: Path, name: str, question: Question, difference: str) -> None:
+    """Writes a finding: its bytes, and a line about it, which is printed too."""
+    line = f"{name}: {question.operation} of {question.vector}, edited: {difference}\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / f"{name}.bin", question.data)
+    write_whole(folder / f"{name}.txt", line.encode())
+    tqdm.write(line, end="")
+
+
+def table(verdicts: Counter[tuple[str, str]], sizes: Counter[str]) -> str:
+    """A line for each target. verdicts: by target and verdict; sizes: bytes by target."""
+    lines = [f"{'target':10}{'inputs':>8}{'bytes':>11}  verdicts"]
+    for name in TARGETS:
+        counts = {verdict: n for (target, verdict), n in sorted(verdicts.items()) if target == name}
+        shown = ", ".join(f"{verdict} {n}" for verdict, n in counts.items())
+        lines.append(f"{name:10}{sum(counts.values()):8}{sizes[name]:11}  {shown}")
+    return "\n".join(lines)
+
+
+def load_models() -> None:
+    """Reads the models of the seeds, so that no input has to wait for them."""
+    for question in seeds("decode", False):
+        load(str(question.model))
+        ONE_FILE.model(str(question.model))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints a table, and writes the findings. Returns 1 if there are any."""
+    parser = argparse.ArgumentParser(description="Ask the reference and the one-file decoder for damaged input.")
+    parser.add_argument("--seconds", type=float, default=60, help="end after this time (default: 60)")
+    parser.add_argument("--count", type=int, help="end after so many inputs")
+    parser.add_argument("--seed", type=int, default=0, help="names the sequence of inputs (default: 0)")
+    parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="default: fuzz-findings")
+    args = parser.parse_args(arguments)
+    load_models()
+    verdicts, sizes = Counter[tuple[str, str]](), Counter[str]()
+    longest, found, begin = (0.0, 0), 0, time.perf_counter()
+    inputs = itertools.islice(questions(args.seed), args.count)
+    for number, (target, question) in enumerate(tqdm(inputs, total=args.count, leave=False, disable=None)):
+        asked = time.process_time()
+        outcome, difference = compare(question)
+        longest = max(longest, (time.process_time() - asked, number))
+        verdicts[target, outcome] += 1
+        sizes[target] += len(question.data)
+        if difference:
+            found += 1
+            save(args.findings, f"{target}-{args.seed}-{number}", question, difference)
+        if time.perf_counter() - begin > args.seconds or found == FINDINGS_MAX:
+            break
+    print(table(verdicts, sizes))
+    print(f"{verdicts.total()} inputs, {sizes.total()} bytes, {time.perf_counter() - begin:.1f} s")
+    print(f"the longest input, number {longest[1]}, took {longest[0]:.3f} s of processor time")
+    print(f"{found} findings")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # more cost more than they save: the pictures are small
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Makes the golden vectors anew, and checks that the frozen ones are what the reference gives."""
+
+import contextlib
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from mbtref import load as load_model
+from mbtref.files import write_whole
+from mbtref.modelfile import EMBEDDED
+from mbtref.suite import kodak
+from mbtref.suite.generate import MADE, edge, make, model_hashes
+from mbtref.suite.generate.frozen import Files, parsed
+from mbtref.suite.generate.implementations import Bench
+from mbtref.suite.generate.kodak import REQUIREMENTS as KODAK
+from mbtref.suite.generate.measure import measured
+from mbtref.suite.generate.moved import differences, summary
+from mbtref.suite.subjects.data import model_file
+from mbtref.suite.vectors import FOLDER, MANIFEST, SCHEMA, load
+
+
+def generate(folder: Path, only: Collection[str] = ()) -> None:
+    """Writes a whole set into a folder, and prints what moved against the frozen one.
+
+    only: requirements whose vectors are made, all if empty; the vectors of others stay frozen. Raises ValueError,
+    and writes nothing, if a requirement is unknown, a vector lost its property, or needed Kodak pictures are
+    missing.
+    """
+    only = only or MADE
+    if unknown := sorted(set(only) - set(MADE)):
+        raise ValueError(f"no requirement {', '.join(unknown)}; those with vectors are {', '.join(MADE)}")
+    frozen = stored(FOLDER)
+    pictures = kodak.pictures() if set(KODAK) & set(only) else []
+    with new_model():
+        files = made(pictures, frozen, only)
+    write(folder, files)
+    lines = list(summary(differences(frozen, files))) if frozen else ["there was no set before"]
+    print("\n".join(lines or ["nothing moved"]))
+    size = sum(map(len, files.values()))
+    print(
+        f"{folder}: {len(json.loads(files[MANIFEST])['vectors'])} vectors, {len(files)} files, {size / 1e6:.1f} MB"
+    )
+
+
+@contextlib.contextmanager
+def new_model() -> Iterator[None]:
+    """Writes the model `edge`: implementations in other processes read its file. A failure brings back the old."""
+    path = model_file(edge.NAME)
+    old, new = path.read_bytes() if path.is_file() else None, edge.model_file()
+    if old == new:
+        yield
+        return
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, new)
+    try:
+        yield
+    except BaseException:
+        path.unlink() if old is None else write_whole(path, old)
+        raise
+
+
+def check(with_kodak: bool) -> int:
+    """Makes the frozen set again in memory and prints a line for each difference. Returns their number.
+
+    with_kodak: whether to do the Kodak part, which takes minutes and needs the pictures.
+    Raises ValueError if the frozen files aren't those of their manifest, were made with other models, or a vector
+    lost its property.
+    """
+    load(FOLDER)
+    frozen = stored(FOLDER)
+    manifest = json.loads(frozen[MANIFEST])
+    validate(manifest)
+    for name, digest in model_hashes().items():
+        if manifest["models"].get(name) != digest:
+            raise ValueError(
+                f"the vectors were made with another {name}; make them anew with 'mbtref vectors generate'"
+            )
+    pictures, only = [], set(MADE)
+    try:
+        pictures = kodak.pictures() if with_kodak else []
+        why = "left out"
+    except ValueError as error:
+        why = str(error)
+    if not pictures:
+        only -= set(KODAK)
+        print(f"not run: the Kodak part ({why})")
+    moves = list(differences(frozen, made(pictures, frozen, only)))
+    for move in moves:
+        print(move)
+    checked = len(parsed(frozen).files) if pictures else len(parsed(frozen).without(KODAK).files)
+    print(f"{checked} files checked, {len(moves)} differences")
+    return len(moves)
+
+
+def made(pictures: list[Path], frozen: Files, only: Collection[str]) -> Files:
+    """Like `make`, but a broken assertion becomes a ValueError."""
+    try:
+        return make(pictures, frozen, only)
+    except AssertionError as error:
+        raise ValueError(f"a vector lost its property: {error}") from error
+
+
+def measure() -> bool:
+    """Prints how near right implementations come to the limits. Returns whether all stay within."""
+    bench = Bench({name: load_model(model_file(name)) for name in (*EMBEDDED, edge.NAME)})
+    shares = measured(bench, load(FOLDER).vectors)
+    print("\n".join(map(str, shares)))
+    return all(nearness.share <= 1 for nearness in shares)
+
+
+def validate(manifest: object) -> None:
+    """Raises ValueError, naming the place, if a manifest doesn't fit its schema."""
+    import jsonschema
+
+    try:
+        jsonschema.validate(manifest, json.loads((FOLDER / SCHEMA).read_text(encoding="utf-8")))
+    except jsonschema.ValidationError as error:
+        raise ValueError(f"{MANIFEST}: {error.json_path}: {error.message}") from error
+
+
+def stored(folder: Path) -> Files:
+    """The files that exist of a set; empty if there is no set."""
+    if not (folder / MANIFEST).is_file():
+        return {}
+    manifest = (folder / MANIFEST).read_bytes()
+    paths = [path for path in json.loads(manifest)["files"] if (folder / path).is_file()]
+    return {MANIFEST: manifest, **{path: (folder / path).read_bytes() for path in paths}}
+
+
+def write(folder: Path, files: Files) -> None:
+    """Writes a set, each file whole, the manifest last; then removes files that only the set before had."""
+    before = stored(folder)
+    schema = {SCHEMA: (FOLDER / SCHEMA).read_bytes()}
+    for path, data in sorted((schema | dict(files)).items(), key=lambda item: item[0] == MANIFEST):
+        if before.get(path) != data:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / path, data)
+    for path in before.keys() - files.keys():
+        (folder / path).unlink()
+    for empty in sorted((p for p in folder.rglob("*") if p.is_dir() and not any(p.iterdir())), reverse=True):
+        empty.rmdir()

@@ -1,0 +1,212 @@
+"""The model `edge`: weights that no training gives, so that rare values are ordinary.
+
+N = 3 and M = 5: no two sizes are equal, and none of 3M/2, 8M/3 and 10M/3 is whole. All weights are made of
+integers. In the entropy path the first channels are a straight way, by which symbols of z choose the scale:
+
+    S = 64 k_z[0] + k_z[1] grid units;  sigma[0], sigma[1], sigma[2] = S - 1, S, S + 1      where S > 0
+
+The last channel of every layer has sums that come near the limit of the proof. The others mix everything.
+"""
+
+import itertools
+import json
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mbtref import tables
+from mbtref.exact import CONTEXT_TAPS
+from mbtref.grid import ACTIVATION_BITS, BIAS_BITS, EXACT, LIMIT, ONE, WEIGHT_BITS, to_activation
+from mbtref.making import modelfile, proven
+from mbtref.making.complete import constants
+from mbtref.modelfile import METADATA_KEY, fingerprint_of
+from mbtref.networks import MBT2018, FactorizedPrior
+from mbtref.suite.generate.textures import scatter
+
+NAME = "edge"
+FILE = f"models/{NAME}.safetensors"
+N, M = 3, 5
+F64 = npt.NDArray[np.float64]
+State = dict[str, F64]
+"""Tensors by name. float64 holds the values; they all fit float32."""
+MEDIANS = (-0.5, -1.5, 2.5)
+"""In grid units: three ties. Half up they are 0, -1 and 3; to even or away from zero, one is another number."""
+COARSE, FINE = 64, 1
+"""What a symbol of z[0] and of z[1] adds to S, grid units."""
+HERE = (slice(2, 4), slice(2, 4))
+"""The taps of a transposed 5×5 kernel that copy an input to its four outputs."""
+TIE = 2.0 ** -(ACTIVATION_BITS + 1)
+"""Half a grid unit: the bias that makes a sum of whole units a tie."""
+TRAP = 0.5 + TIE - 2.0**-BIAS_BITS
+"""A bias of 24 bits, one unit below a tie: if 1/2 is added to it in float32, it becomes the tie."""
+WIDE = 200.0
+"""A bias of 32 bits on its grid of 2^-24."""
+FORBIDDEN = 64.0
+"""The weights of the taps that the context must not see."""
+
+
+def spread(shape: tuple[int, ...], most: int, seed: int) -> F64:
+    """Whole numbers scattered over [-most, most]."""
+    values: F64 = (scatter(*np.indices(shape), seed) % (2 * most + 1) - most).astype(np.float64)
+    return values
+
+
+def mixed(shape: tuple[int, ...], most: int, seed: int) -> F64:
+    """Weights scattered over [-most, most] units of 2^-14, one in eight of them on a tie between two units."""
+    ties = scatter(*np.indices(shape), seed + 1) % 8 == 0
+    weights: F64 = (spread(shape, most, seed) + ties / 2) * 2.0**-WEIGHT_BITS
+    return weights
+
+
+def near_the_limit(inputs: int) -> F64:
+    """Weights of one sum, (inputs), whose bound is just below 2^53. Pairs are opposite, so equal inputs cancel.
+
+    |sum| <= Σ|w| · LIMIT + 2^13 < 2^53, in grid units; there is no bias.
+    """
+    room = (EXACT - 1 - 2 ** (WEIGHT_BITS - 1)) // LIMIT
+    grain = 1 << max(0, (room // inputs).bit_length() - 23)
+    units = np.full(inputs, room // inputs // grain * grain, np.float64)
+    units[1::2] *= -1
+    return units * 2.0**-WEIGHT_BITS
+
+
+def h_s(state: State) -> None:
+    """Two straight ways, then ties of requantisation of both signs, then mixtures."""
+    first, second, third = (
+        np.zeros((N, M, 5, 5)),
+        np.zeros((M, M * 3 // 2, 5, 5)),
+        np.zeros((2 * M, M * 3 // 2, 3, 3)),
+    )
+    first[:, 2:] = mixed((N, M - 2, 5, 5), 1 << 9, 1)
+    first[0, 0][HERE], first[1, 1][HERE] = COARSE / ONE, FINE / ONE
+    second[:, 2:] = mixed((M, M * 3 // 2 - 2, 5, 5), 1 << 9, 2)
+    # S, and -S, whose LeakyReLU is a tie at 2^16 and 3 · 2^16
+    second[0, 0][HERE] = second[1, 0][HERE] = 1
+    second[0, 1][HERE] = second[1, 1][HERE] = -1
+    third[4:] = mixed((2 * M - 4, M * 3 // 2, 3, 3), 1 << 9, 3)
+    third[:4, :2, 1, 1] = [[1, 0], [0, 1], [1, 0], [-1, 0]]
+    # a phase of a transposed convolution sums over 9, 6, 6 or 4 taps
+    first[:, -1, ::2, ::2] = near_the_limit(9 * N).reshape(3, 3, N).transpose(2, 0, 1)
+    second[:, -1, ::2, ::2] = near_the_limit(9 * M).reshape(3, 3, M).transpose(2, 0, 1)
+    third[-1] = near_the_limit(9 * (M * 3 // 2)).reshape(3, 3, -1).transpose(2, 0, 1)
+    state |= {"h_s.0.weight": first, "h_s.2.weight": second, "h_s.4.weight": third}
+    state |= {"h_s.0.bias": np.zeros(M), "h_s.2.bias": np.zeros(M * 3 // 2), "h_s.4.bias": np.zeros(2 * M)}
+    state["h_s.0.bias"][2:-1] = mixed((M - 3,), 1 << 12, 4)
+    state["h_s.4.bias"][2:4] = TIE
+
+
+def context(state: State) -> None:
+    """Large weights at the taps that must not be seen. phi[0] is the latent to the left and half a grid unit."""
+    weight = np.full((2 * M, M, 5, 5), FORBIDDEN)
+    seen = tuple(zip(*CONTEXT_TAPS, strict=True))
+    taps = mixed((2 * M, M, len(CONTEXT_TAPS)), 1 << 11, 5)
+    taps[0] = 0
+    taps[0, 0, -1] = 1
+    taps[-1] = near_the_limit(M * len(CONTEXT_TAPS)).reshape(len(CONTEXT_TAPS), M).T
+    weight[:, :, seen[0], seen[1]] = taps
+    state |= {"context_prediction.weight": weight, "context_prediction.bias": mixed((2 * M,), 1 << 10, 6)}
+    state["context_prediction.bias"][:2] = TIE, WIDE
+    state["context_prediction.bias"][-1] = 0
+
+
+def entropy_parameters(state: State) -> None:
+    """S by the first channel, -S by the second, ties by the next two; the scales; means of a moderate size."""
+    sizes = (4 * M, M * 10 // 3, M * 8 // 3, 2 * M)
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        weight, bias = mixed((outputs, inputs), 1 << 9, 10 + 2 * i), mixed((outputs,), 1 << 12, 11 + 2 * i)
+        weight[:4], bias[:4] = 0, 0
+        if outputs < 2 * M + 1:
+            weight[:3, 0], bias[:3] = 1, np.array([-1, 0, 1]) / ONE
+            weight[3] = mixed((inputs,), 1 << 9, 20)
+            weight[M - 1], bias[M - 1] = near_the_limit(inputs), 0
+            # mu[0] and mu[1]: LeakyReLU of -S, and S, halved: ties where they are odd. Other means stay small
+            weight[M:, :3], weight[M : M + 2], bias[M : M + 2] = 0, 0, 0
+            weight[M, 1] = weight[M + 1, 0] = 0.5
+        else:
+            weight[:4, 0] = [1, -1, 1, -1]
+            bias[2:4] = TIE if i else TRAP, TIE
+            weight[-1], bias[-1] = near_the_limit(inputs), 0
+        state[f"entropy_parameters.{2 * i}.weight"] = weight[:, :, None, None]
+        state[f"entropy_parameters.{2 * i}.bias"] = bias
+
+
+def transforms(state: State, networks: MBT2018) -> None:
+    """GDNs with parameters below their bounds. Before them, channel 0 is so large that the pedestal shows.
+
+    Where a gamma of 0 becomes 2^-36, an activation of 2^10 adds 2^-16 to a beta of 10^-6.
+    """
+    for part, large, small, last, grown in (
+        ("g_a", 2.0**9, 0.5, 16.0, 2.0**-20),
+        ("g_s", 2.0**7, 2.0**-4, 2.0**-4, 1.0),
+    ):
+        for i in (0, 2, 4, 6):
+            name = f"{part}.{i}"
+            shape, bias = (tuple(networks.get_parameter(f"{name}.{of}").shape) for of in ("weight", "bias"))
+            out, inputs = (0, 1) if part == "g_a" else (1, 0)
+            gain = np.full(shape, small if i < 6 else last)
+            if i < 6:
+                gain.swapaxes(0, out)[0] = large
+            if i > 0:
+                gain.swapaxes(0, inputs)[0] *= grown
+            elif part == "g_s":
+                gain *= 2.0**-6  # latents are that large
+            state[f"{name}.weight"] = spread(shape, 1 << 8, 30 + i) * gain * 2.0**-8
+            state[f"{name}.bias"] = spread(bias, 1 << 8, 40 + i) * 2.0**-8
+            if i < 6:
+                state |= gdn(f"{part}.{i + 1}", 50 + i)
+    state["g_s.6.bias"] = np.full(3, 0.5)
+
+
+def gdn(name: str, seed: int) -> State:
+    """Stored parameters: channel 0 has all of them below the bounds, some negative; gamma isn't symmetric."""
+    beta = np.array([2.0**-11, -0.5, 0.75])
+    gamma = np.abs(spread((N, N), 1 << 8, seed)) * 2.0**-8
+    gamma[0] = [-0.25, 0, 2.0**-19]
+    gamma[1:, 0], gamma[1, 2] = 2.0**-10, -0.5
+    return {f"{name}.beta": beta, f"{name}.gamma": gamma}
+
+
+def hyper_analysis(state: State, networks: MBT2018) -> None:
+    for i in (0, 2, 4):
+        for part, gain in (("weight", 2.0**-10), ("bias", 2.0**-8)):
+            shape = tuple(networks.get_parameter(f"h_a.{i}.{part}").shape)
+            state[f"h_a.{i}.{part}"] = spread(shape, 1 << 8, 80 + i) * gain
+
+
+def density(state: State, prior: FactorizedPrior) -> None:
+    """Densities of z some symbols wide, their medians on ties."""
+    for i, matrix in enumerate(prior.matrices):
+        state[f"entropy_bottleneck.matrices.{i}"] = spread(tuple(matrix.shape), 32, 90 + i) * 2.0**-6
+        shape = tuple(prior.biases[i].shape)
+        state[f"entropy_bottleneck.biases.{i}"] = spread(shape, 32, 100 + i) * 2.0**-6
+    for i, factor in enumerate(prior.factors):
+        state[f"entropy_bottleneck.factors.{i}"] = spread(tuple(factor.shape), 32, 110 + i) * 2.0**-6
+    quantiles = np.repeat([[[-10.0, 0, 10]]], N, 0)
+    quantiles[:, 0, 1] = np.array(MEDIANS) / ONE
+    state["entropy_bottleneck.quantiles"] = quantiles
+
+
+def model_file() -> bytes:
+    """The bytes of the file. Unlike those of an import, its context isn't masked and its medians are on ties."""
+    networks, state = MBT2018(N, M), State()
+    h_s(state)
+    context(state)
+    entropy_parameters(state)
+    transforms(state, networks)
+    hyper_analysis(state, networks)
+    density(state, networks.entropy_bottleneck)
+    tensors = {name: array.astype(np.float32) for name, array in state.items()}
+    assert all(np.array_equal(tensors[name], array) for name, array in state.items()), "a weight needs more digits"
+    networks.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()}, strict=False)
+    medians = to_activation(networks.entropy_bottleneck.medians.detach()) / ONE
+    z_tables = tables.to_arrays(proven.z_tables(networks.entropy_bottleneck, medians))
+    fixed = {name: tensor.numpy() for name, tensor in constants(networks).items()}
+    z_arrays = {f"entropy_bottleneck.{part}": array for part, array in z_tables.items()}
+    # a fingerprint that begins with a 0: a text would end there
+    for nonce in itertools.count():
+        metadata = {METADATA_KEY: json.dumps({"nonce": str(nonce), "purpose": "rare values"})}
+        data = modelfile.pack({**fixed, **tensors, **z_arrays}, metadata)
+        if fingerprint_of(data)[0] == 0:
+            return data
+    raise AssertionError("the numbers don't end")

@@ -1,0 +1,224 @@
+"""The reference in float64, which makes the golden floats, and right float32 ones, which show their scatter.
+
+A golden float is computed in float64 and rounded to float32 at the end of its stage, so it hardly depends on the
+machine. Tolerances are measured, not guessed: the same stage runs in float32 in several ways and on several
+simulated processors, which sum in other orders. The tolerance is the largest deviation times FACTOR. It is
+measured once, when a vector is new, and then frozen.
+"""
+
+import contextlib
+import copy
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mbtref import Model
+from mbtref.networks import MBT2018
+from mbtref.progress import Watch, unwatched
+from mbtref.suite.operations import OPERATIONS, Values
+from mbtref.suite.processors import PROCESSORS
+from mbtref.suite.subjects.loading import isolated
+from mbtref.suite.subjects.protocol import Subject
+from mbtref.suite.subjects.reference import Reference
+
+FACTOR = 8
+"""Tolerance over largest measured deviation."""
+ULPS = 4
+"""No tolerance is below this many units in the last place (float32) of the largest golden value."""
+TIE_DISTANCE = 1.5e-4
+"""Smallest distance from a tie of the values that the forward pass rounds: y, y - mu and z - median. It is above
+the largest deviation of any such value, 1.4e-4. Large values deviate most, and few of them lie so near: no value
+deviates by more than a tenth of its own distance (`mbtref vectors measure`)."""
+TIMEOUT = 600.0
+"""Seconds that an implementation in a process of its own may take for an answer, on a busy machine."""
+DERIVATION = (
+    "Golden floats are computed in float64 and rounded to float32 at the end of each stage. The tolerance of an "
+    f"output is {FACTOR} times the largest deviation from it measured over float32 implementations that are all "
+    "right: PyTorch with oneDNN, without it, channels-last, with a batch of two, and, for vectors that are newer "
+    f"than version 0.1, on simulated older processors; at least {ULPS} float32 ulp of the output's largest value; "
+    "rounded up to two digits. Likelihoods are also compared as bits, -log2, with a tolerance found in the same "
+    "way, since the small ones cost most. The margin of an output is the distance of the values that are rounded "
+    f"for it to the nearest tie. Every margin is at least {TIE_DISTANCE:g}, and no value deviates by more than a "
+    "tenth of its own distance, over all pictures, models, implementations and simulated processors, so a flip "
+    "is an error. "
+    "Tolerances and margins are measured once and then frozen: they depend on no machine that makes the vectors "
+    "again."
+)
+
+F64 = npt.NDArray[np.float64]
+
+
+class Whole:
+    """`Transforms` that are the networks themselves, on whole pictures."""
+
+    def __init__(self, networks: MBT2018) -> None:
+        self.networks = networks
+
+    def g_a(self, x: Tensor, watch: Watch = unwatched) -> Tensor:
+        y: Tensor = self.networks.g_a(x)
+        return y
+
+    def h_a(self, y: Tensor) -> Tensor:
+        z: Tensor = self.networks.h_a(y)
+        return z
+
+    def g_s(self, y_hat: Tensor, watch: Watch = unwatched) -> Tensor:
+        x_hat: Tensor = self.networks.g_s(y_hat)
+        return x_hat
+
+
+class Changed(Reference):
+    """The reference with float networks that compute the same in another way."""
+
+    def __init__(
+        self, models: Mapping[str, Model], change: Callable[[MBT2018], MBT2018], dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.dtype = dtype
+        self.models = {}
+        for name, model in models.items():
+            networks = change(copy.deepcopy(model.networks))
+            self.models[name] = replace(model, networks=networks, transforms=Whole(networks))
+
+    def model(self, name: str) -> Model:
+        return self.models[name]
+
+
+def unchanged(networks: MBT2018) -> MBT2018:
+    return networks
+
+
+def in_float64(networks: MBT2018) -> MBT2018:
+    """Computes in float64. The outputs of g_a and h_a are rounded to float32, as in the files."""
+    networks.double()
+    for part in networks.children():
+        part.register_forward_pre_hook(lambda part, inputs: (inputs[0].double(),))
+    for part in (networks.g_a, networks.h_a):
+        part.register_forward_hook(lambda part, inputs, output: output.float())
+    return networks
+
+
+def channels_last(networks: MBT2018) -> MBT2018:
+    """Keeps tensors in another layout, which has convolution kernels of its own."""
+    return networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def batch_of_two(networks: MBT2018) -> MBT2018:
+    """Every network sees its input twice."""
+
+    def twice(part: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (inputs[0].repeat(2, 1, 1, 1),)
+
+    def first(part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        return output[:1]
+
+    for part in networks.children():
+        part.register_forward_pre_hook(twice)
+        part.register_forward_hook(first)
+    return networks
+
+
+@contextlib.contextmanager
+def without_onednn() -> Iterator[None]:
+    """PyTorch's own convolution: a matrix product, summed in another order than oneDNN's."""
+    before, *_ = torch.backends.mkldnn.set_flags(False)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(before)
+
+
+class Implementation(NamedTuple):
+    """A subject, and the setting in which it runs."""
+
+    name: str
+    subject: Subject
+    setting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+
+    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+        with self.setting():
+            return self.subject.call(operation, model, inputs)
+
+
+class Bench:
+    """The golden subject, and the implementations that are compared with it."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self.models = models
+        self.golden = Changed(models, in_float64, torch.float64)
+
+    @functools.cached_property
+    def others(self) -> list[Implementation]:
+        """Right implementations. Those of the simulated processors run in processes of their own."""
+        plain = Changed(self.models, unchanged)
+        return [
+            Implementation("plain", plain),
+            Implementation("in tiles", Reference()),
+            Implementation("without oneDNN", plain, without_onednn),
+            Implementation("channels-last", Changed(self.models, channels_last)),
+            Implementation("batch of two", Changed(self.models, batch_of_two)),
+            *(Implementation(name, isolated("reference", TIMEOUT, PROCESSORS[name])) for name in PROCESSORS),
+        ]
+
+    def tolerances(
+        self, operation: str, model: str | None, inputs: Values, golden: Values
+    ) -> dict[str, dict[str, float]]:
+        """By the name of each output: see `tolerance`. For likelihoods also that of -log2, as "bits"."""
+        answers = [other.call(operation, model, inputs) for other in self.others]
+        result = {}
+        for name in OPERATIONS[operation].outputs:
+            values, others = floats(golden[name]), [floats(answer[name]) for answer in answers]
+            result[name] = {"absolute": tolerance(values, others)}
+            if name.endswith("_likelihoods"):
+                result[name]["bits"] = tolerance(-np.log2(values), [-np.log2(other) for other in others])
+        return result
+
+    @torch.no_grad()
+    def x_hat(self, model: str, y_hat: npt.NDArray[np.generic]) -> F64:
+        """g_s in float64, not rounded at the end. y_hat: (M, 4h, 4w) float32. Returns (3, 64h, 64w)."""
+        x_hat: F64 = self.golden.model(model).networks.g_s(torch.from_numpy(y_hat.copy())[None])[0].numpy()
+        return x_hat
+
+    def margins(self, model: str, x: npt.NDArray[np.float32]) -> dict[str, float]:
+        """How far the values that the forward pass rounds stay from a tie, by the output that depends on it.
+
+        x: (3, H, W).
+        """
+        values = rounded(self.golden, self.models[model], x)
+        return {name: float(from_tie(v).min()) for name, v in values.items()}
+
+
+def from_tie(values: F64) -> F64:
+    """The distance of each value from the nearest tie between two integers. Any shape."""
+    distance: F64 = np.abs(values - np.floor(values) - 0.5)
+    return distance
+
+
+def floats(value: object) -> F64:
+    """A value of an answer, an array of any shape, as float64."""
+    return np.asarray(value, np.float64)
+
+
+def tolerance(golden: F64, answers: list[F64]) -> float:
+    """The largest error of an output. answers: of right implementations, all of the same shape."""
+    deviation = max(float(np.abs(answer - golden).max()) for answer in answers)
+    last_place = float(np.spacing(np.float32(np.abs(golden).max())))
+    limit = max(FACTOR * deviation, ULPS * last_place)
+    step = 10.0 ** (np.floor(np.log10(limit)) - 1)
+    return float(f"{np.ceil(limit / step) * step:.2g}")
+
+
+def rounded(subject: Subject | Implementation, model: Model, x: npt.NDArray[np.float32]) -> dict[str, F64]:
+    """Values that the forward pass rounds, (M, 4h, 4w) or (N, h, w), by the output of each. x: (3, H, W)."""
+    y = np.asarray(subject.call("g_a", model.name, {"x": x})["y"])
+    z = np.asarray(subject.call("h_a", model.name, {"y": y})["z"])
+    medians = model.networks.entropy_bottleneck.medians.float().numpy()
+    latents = {"z_hat": np.round(z - medians) + medians, "y_hat": np.round(y)}
+    mu = floats(subject.call("parameters", model.name, latents)["mu"])
+    return {"z_hat": floats(z) - medians, "y_hat": floats(y), "y_likelihoods": floats(y) - mu}

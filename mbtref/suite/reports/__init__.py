@@ -1,0 +1,1 @@
+"""What is made of a run: the report and its levels, badge and matrix; the table of machines."""

@@ -1,0 +1,187 @@
+"""Shows that a decoder gives one result on every machine: real, simulated and emulated.
+
+    real        this machine
+    simulated   this machine, computing as an older one would (`conformance.processors`)
+    emulated    another architecture, by qemu-user (`emulate`)
+
+The reference runs on the first two. The one-file decoder, which needs NumPy alone, runs on the first and the last.
+"""
+
+import hashlib
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from mbtref.files import project_folder
+from mbtref.suite.cases import ENDINGS, Outcome
+from mbtref.suite.operations import GRID
+from mbtref.suite.processors import PROCESSORS
+from mbtref.suite.reports import emulate, report
+from mbtref.suite.subjects.command import Command
+from mbtref.suite.subjects.loading import NAMES, NUMPY, PROGRAM, isolated
+from mbtref.suite.subjects.protocol import Subject
+from mbtref.suite.vectors import Vector, frozen
+
+TIMEOUT = 600
+"""Seconds that an answer may take under emulation."""
+DIGITS = 16
+"""Hex digits shown of a digest."""
+ABOUT = (
+    "import numpy, platform, sys; print(f'{sys.byteorder}-endian, {sys.maxsize.bit_length() + 1} bits, "
+    "Python {platform.python_version()}, NumPy {numpy.__version__}')"
+)
+"""A Python program that describes the machine it runs on."""
+FAILURES = (Outcome.FAILED, *ENDINGS.values())
+HEAD = ("machine", "decoder", "suite", "latents", "latents of Kodak", "pixels")
+
+
+class Machine(NamedTuple):
+    """A decoder on a machine."""
+
+    name: str
+    decoder: str
+    subject: str
+    """The text after --subject."""
+    processor: str | None
+    """A name in PROCESSORS, or None."""
+
+
+def machines(folder: Path) -> Iterator[Machine | tuple[str, str]]:
+    """All available machines; for each other one, its name and the reason. folder: holds the emulated ones."""
+    real = f"{platform.machine()}, {about([sys.executable])}"
+    torch = f"mbtref, PyTorch {metadata.version('torch')}"
+    yield Machine(f"real: {real}", torch, NAMES["reference"], None)
+    for name in PROCESSORS:
+        yield Machine(f"simulated: {name}", torch, NAMES["reference"], name)
+    yield Machine(f"real: {real}", "one-file decoder", program([sys.executable]), None)
+    for architecture in emulate.EMULATORS:
+        try:
+            python = emulate.python(architecture, folder)
+            yield Machine(f"emulated: {architecture}, {about(python)}", "one-file decoder", program(python), None)
+        except emulate.NotHere as why:
+            yield f"emulated: {architecture}", str(why)
+
+
+def about(python: Sequence[str]) -> str:
+    """Byte order, word length and versions. python: the command that runs Python."""
+    return subprocess.run([*python, "-c", ABOUT], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def program(python: Sequence[str]) -> str:
+    """The one-file decoder as a subject."""
+    return f"{PROGRAM}{shlex.join([*python, '-m', NUMPY])}"
+
+
+def rows(folder: Path) -> Iterator[Sequence[str]]:
+    """A row of the table for each machine, in the order of HEAD, with a progress bar."""
+    with tqdm(list(machines(folder)), leave=False, disable=None) as bar:
+        for machine in bar:
+            if not isinstance(machine, Machine):
+                name, why = machine
+                yield name, "", f"not run: {why}", "", "", ""
+                continue
+            bar.set_description(machine.name)
+            simulated = PROCESSORS[machine.processor] if machine.processor else None
+            subject = isolated(machine.subject, TIMEOUT, simulated)
+            is_reference = machine.subject == NAMES["reference"]
+            yield (
+                machine.name,
+                machine.decoder,
+                suite(machine),
+                digest(subject, "DECODE-1", "y_hat"),
+                digest(subject, "DECODE-3", "y_hat") if is_reference else "",
+                digest(subject, "REPRODUCIBLE-2", "image"),
+            )
+            if isinstance(subject, Command):
+                subject.close()
+
+
+def suite(machine: Machine) -> str:
+    """How many cases of the full tier had each outcome."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "report.json")
+        options = [
+            "--subject",
+            machine.subject,
+            "--tier",
+            "full",
+            "--answer-timeout",
+            str(TIMEOUT),
+            "--report",
+            str(path),
+        ]
+        if machine.processor:
+            options += ["--processor", machine.processor]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(project_folder("conformance")),
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *options,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if not path.exists():
+            raise ValueError(f"the suite can't run on {machine.name}: {done.stderr.strip()[-500:]}")
+        records, _ = report.read(path)
+    counts = Counter(str(record["outcome"]) for record in records if record["record"] == "case")
+    return ", ".join(f"{counts[o]} {o}" for o in Outcome if counts[o] and o != Outcome.UNSUPPORTED)
+
+
+def digest(subject: Subject, requirement: str, output: str) -> str:
+    """One SHA-256 over an output of all vectors of a requirement, in the order of their ids."""
+    whole = hashlib.sha256()
+    for vector in sorted(chosen(requirement), key=lambda vector: vector.id):
+        value = np.asarray(subject.call(vector.operation, vector.model, vector.inputs)[output])
+        whole.update((value if output == "image" else (value * GRID).astype("<i4")).tobytes())
+    return f"`{whole.hexdigest()[:DIGITS]}`"
+
+
+def chosen(requirement: str) -> Iterable[Vector]:
+    return (vector for vector in frozen().vectors if vector.requirement == requirement)
+
+
+def agree(found: Sequence[Sequence[str]]) -> bool:
+    """Whether no case failed and every digest is the same in all rows that have it."""
+    digests = [{row[column] for row in found if row[column]} for column in range(HEAD.index("latents"), len(HEAD))]
+    run = [row for row in found if row[HEAD.index("latents")]]
+    failed = [row for row in run if any(outcome in row[HEAD.index("suite")] for outcome in FAILURES)]
+    return not failed and all(len(different) == 1 for different in digests)
+
+
+def page(found: Iterable[Sequence[str]]) -> str:
+    """The page of documentation with the table."""
+    decode, kodak, pixels = (len(list(chosen(name))) for name in ("DECODE-1", "DECODE-3", "REPRODUCIBLE-2"))
+    lines = [
+        "# One result on every machine",
+        "",
+        "*Made by `make machines`; not to be edited.*",
+        "",
+        f"A digest is the start of one SHA-256: of all latents of the {decode} golden streams (DECODE-1), of "
+        f"those of the {kodak} Kodak streams (DECODE-3), and of all pixels of {pixels} pictures decoded with "
+        "reproducible transforms (REPRODUCIBLE-2). *Suite* counts the cases of "
+        "`pytest conformance --tier full` that had a verdict. A *simulated* processor is this one under the "
+        "settings of [`mbtref/suite/processors.py`](../mbtref/suite/processors.py). An *emulated* one is "
+        "qemu-user with Debian's own Python and NumPy.",
+        "",
+        f"| {' | '.join(HEAD)} |",
+        "|---" * len(HEAD) + "|",
+        *(f"| {' | '.join(row)} |" for row in found),
+        "",
+        f"{date.today().isoformat()}, mbtref {metadata.version('mbtref')}, {platform.system()}.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,128 @@
+"""Records the outcome of every case for the report, the list of known failures and the end of the run.
+
+It is a pytest plugin in the process that sees all results, including those of pytest-xdist's workers.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from mbtref.files import write_whole
+from mbtref.suite.cases import KnownFailure, Outcome
+from mbtref.suite.reports.levels import Kind, Run, claimed
+from mbtref.suite.reports.report import Report
+from mbtref.suite.requirements import REQUIREMENTS
+
+NEUTRAL = (Outcome.UNSUPPORTED, Outcome.NOT_RUN)
+"""Outcomes in which nothing was checked."""
+CUT_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+"""Exit codes of a run that didn't try every case."""
+
+
+class Recorder:
+    """report: opened by the caller. tier: of the run. failures_to: the file for the cases that failed, or None.
+
+    known: the known failures by id. They keep their reasons.
+    """
+
+    def __init__(
+        self, report: Report, tier: str, failures_to: Path | None, known: Mapping[str, KnownFailure]
+    ) -> None:
+        self.report = report
+        self.tier = tier
+        self.failures_to = failures_to
+        self.known = known
+        self.failures: list[dict[str, str]] = []
+        self.causes: defaultdict[str, list[pytest.TestReport]] = defaultdict(list)
+        """The results of the cases that failed, by their cause."""
+        self.unchecked: Counter[tuple[Outcome, str]] = Counter()
+        """How many cases weren't checked, by outcome and reason."""
+        self.counts: Counter[Kind] = Counter()
+        self.whole = False
+        """Whether all cases of the tier are run."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
+            facts = dict(report.user_properties)
+            if "requirement" not in facts:
+                return  # a test of somebody else
+            case, outcome = case_of(report), outcome_of(report)
+            if outcome == Outcome.KNOWN_FAILURE:
+                self.failures.append({"id": case, **self.known[case]._asdict()})
+            elif report.outcome == "failed" and case not in self.known:
+                reason = str(facts.get("reason", "the suite itself failed"))
+                self.failures.append({"id": case, "outcome": outcome, "reason": reason})
+            if report.outcome == "failed":
+                cause = str(facts.get("cause", "the suite itself failed"))
+                self.causes[cause].append(report)
+                if crash := getattr(report.longrepr, "reprcrash", None):
+                    # on CI pytest's summary would repeat the whole message
+                    crash.message = cause
+            elif outcome in NEUTRAL:
+                self.unchecked[outcome, str(facts["reason"])] += 1
+            message = report.longreprtext if report.outcome == "failed" else str(facts.get("reason", ""))
+            requirement = REQUIREMENTS[str(facts["requirement"])]
+            self.whole = bool(facts["whole"])
+            self.counts[Kind(str(facts["capability"]), requirement.tier, outcome)] += 1
+            self.report.case({
+                "requirement": facts["requirement"],
+                "text": f"{requirement.text} ({requirement.source})",
+                "case": facts["name"],
+                "capability": facts["capability"],
+                "tier": requirement.tier,
+                "outcome": outcome,
+                "seconds": round(report.duration, 3),
+                "message": message,
+            })  # fmt: skip
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if session.testscollected and not self.checked:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        cut_off = session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail
+        self.report.close(None if cut_off else int(session.exitstatus), self.whole)
+        if session.config.get_verbosity() <= 0:
+            self.shorten()
+        if self.failures_to:
+            write_whole(self.failures_to, (json.dumps(self.failures, indent=1) + "\n").encode())
+
+    def shorten(self) -> None:
+        """Leaves one whole message of each cause; the others name their case and that one."""
+        for cause, (first, *others) in self.causes.items():
+            for report in others:
+                text = f"{case_of(report)}: {outcome_of(report)}\n  {cause}, as in {case_of(first)}"
+                report.longrepr = f"{text} (-v shows each message)"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for cause, reports in self.causes.items():
+            if len(reports) > 1:
+                counts = Counter(case_of(report).partition("/")[0] for report in reports)
+                which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
+                terminalreporter.write_line(f"the same in {len(reports)} cases: {cause} ({which})", red=True)
+        for (outcome, reason), n in self.unchecked.items():
+            words = outcome.replace("-", " ")
+            terminalreporter.write_line(f"{words}, {n} case{'s' * (n > 1)}: {reason}", yellow=True)
+        run = Run("", self.tier, self.whole, self.counts)
+        if levels := claimed(run):
+            names = ", ".join(level.name for level in levels)
+            terminalreporter.write_line(f"levels that it may claim: {names}", green=True)
+        if not self.checked:
+            terminalreporter.write_line("nothing was checked: a run without a verdict fails", red=True)
+
+    @property
+    def checked(self) -> int:
+        """How many cases had a verdict."""
+        return sum(n for outcome, n in self.report.counts.items() if outcome not in NEUTRAL)
+
+
+def case_of(report: pytest.TestReport) -> str:
+    """The id of the case that a result is of."""
+    facts = dict(report.user_properties)
+    return f"{facts['requirement']}/{facts['name']}"
+
+
+def outcome_of(report: pytest.TestReport) -> Outcome:
+    """The outcome of a result of pytest. A result without one failed outside of its case."""
+    return Outcome(str(dict(report.user_properties).get("outcome", Outcome.FAILED)))

@@ -1,0 +1,180 @@
+"""A program in any language as a subject: JSON lines on its standard input and output, arrays and bytes as files.
+
+    to the program    {"protocol": 1, "hello": true}
+    its answer        {"protocol": 1, "name": "...", "version": "...", "capabilities": ["rans", "decode"]}
+                      or {"protocol": 1, "error": "why it can't begin"}
+
+    to the program    {"id": 1, "operation": "decode", "model": "lite-q4", "model_file": ".../lite-q4.safetensors",
+                       "gaussian_file": ".../gaussian.safetensors", "inputs": {"stream": ".../stream.bin"},
+                       "folder": "..."}
+    its answer        {"id": 1, "result": {"y_hat": "y_hat.npy", "image": "image.npy"}}
+
+Operations, their inputs and their results are the table in `mbtref/suite/operations.py`. An array is a .npy file,
+bytes are a .bin file; the suffix tells which, in both directions. A result names files that the program has put
+into the folder, which was empty. In place of a result an answer may have one of
+
+    "unsupported": true       "rejected": "truncated"       "error": "any text"
+
+where `unsupported` may also be the reason, a text. The model is null where the operation needs none. One request
+is open at a time. The program ends when its input does. If it fails, its standard error is shown.
+`numpy_program.py` is such a program. `program.py` runs it, on a POSIX system.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mbtref.suite.operations import CAPABILITIES, Array, Value, Values, native
+from mbtref.suite.subjects.data import gaussian_file, model_file
+from mbtref.suite.subjects.program import Program, shown
+from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
+
+PROTOCOL = 1
+
+
+class Greeting(NamedTuple):
+    """A program's description of itself."""
+
+    name: str
+    version: str
+    capabilities: Collection[str]
+
+
+class Command:
+    """A program as a subject. It is started at once. After a failure the next request starts it again.
+
+    arguments: the program and its arguments. timeout: seconds for an answer. more: added to its environment.
+    Raises Crashed, TimedOut, ProtocolFault or Errored if the program doesn't greet.
+    """
+
+    def __init__(self, arguments: Sequence[str], timeout: float, more: Mapping[str, str] | None = None) -> None:
+        self._arguments, self._timeout, self._more = arguments, timeout, more or {}
+        self._ids = itertools.count(1)
+        self._running: Program | None = None
+        with self._program():
+            pass  # it has greeted
+
+    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+        """See `protocol.Subject`. Also raises Errored, Crashed, TimedOut and ProtocolFault."""
+        with tempfile.TemporaryDirectory(prefix="mbtref-") as temporary, self._program() as program:
+            input_folder, folder = Path(temporary, "inputs"), Path(temporary, "outputs")
+            input_folder.mkdir()
+            folder.mkdir()
+            request = {
+                "id": next(self._ids),
+                "operation": operation,
+                "model": model,
+                "model_file": None if model is None else str(model_file(model)),
+                "gaussian_file": str(gaussian_file()),
+                "inputs": {name: str(path) for name, path in write(input_folder, inputs).items()},
+                "folder": str(folder),
+            }
+            files = result(program.ask(request), request["id"])
+            return {name: read(folder, file) for name, file in files.items()}
+
+    @contextmanager
+    def _program(self) -> Iterator[Program]:
+        """The running program, or a new one that has greeted. It is stopped if it fails."""
+        new = self._running is None
+        program = self._running = self._running or Program(self._arguments, self._timeout, self._more)
+        try:
+            if new:
+                self._greet(program)
+            yield program
+        except (Crashed, TimedOut, ProtocolFault) as failure:
+            words = program.last_words()
+            self.close()
+            raise type(failure)(f"{failure}{words}") from failure
+
+    def _greet(self, program: Program) -> None:
+        """The handshake. A program that can't begin is stopped, so that the next request starts it again."""
+        try:
+            self.name, self.version, self.capabilities = greet(program)
+        except Errored:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the program."""
+        if self._running:
+            self._running.stop()
+            self._running = None
+
+
+def greet(program: Program) -> Greeting:
+    """The handshake. Raises Errored if the program can't begin, ProtocolFault if the answer isn't a greeting."""
+    answer = program.ask({"protocol": PROTOCOL, "hello": True})
+    match answer:
+        case {"protocol": 1, "name": str(name), "version": str(version), "capabilities": list(capabilities)}:
+            unknown = [c for c in capabilities if c not in CAPABILITIES]
+            if unknown:
+                raise ProtocolFault(f"declares {shown(unknown)}; capabilities are {', '.join(CAPABILITIES)}")
+            return Greeting(name, version, capabilities)
+        case {"protocol": 1, "error": str(text)}:
+            raise Errored(text)
+    raise ProtocolFault(f"answered {shown(answer)} to the greeting of protocol 1")
+
+
+def result(answer: object, number: object) -> Mapping[str, object]:
+    """The files of an answer, by name of the value. number: the request's id.
+
+    Raises Unsupported, Rejected or Errored as the answer says, ProtocolFault if it has none of the four, or two.
+    """
+    if not isinstance(answer, dict) or answer.get("id") != number or len(answer) != 2:
+        raise ProtocolFault(f"answered {shown(answer)} to request {number}")
+    match answer:
+        case {"result": dict(files)}:
+            return files
+        case {"unsupported": True}:
+            raise Unsupported("the program says so")
+        case {"unsupported": str(reason)}:
+            raise Unsupported(reason)
+        case {"rejected": str(kind)}:
+            raise Rejected(kind)
+        case {"error": str(text)}:
+            raise Errored(text)
+    raise ProtocolFault(f"answered {shown(answer)}: neither result, unsupported, rejected nor error")
+
+
+def write(folder: Path, values: Values) -> dict[str, Path]:
+    """Writes each value to a file. Returns the files by name. Raises ValueError for an array of objects."""
+    paths = {name: folder / f"{name}.{'bin' if isinstance(v, bytes) else 'npy'}" for name, v in values.items()}
+    for name, value in values.items():
+        if isinstance(value, bytes):
+            paths[name].write_bytes(value)
+        else:
+            np.save(paths[name], np.ascontiguousarray(value), allow_pickle=False)
+    return paths
+
+
+def read(folder: Path, name: object) -> Value:
+    """The value in a file of the folder. Raises ProtocolFault if there is none."""
+    try:
+        path = Path(folder, str(name)).resolve()
+        if path.parent != folder.resolve():
+            raise ProtocolFault(f"names the file {shown(name)}, which isn't in the folder it was given")
+        if not path.is_file():
+            raise ProtocolFault(f"names the file {shown(name)}, but didn't write it")
+        return value_in(path)
+    except (OSError, ValueError) as error:
+        raise ProtocolFault(f"the file {shown(name)} can't be read: {error}") from error
+
+
+def value_in(path: Path) -> Value:
+    """The value in a file. Raises OSError, or ValueError for a file named .npy that isn't one."""
+    return array(path) if path.suffix == ".npy" else path.read_bytes()
+
+
+def array(path: Path) -> Array:
+    """The array of a .npy file, in this machine's byte order. Raises ValueError if it isn't one."""
+    with path.open("rb") as file:
+        try:
+            values = np.asarray(np.lib.format.read_array(file, allow_pickle=False))  # type: ignore[no-untyped-call]
+        except Exception as error:  # a damaged header makes NumPy raise a dozen kinds of errors
+            raise ValueError(f"not a .npy file: {error}") from error
+    return values.astype(native(values.dtype), copy=False)

@@ -1,0 +1,238 @@
+"""CompressAI 1.2.8 as a subject, on the same weights: the library that most users of mbt2018 have.
+
+Only the files of the weights are mbtref's. A fork of CompressAI can be adapted in the same way.
+"""
+
+import functools
+import importlib
+import importlib.metadata
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mbtref.suite.operations import Values
+from mbtref.suite.subjects.data import model_file
+from mbtref.suite.subjects.protocol import Methods, Unsupported
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+U8 = npt.NDArray[np.uint8]
+
+SHAPES = struct.Struct("<8i")
+"""A latent buffer's header: the shapes of y and z."""
+CONTAINER = struct.Struct("<HHI")
+"""The adapter's header before CompressAI's two strings: height and width in pixels, length of the string of y."""
+
+
+@functools.cache
+def compressai(name: str) -> ModuleType:
+    """A module of CompressAI. name: its path below `compressai`, as in "models.google".
+
+    CompressAI imports torchvision, whose compiled operators can't be loaded beside a CPU-only PyTorch; its Python
+    half then asks for operators that aren't there. Nothing here calls them: declaring them is enough.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        for operator in ("nms", "qnms"):
+            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{operator}", schema)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+        return importlib.import_module(f"compressai.{name}")
+
+
+@functools.cache
+def network(model: str) -> Any:
+    """CompressAI's model with the weights of an embedded one, ready to code."""
+    state = safetensors.torch.load_file(model_file(model))
+    loaded = compressai("models.google").JointAutoregressiveHierarchicalPriors.from_state_dict(state)
+    loaded.update()
+    return loaded.eval()
+
+
+def batch(array: npt.NDArray[np.generic]) -> Tensor:
+    """Adds an axis of length 1 in front."""
+    return torch.from_numpy(array.copy())[None]
+
+
+def single(tensor: Tensor) -> F32:
+    """(1, C, H, W) float32 -> (C, H, W)."""
+    result: F32 = tensor[0].numpy()
+    return result
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Uses one thread: if encoder and decoder sum in different orders, an ulp in a mean breaks the stream."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class CompressAI(Methods):
+    """CompressAI as it is. Inputs that would break its coder are answered as unsupported."""
+
+    name = "CompressAI"
+    order = torch.contiguous_format
+    """The order of a picture's values in memory: plane by plane."""
+    capabilities = ("transforms", "entropy-float", "rans", "buffers", "roundtrip", "portable", "kodak")
+
+    @property
+    def version(self) -> str:
+        return importlib.metadata.version("compressai")
+
+    @torch.no_grad()
+    def g_a(self, model: str, x: F32) -> Values:
+        return {"y": single(network(model).g_a(batch(x)))}
+
+    @torch.no_grad()
+    def h_a(self, model: str, y: F32) -> Values:
+        return {"z": single(network(model).h_a(batch(y)))}
+
+    @torch.no_grad()
+    def g_s(self, model: str, y_hat: F32) -> Values:
+        return {"x_hat": single(network(model).g_s(batch(y_hat)))}
+
+    @torch.no_grad()
+    def parameters(self, model: str, z_hat: F32, y_hat: F32) -> Values:
+        net = network(model)
+        psi, phi = net.h_s(batch(z_hat)), net.context_prediction(batch(y_hat))
+        sigma, mu = net.entropy_parameters(torch.cat((psi, phi), dim=1)).chunk(2, 1)
+        return {"psi": single(psi), "phi": single(phi), "sigma": single(sigma), "mu": single(mu)}
+
+    @torch.no_grad()
+    def forward(self, model: str, x: F32) -> Values:
+        net, picture = network(model), batch(x)
+        result = net(picture)
+        # it doesn't return its latents: the same calls compute them again
+        y = net.g_a(picture)
+        z_hat, _ = net.entropy_bottleneck(net.h_a(y))
+        return {
+            "z_hat": single(z_hat),
+            "z_likelihoods": single(result["likelihoods"]["z"]),
+            "y_hat": single(net.gaussian_conditional.quantize(y, "dequantize")),
+            "y_likelihoods": single(result["likelihoods"]["y"]),
+            "x_hat": single(result["x_hat"]),
+        }
+
+    @torch.no_grad()
+    def gaussian_likelihoods(self, y: F32, mu: F32, sigma: F32) -> Values:
+        gaussian = compressai("entropy_models").GaussianConditional(None)
+        _, likelihoods = gaussian.eval()(batch(y), batch(sigma), batch(mu))
+        return {"y_likelihoods": single(likelihoods)}
+
+    @torch.no_grad()
+    def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
+        _, likelihoods = network(model).entropy_bottleneck(batch(z_hat))
+        return {"z_likelihoods": single(likelihoods)}
+
+    def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
+        refuse_what_breaks_the_encoder(symbols, indexes, length, offset)
+        encoder = compressai("ans").RansEncoder()
+        arguments = (array.tolist() for array in (symbols, indexes, cdf, length, offset))
+        return {"stream": encoder.encode_with_indexes(*arguments)}
+
+    def rans_decode(self, stream: bytes, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
+        arguments = (array.tolist() for array in (indexes, cdf, length, offset))
+        symbols = compressai("ans").RansDecoder().decode_with_indexes(stream, *arguments)
+        return {"symbols": np.array(symbols, np.int32)}
+
+    def pack_raw(self, y_hat: F32, z_hat: F32) -> Values:
+        return {"buffer": shapes(y_hat, z_hat) + int16(y_hat) + int16(z_hat)}
+
+    def pack_zlib(self, y_hat: F32, z_hat: F32) -> Values:
+        return {"buffer": shapes(y_hat, z_hat) + zlib.compress(int16(y_hat) + int16(z_hat), 9)}
+
+    def unpack_raw(self, buffer: bytes) -> Values:
+        return latents(buffer, buffer[SHAPES.size :])
+
+    def unpack_zlib(self, buffer: bytes) -> Values:
+        return latents(buffer, zlib.decompress(buffer[SHAPES.size :]))
+
+    @torch.no_grad()
+    def compress(self, model: str, image: U8) -> Values:
+        height, width, _ = image.shape
+        x = (batch(image).permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=self.order)
+        padded = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
+        with one_thread():
+            (y_string,), (z_string,) = network(model).compress(padded)["strings"]
+        return {"blob": CONTAINER.pack(height, width, len(y_string)) + y_string + z_string}
+
+    @torch.no_grad()
+    def decompress(self, model: str, blob: bytes) -> Values:
+        height, width, length = CONTAINER.unpack_from(blob)
+        strings = blob[CONTAINER.size :]
+        shape = (-(-height // 64), -(-width // 64))
+        y_hats: list[Tensor] = []
+        net = network(model)
+        # its decoder doesn't return the latents: the hook takes the input of g_s
+        hook = net.g_s.register_forward_pre_hook(lambda _, inputs: y_hats.append(inputs[0]))
+        with one_thread():
+            x_hat = net.decompress([[strings[:length]], [strings[length:]]], shape)["x_hat"]
+        hook.remove()
+        pixels = (x_hat[0, :, :height, :width] * 255).round().byte()
+        return {"y_hat": y_hats[0][0].numpy(), "image": pixels.permute(1, 2, 0).numpy()}
+
+
+class ChannelsLast(CompressAI):
+    """CompressAI with pictures stored pixel by pixel, as in image files and for fast convolutions.
+
+    Its encoder passes this order on to its latents, but its decoder begins with latents in the other order. They
+    sum in different orders, and the decoder goes astray on some pictures, on one machine, in one process.
+    """
+
+    name = "CompressAI, channels last"
+    order = torch.channels_last
+
+
+def refuse_what_breaks_the_encoder(symbols: I32, indexes: I32, length: I32, offset: I32) -> None:
+    """Raises Unsupported for inputs that break CompressAI's coder without an exception."""
+    escapes = length[indexes].astype(np.int64) - 2
+    if (escapes == 0).any():
+        raise Unsupported("CompressAI keeps a frequency in 16 bits, divides by 0 for one of 65536")
+    value = symbols.astype(np.int64) - offset[indexes]
+    # below the table odd numbers, from its escape bin on even ones
+    raw = np.where(value < 0, -2 * value - 1, 2 * (value - escapes))
+    if (raw >= 1 << 28).any():
+        raise Unsupported("CompressAI never ends for an escape of more than 7 digits")
+    # a symbol is one step; an escaped one also takes the count of its digits, and each digit
+    if sum(1 if r < 0 else 2 + digits(r) for r in raw.tolist()) < 3:
+        raise Unsupported("CompressAI writes before its buffer for fewer than 3 coding steps")
+
+
+def digits(raw: int) -> int:
+    """How many base-16 digits an escaped value takes."""
+    return -(-raw.bit_length() // 4)
+
+
+def shapes(y_hat: F32, z_hat: F32) -> bytes:
+    """The header of a latent buffer."""
+    return SHAPES.pack(1, *y_hat.shape, 1, *z_hat.shape)
+
+
+def int16(latent: F32) -> bytes:
+    """A latent as int16, truncated toward zero like a cast."""
+    return latent.astype("<i2").tobytes()
+
+
+def latents(buffer: bytes, body: bytes) -> Values:
+    """The latents in a buffer. body: its bytes after the header, inflated."""
+    shape = SHAPES.unpack_from(buffer)
+    values = np.frombuffer(body, "<i2").astype(np.float32)
+    count = int(np.prod(shape[:4]))
+    return {"y_hat": values[:count].reshape(shape[1:4]), "z": values[count:].reshape(shape[5:])}

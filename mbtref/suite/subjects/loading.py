@@ -1,0 +1,87 @@
+"""Turns the text after --subject into a subject."""
+
+import importlib
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mbtref.suite.operations import CAPABILITIES
+from mbtref.suite.subjects.command import Command
+from mbtref.suite.subjects.program import POSIX
+from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Subject, TimedOut, account
+
+PROGRAM = "cmd:"
+ONNX = "onnx:"
+NUMPY = "mbtref.suite.subjects.numpy_program"
+"""The module that is the one-file decoder as a program."""
+NAMES = {
+    "reference": "mbtref.suite.subjects.reference:Reference",
+    "float64": "mbtref.suite.subjects.float64:Float64",
+    "compressai": "mbtref.suite.subjects.compressai:CompressAI",
+    "numpy": f"{PROGRAM}{shlex.join([sys.executable, '-m', NUMPY])}",
+}
+"""Short names of the subjects that come with the suite."""
+ELSEWHERE = "a Python subject runs with --in-process; for another program use WSL"
+"""What to do on a system without POSIX."""
+SERVE = (sys.executable, "-m", "mbtref.suite.subjects.serve")
+
+
+def is_program(given: str) -> bool:
+    """Whether the text names a program, not a Python subject."""
+    return NAMES.get(given, given).startswith(PROGRAM)
+
+
+def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) -> Subject:
+    """A subject in a process of its own: one of NAMES, `cmd:program args` as for a shell, `onnx:folder`, or
+    `module:attribute`.
+
+    timeout: seconds for an answer. more: added to its environment. Raises ValueError if there is no such subject,
+    or this system isn't POSIX.
+    """
+    given = NAMES.get(given, given)
+    if not POSIX:
+        raise ValueError(f"a process of its own needs a POSIX system; {ELSEWHERE}")
+    try:
+        if not given.startswith(PROGRAM):
+            return Command([*SERVE, given], timeout, {"PYTHONPATH": os.pathsep.join(sys.path), **(more or {})})
+        arguments = shlex.split(given.removeprefix(PROGRAM))
+        if not arguments:
+            raise ValueError("needs a program after cmd:")
+        return Command(arguments, timeout, more)
+    except (Crashed, TimedOut, ProtocolFault, Errored) as error:
+        raise ValueError(str(error)) from error
+
+
+def in_process(given: str) -> Subject:
+    """A subject by one of NAMES, by `onnx:folder`, or by `module:attribute`: a subject, or what makes one.
+
+    Modules are also found in the current folder. Raises ValueError if there is no such subject.
+    """
+    if given.startswith(ONNX):
+        from mbtref.suite.subjects.onnx import Onnx
+
+        return Onnx(Path(given.removeprefix(ONNX)))
+    module, _, attribute = NAMES.get(given, given).partition(":")
+    if not all(name.isidentifier() for name in (*module.split("."), attribute)):
+        raise ValueError(
+            "give module:attribute, such as mypkg.codec:Subject, cmd:program, onnx:folder, or one of "
+            + ", ".join(NAMES)
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        target = getattr(importlib.import_module(module), attribute)
+        subject: Subject = target() if callable(target) else target
+    except Exception as error:
+        names = (*module.split("."), module, attribute)
+        not_there = isinstance(error, ImportError | AttributeError) and error.name in names
+        raise ValueError(str(error) if not_there else account(error)) from error
+    if absent := [name for name in ("name", "version", "capabilities", "call") if not hasattr(subject, name)]:
+        raise ValueError(
+            f"{attribute} has no {', '.join(absent)}; it needs all four, protocol.Methods provides call"
+        )
+    if unknown := [name for name in subject.capabilities if name not in CAPABILITIES]:
+        raise ValueError(f"it declares {unknown}; capabilities are {', '.join(CAPABILITIES)}")
+    return subject

@@ -1,0 +1,189 @@
+"""The reference as a subject."""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+import mbtref
+from mbtref import bitstream, buffers, codec, planes, rans, tables
+from mbtref.networks import gaussian_likelihoods
+from mbtref.scan import trace
+from mbtref.suite.operations import CAPABILITIES, Values
+from mbtref.suite.subjects.data import model_file
+from mbtref.suite.subjects.protocol import Methods, Rejected
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+U8 = npt.NDArray[np.uint8]
+
+
+def batch(array: npt.NDArray[np.generic]) -> Tensor:
+    """(C, H, W) -> (1, C, H, W), the same dtype."""
+    return torch.from_numpy(array.copy())[None]
+
+
+def single(tensor: Tensor) -> F32:
+    """(1, C, H, W) float -> (C, H, W) float32."""
+    result: F32 = tensor[0].float().numpy()
+    return result
+
+
+def units_in(array: npt.NDArray[np.generic]) -> Tensor:
+    """(C, H, W) -> (1, H, W, C) float64, as the exact half takes it."""
+    return batch(array).permute(0, 2, 3, 1).double()
+
+
+def units_out(tensor: Tensor) -> I32:
+    """(1, H, W, C) integers -> (C, H, W) int32."""
+    result: I32 = tensor[0].permute(2, 0, 1).to(torch.int32).contiguous().numpy()
+    return result
+
+
+def coder_tables(cdf: I32, length: I32, offset: I32) -> rans.Tables:
+    """Tables as the coder takes them."""
+    return rans.Tables(tables.from_arrays({"_quantized_cdf": cdf, "_cdf_length": length, "_offset": offset}))
+
+
+@contextmanager
+def rejections() -> Iterator[None]:
+    """Turns the reference's refusal of a stream into the suite's."""
+    try:
+        yield
+    except mbtref.BitstreamError as error:
+        raise Rejected(str(error.kind)) from error
+
+
+@functools.cache
+def load(name: str) -> mbtref.Model:
+    """A model of the vectors, loaded once for the whole run."""
+    return mbtref.load(model_file(name))
+
+
+class Reference(Methods):
+    """mbtref itself."""
+
+    name = "mbtref"
+    version = metadata.version("mbtref")
+    capabilities = CAPABILITIES
+    dtype = torch.float32
+    """In which likelihoods are computed."""
+
+    def model(self, name: str) -> mbtref.Model:
+        """A model of the vectors."""
+        return load(name)
+
+    @torch.no_grad()
+    def g_a(self, model: str, x: F32) -> Values:
+        return {"y": single(self.model(model).networks.g_a(batch(x)))}
+
+    @torch.no_grad()
+    def h_a(self, model: str, y: F32) -> Values:
+        return {"z": single(self.model(model).networks.h_a(batch(y)))}
+
+    @torch.no_grad()
+    def g_s(self, model: str, y_hat: F32) -> Values:
+        return {"x_hat": single(self.model(model).networks.g_s(batch(y_hat)))}
+
+    @torch.no_grad()
+    def parameters(self, model: str, z_hat: F32, y_hat: F32) -> Values:
+        networks = self.model(model).networks
+        sigma, mu = networks.parameters_of_y(batch(y_hat), batch(z_hat))
+        psi, phi = networks.h_s(batch(z_hat)), networks.context_prediction(batch(y_hat))
+        return {"psi": single(psi), "phi": single(phi), "sigma": single(sigma), "mu": single(mu)}
+
+    @torch.no_grad()
+    def forward(self, model: str, x: F32) -> Values:
+        return {name: single(value) for name, value in self.model(model).networks(batch(x))._asdict().items()}
+
+    def gaussian_likelihoods(self, y: F32, mu: F32, sigma: F32) -> Values:
+        latents, mean, scale = (batch(value).to(self.dtype) for value in (y, mu, sigma))
+        return {"y_likelihoods": single(gaussian_likelihoods(torch.round(latents - mean) + mean - mean, scale))}
+
+    @torch.no_grad()
+    def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
+        prior = self.model(model).networks.entropy_bottleneck
+        return {"z_likelihoods": single(prior.likelihoods(batch(z_hat).to(self.dtype)))}
+
+    def exact_parameters(self, model: str, k_z: I32, y_hat: I32) -> Values:
+        loaded, latents = self.model(model), units_in(y_hat)
+        z_hat = loaded.entropy.z_hat(units_in(k_z))
+        stages = trace(loaded.entropy, z_hat, lambda step: step.of(latents))
+        answer = {"z_hat": z_hat, "psi": loaded.entropy.psi(z_hat), **stages._asdict()}
+        answer["index"] = loaded.index(stages.sigma)
+        return {name: units_out(answer[name]) for name in ("z_hat", "psi", "phi", "sigma", "mu", "index")}
+
+    def exact_symbols(self, model: str, k_z: I32, y: F32) -> Values:
+        loaded, y_units = self.model(model), codec.grid_units(batch(y))
+        z_hat = loaded.entropy.z_hat(units_in(k_z))
+        stages = trace(
+            loaded.entropy, z_hat, lambda step: step.y_hat(codec.nearest_symbol(step.of(y_units) - step.mu))
+        )
+        answer = {
+            "mu": stages.mu,
+            "index": loaded.index(stages.sigma),
+            "k": codec.nearest_symbol(y_units - stages.mu),
+            "y_hat": stages.y_hat,
+        }
+        return {name: units_out(value) for name, value in answer.items()}
+
+    def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
+        return {"stream": rans.encode(symbols, indexes, coder_tables(cdf, length, offset))}
+
+    def rans_decode(self, stream: bytes, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
+        with rejections():
+            decoder = rans.Decoder(stream)
+            symbols = decoder.pop(indexes, coder_tables(cdf, length, offset))
+            decoder.finish()
+        return {"symbols": symbols.astype(np.int32)}
+
+    def pack_raw(self, y_hat: F32, z_hat: F32) -> Values:
+        return {"buffer": buffers.pack_raw(batch(y_hat), batch(z_hat))}
+
+    def pack_zlib(self, y_hat: F32, z_hat: F32) -> Values:
+        return {"buffer": buffers.pack_zlib(batch(y_hat), batch(z_hat))}
+
+    def unpack_raw(self, buffer: bytes) -> Values:
+        with rejections():
+            y_hat, z = buffers.unpack_raw(buffer)
+        return {"y_hat": single(y_hat), "z": single(z)}
+
+    def unpack_zlib(self, buffer: bytes) -> Values:
+        with rejections():
+            y_hat, z = buffers.unpack_zlib(buffer)
+        return {"y_hat": single(y_hat), "z": single(z)}
+
+    def decode(self, model: str, stream: bytes) -> Values:
+        with rejections():
+            y_hat = codec.decode_latents(self.model(model), [stream])
+        return self.shown(model, y_hat, *bitstream.unpack(stream)[1:3])
+
+    def encode(self, model: str, image: U8) -> Values:
+        return {"stream": mbtref.encode(self.model(model), image)}
+
+    def encode_reproducible(self, model: str, image: U8) -> Values:
+        return {"stream": mbtref.encode(self.model(model).made_reproducible(), image)}
+
+    def decode_reproducible(self, model: str, stream: bytes) -> Values:
+        with rejections():
+            return {"image": mbtref.decode(self.model(model).made_reproducible(), stream)}
+
+    def compress(self, model: str, image: U8) -> Values:
+        return {"blob": mbtref.encode(self.model(model), image)}
+
+    def reconstruct(self, model: str, image: U8) -> Values:
+        return self.shown(model, codec.encode_latents(self.model(model), image).y_hat, *image.shape[:2])
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        return self.decode(model, blob)
+
+    @torch.no_grad()
+    def shown(self, model: str, y_hat: Tensor, height: int, width: int) -> Values:
+        """The latents and their picture."""
+        x_hat = self.model(model).transforms.g_s(y_hat)[0, :, :height, :width]
+        return {"y_hat": single(y_hat), "image": planes.to_image(x_hat)}

@@ -1,0 +1,192 @@
+"""Reads the golden vectors: the manifest, the values, and every file's hash.
+
+Every file must be exactly as it was frozen: `load` names the first file that is missing, changed or extra.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from mbtref.files import project_folder
+from mbtref.suite.operations import OPERATIONS, Array, Value, Values, native
+from mbtref.suite.requirements import REQUIREMENTS
+
+FOLDER = project_folder("vectors")
+MANIFEST, SCHEMA, ABOUT = "manifest.json", "manifest.schema.json", "README.md"
+VERSION = 1
+HOW_TO_REPAIR = "restore the set, or make it anew with 'mbtref vectors generate'"
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One question with its answer."""
+
+    id: str
+    """The requirement's id, a slash and a name."""
+    requirement: str
+    operation: str
+    """One of `operations.OPERATIONS`."""
+    model: str | None
+    purpose: str
+    """The bug that it catches."""
+    input_files: Mapping[str, Path]
+    expected_files: Mapping[str, Path]
+    """Some or all of the operation's outputs, in its order; empty if only `rejected` or `sha256` is expected."""
+    rejected: str | None
+    """The kind with which the inputs must be refused."""
+    sha256: Mapping[str, str]
+    """Of outputs that aren't stored. The requirement says which bytes are hashed."""
+    tolerance: Mapping[str, float]
+    """Largest absolute error of an output. An output that isn't named must be equal."""
+    bits: Mapping[str, float]
+    """The same for -log2 of an output that is a likelihood."""
+    may_differ: Mapping[str, Path]
+    """Files with the places of values that may differ by the tolerance, by output; all others must be equal."""
+    margin: Mapping[str, float]
+    """Distance from the nearest tie of the values that are rounded for an output."""
+    made: str
+    """The function that makes it, module:function."""
+
+    @property
+    def name(self) -> str:
+        """The id without the requirement."""
+        return self.id.partition("/")[2]
+
+    @property
+    def inputs(self) -> Values:
+        """Values by name, read at every call."""
+        return {name: read(path) for name, path in self.input_files.items()}
+
+    @property
+    def expected(self) -> Values:
+        """Values by name, read at every call."""
+        return {name: read(path) for name, path in self.expected_files.items()}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture from which vectors are made."""
+
+    name: str
+    """Without the model. The vectors made from it are named model/name."""
+    model: str
+    file: Path
+    """(H, W, 3) uint8, not padded."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A whole set."""
+
+    vectors: tuple[Vector, ...]
+    models: Mapping[str, str]
+    """SHA-256 of the model files that the vectors were made with."""
+    pictures: tuple[Picture, ...]
+    kodak: tuple[Mapping[str, Any], ...]
+    """The figures of every Kodak picture at every model: the records of kodak.json."""
+
+
+def read(path: Path) -> Value:
+    """A file as a value of an operation: an array, in native byte order, for .npy and .png, else bytes."""
+    if path.suffix == ".npy":
+        array: Array = np.load(path, allow_pickle=False)
+        return array.astype(native(array.dtype), copy=False)
+    if path.suffix == ".png":
+        with PIL.Image.open(path) as file:
+            return np.array(file.convert("RGB"))
+    return path.read_bytes()
+
+
+def load(folder: Path = FOLDER) -> Manifest:
+    """The set in a folder. Raises ValueError if anything in it isn't as the manifest says."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        version = content["version"]
+    except FileNotFoundError as error:
+        raise ValueError(f"no vectors in {folder}: {MANIFEST} is missing; {HOW_TO_REPAIR}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / MANIFEST} is damaged ({error!r}); {HOW_TO_REPAIR}") from error
+    if version != VERSION:
+        raise ValueError(f"{folder / MANIFEST} has version {version}, this suite reads version {VERSION}")
+    verify(folder, content["files"])
+    try:
+        return _manifest(folder, content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / MANIFEST} doesn't fit {SCHEMA} ({error!r}); {HOW_TO_REPAIR}") from error
+
+
+@functools.cache
+def frozen() -> Manifest:
+    """The project's own set, read and checked once a run. Raises ValueError as `load` does."""
+    return load()
+
+
+def verify(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Raises ValueError, with the file's name, if one is missing, changed, or not in the manifest.
+
+    hashes: SHA-256 by path.
+    """
+    present = set(data_files(folder))
+    for path in sorted(hashes.keys() - present):
+        raise ValueError(f"vectors: {path} is missing; {HOW_TO_REPAIR}")
+    for path in sorted(present - hashes.keys()):
+        raise ValueError(f"vectors: {path} isn't in the manifest; take it out of {folder}")
+    for path, digest in sorted(hashes.items()):
+        if hashlib.sha256((folder / path).read_bytes()).hexdigest() != digest:
+            raise ValueError(f"vectors: {path} was changed, its SHA-256 isn't the manifest's; {HOW_TO_REPAIR}")
+
+
+def data_files(folder: Path) -> list[str]:
+    """The paths of all files in a folder except the manifest, its schema and the README."""
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return [path.as_posix() for path in paths if path.as_posix() not in (MANIFEST, SCHEMA, ABOUT)]
+
+
+def _manifest(folder: Path, content: Mapping[str, Any]) -> Manifest:
+    vectors = tuple(_vector(folder, content["files"], entry) for entry in content["vectors"])
+    for vector in vectors:
+        if vector.requirement not in REQUIREMENTS or vector.operation not in OPERATIONS:
+            raise ValueError(f"{vector.id}: no such requirement or operation")
+    pictures = tuple(
+        Picture(key.partition("/")[2], entry["model"], _file(folder, content["files"], entry["file"]))
+        for key, entry in content["pictures"].items()
+    )
+    table = folder / "kodak.json"
+    kodak = json.loads(table.read_text(encoding="utf-8"))["records"] if table.exists() else []
+    return Manifest(vectors, content["models"], pictures, tuple(kodak))
+
+
+def _file(folder: Path, hashes: Mapping[str, str], path: str) -> Path:
+    if path not in hashes:
+        raise ValueError(f"{folder / MANIFEST} names {path}, which has no hash; {HOW_TO_REPAIR}")
+    return folder / path
+
+
+def _vector(folder: Path, hashes: Mapping[str, str], entry: Mapping[str, Any]) -> Vector:
+    def files(paths: Mapping[str, str]) -> dict[str, Path]:
+        return {name: _file(folder, hashes, path) for name, path in paths.items()}
+
+    limits = entry.get("tolerance", {})
+    return Vector(
+        id=entry["id"],
+        requirement=entry["requirement"],
+        operation=entry["operation"],
+        model=entry["model"],
+        purpose=entry["purpose"],
+        input_files=files(entry["inputs"]),
+        expected_files=files(entry.get("expected", {})),
+        rejected=entry.get("rejected"),
+        sha256=entry.get("sha256", {}),
+        tolerance={name: limit["absolute"] for name, limit in limits.items()},
+        bits={name: limit["bits"] for name, limit in limits.items() if "bits" in limit},
+        may_differ=files(entry.get("may_differ", {})),
+        margin=entry.get("margin", {}),
+        made=entry["made"],
+    )

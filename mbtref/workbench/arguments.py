@@ -1,0 +1,186 @@
+"""Types of command-line arguments: files, folders, models. A wrong argument gives one line and status 2."""
+
+import argparse
+import mimetypes
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple, NoReturn, TypeVar
+
+from mbtref.devices import check_kind
+from mbtref.modelfile import EMBEDDED, LADDERS
+from mbtref.workbench import modelfiles
+from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.names import ZOO
+
+T = TypeVar("T")
+
+
+class Wanted(NamedTuple):
+    """A model that an argument names. Its file is read after all arguments are checked: it may need a download."""
+
+    name: str
+    path: Path | None = None
+    """Of a model file; None for an embedded model and for a zoo model."""
+
+    @property
+    def in_zoo(self) -> bool:
+        return self.path is None and self.name in ZOO
+
+    def get(self, weights: Path | None) -> ModelFile:
+        """The model's file. weights: the checkpoint of a zoo model. Errors as for `zoo.get`."""
+        if self.path:
+            return modelfiles.of_path(self.path)
+        if not self.in_zoo:
+            return modelfiles.of_package(self.name)
+        from mbtref.workbench import zoo
+
+        return zoo.get(self.name, weights)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that answers wrong use with one line and status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see '{self.prog} --help')\n")
+
+
+def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
+    """An argument type that shows the text of a ValueError or OSError of `convert`."""
+
+    def converted(text: str) -> T:
+        try:
+            return convert(text)
+        except (ValueError, OSError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return converted
+
+
+def input_path(text: str) -> Path:
+    """An argument that names a file or a folder."""
+    path = Path(text)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    return path
+
+
+def input_file(text: str) -> Path:
+    """An argument that names a file."""
+    path = input_path(text)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder")
+    return path
+
+
+def input_folder(text: str) -> Path:
+    """An argument that names a folder."""
+    path = input_path(text)
+    if not path.is_dir():
+        raise ValueError(f"{path}: is not a folder")
+    return path
+
+
+def or_standard(standard: Path, kind: Callable[[str], Path]) -> Callable[[str], Path]:
+    """The type of a path that may be `-`. standard: what this stands for. kind: the type of any other path."""
+    return lambda text: standard if text == "-" else kind(text)
+
+
+def stream_file(text: str) -> Path:
+    """An argument that names a stream to write. It isn't named as a picture."""
+    if (mimetypes.guess_type(text)[0] or "").startswith("image/"):
+        raise ValueError(f"{text}: a stream isn't a picture; let the name end in .mbt")
+    return output_file(text)
+
+
+def output_file(text: str) -> Path:
+    """An argument that names an output file."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path}: {'is a folder' if path.is_dir() else 'its folder does not exist'}")
+    return path
+
+
+def output_folder(text: str) -> Path:
+    """An argument that names an output folder. It need not exist."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: is not a folder")
+    return path
+
+
+def file_named(suffix: str) -> Callable[[str], Path]:
+    """The type of an output file whose name must end in `suffix`, so that a slip overwrites no other file."""
+
+    def named(text: str) -> Path:
+        if not text.lower().endswith(suffix):
+            raise ValueError(f"{text}: the name must end in {suffix}, the format of the file")
+        return output_file(text)
+
+    return named
+
+
+def size(text: str) -> float:
+    """An argument that is a number, 0 or more."""
+    number = float(text)
+    if not number >= 0:
+        raise ValueError(f"{text}: give 0 or more")
+    return number
+
+
+def count(text: str) -> int:
+    """An argument that is a whole number, 1 or more."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise ValueError(f"{text}: give a whole number, 1 or more")
+    return number
+
+
+def device(text: str) -> str:
+    """An argument that names a device."""
+    check_kind(text)
+    return text
+
+
+def wanted_model(text: str) -> Wanted:
+    """An argument that names a model. Of a model file the header alone is read."""
+    if text in ZOO or text in EMBEDDED:
+        return Wanted(text)
+    path = Path(text)
+    if not path.is_file():
+        names = ", ".join((*EMBEDDED, *ZOO))
+        raise ValueError(f"no model {text!r}: give the path of a model file, or one of {names}")
+    modelfiles.description(path)
+    return Wanted(path.stem, path)
+
+
+def names(text: str) -> list[str]:
+    """An argument of names, separated by commas."""
+    return [name.strip() for name in text.split(",")]
+
+
+def models(text: str) -> list[Wanted]:
+    """An argument of names of models and ladders, separated by commas. A ladder's name stands for its models."""
+    asked = chain.from_iterable(LADDERS.get(name, (name,)) for name in text.split(","))
+    choices = [wanted_model(name) for name in asked]
+    names = [wanted.name for wanted in choices]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two models have the same name in {', '.join(names)}: rename a file")
+    return choices
+
+
+def zoo_names(text: str) -> list[str]:
+    """An argument of zoo models' names, separated by commas."""
+    from mbtref.workbench.zoo import entry
+
+    return [entry(name).name for name in text.split(",")]
+
+
+def curves(text: str) -> list[str]:
+    """An argument of published curves' names, separated by commas."""
+    from mbtref.workbench.facts import published_curves
+
+    names = text.split(",")
+    if unknown := [name for name in names if name not in published_curves()]:
+        raise ValueError(f"no published curve {unknown[0]!r}: there are {', '.join(published_curves())}")
+    return names

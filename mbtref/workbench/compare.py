@@ -1,0 +1,188 @@
+"""Two evaluations side by side: model by model, and Bjøntegaard's differences curve by curve.
+
+Models whose names differ only in the quality form a curve: lite-q3 … lite-q6 are the curve "lite". BD-rate is the
+mean difference of log rate over the PSNR that both curves share. BD-PSNR is the mean difference of PSNR over the
+rates that they share (Bjøntegaard, VCEG-M33, 2001). The interpolation is piecewise cubic, as in the common test
+conditions of JVET. Negative BD-rate and positive BD-PSNR mean that the second evaluation is better.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mbtref.suite.kodak import PIXELS
+from mbtref.workbench.facts import published_curves
+from mbtref.workbench.names import MEASURES
+from mbtref.workbench.records import family
+
+
+class Mean(NamedTuple):
+    """One model, on one picture or as a mean."""
+
+    rate: float
+    """Bits per pixel."""
+    psnr: float
+    """dB"""
+
+
+Curve = Mapping[str, Mean]
+"""Points by quality, such as "q4"; those of a published curve by number."""
+
+
+class Evaluation(NamedTuple):
+    """A result of `mbtref eval`, or a published curve."""
+
+    name: str
+    means: Mapping[str, Curve]
+    """Curves of the means, by name."""
+    pictures: Mapping[str, Mapping[str, Curve]]
+    """The curves of each picture, by its name; empty for a published curve."""
+    of_kodak: bool
+    """Whether every mean is over the 24 Kodak pictures, known by their pixels."""
+
+
+def read(source: str, measure: str) -> Evaluation:
+    """Reads a file of `mbtref eval --json`, or a published curve by its name. measure: one of MEASURES.
+
+    Raises OSError, or ValueError if the source is neither.
+    """
+    published = published_curves()
+    if source in published:
+        rates, psnrs = published[source]["bpp"], published[source]["psnr-rgb"]
+        points = {str(i): Mean(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}
+        return Evaluation(source, {source: points}, {}, of_kodak=True)
+    try:
+        content = json.loads(Path(source).read_text(encoding="utf-8"))
+        means = curves(content["means"], measure)
+        images = dict.fromkeys(record["image"] for record in content["records"])
+        pictures = {
+            image: curves([r for r in content["records"] if r["image"] == image], measure) for image in images
+        }
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ValueError(f"{source}: no such file, nor one of the published {', '.join(published)}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{source}: not what 'mbtref eval --json' writes") from error
+    return Evaluation(Path(source).name, means, pictures, of_kodak(content["records"]))
+
+
+def of_kodak(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the records of every model are of the 24 Kodak pictures, each once, and no others."""
+    pixels: dict[str, list[str]] = {}
+    for record in records:
+        pixels.setdefault(record["model"], []).append(record.get("pixels", ""))
+    return all(sorted(own) == sorted(PIXELS.values()) for own in pixels.values())
+
+
+def curves(entries: Sequence[Mapping[str, Any]], measure: str) -> dict[str, dict[str, Mean]]:
+    """The curves of records or means. An entry without PSNR, such as a perfect copy, gives no point."""
+    points: dict[str, dict[str, Mean]] = {}
+    rate, psnr = MEASURES[measure]
+    for entry in entries:
+        name, quality = family(entry["model"])
+        if entry[psnr] is not None:
+            points.setdefault(name, {})[quality] = Mean(float(entry[rate]), float(entry[psnr]))
+            if not entry[rate] > 0:
+                raise ValueError(f"a rate of {entry[rate]}")
+    return points
+
+
+def pairs(a: Evaluation, b: Evaluation) -> list[tuple[str, str]]:
+    """The pairs of curves to compare: those of one name, or the only two. Raises ValueError if there are none."""
+    if both := [(name, name) for name in a.means if name in b.means]:
+        return both
+    if len(a.means) == len(b.means) == 1:
+        return list(zip(a.means, b.means, strict=True))
+    raise ValueError(
+        f"no curve in common: {a.name} has {', '.join(a.means)}, {b.name} has {', '.join(b.means)}; "
+        f"evaluate the same models"
+    )
+
+
+def bjontegaard(a: Curve, b: Curve) -> Mean:
+    """BD-rate as a fraction and BD-PSNR in dB of b against a.
+
+    NaN if a curve has fewer than two points or doesn't rise, or if the curves share no range.
+    """
+    from bjontegaard import bd_psnr, bd_rate
+
+    ordered = [np.array(sorted(curve.values())).reshape(-1, 2) for curve in (a, b)]
+    low, high = shared(a, b)
+    if any(len(points) < 2 or (np.diff(points, axis=0) <= 0).any() for points in ordered) or low >= high:
+        return Mean(math.nan, math.nan)
+    arguments = [column for points in ordered for column in points.T]
+    with warnings.catch_warnings(action="ignore"):  # warnings of little overlap: the table shows the range
+        deltas = [f(*arguments, method="pchip", require_matching_points=False) for f in (bd_rate, bd_psnr)]
+    return Mean(deltas[0] / 100, deltas[1])
+
+
+def shared(a: Curve, b: Curve) -> tuple[float, float]:
+    """The range of PSNR in dB that two curves share. If they share none, its ends are the other way round."""
+    ranges = [[point.psnr for point in curve.values()] or [math.nan] for curve in (a, b)]
+    return max(map(min, ranges)), min(map(max, ranges))
+
+
+def table(a: Evaluation, b: Evaluation) -> Iterator[str]:
+    """The lines for a terminal; also valid Markdown. Raises ValueError if they can't be compared."""
+    chosen = pairs(a, b)
+    common = a.pictures.keys() & b.pictures.keys()
+    if a.pictures and b.pictures and a.pictures.keys() != b.pictures.keys():
+        raise ValueError(f"{a.name} and {b.name} share {len(common)} of their pictures; evaluate the same ones")
+    for one, published in ((a, b), (b, a)):
+        if one.pictures and not published.pictures and not one.of_kodak:
+            raise ValueError(
+                f"{published.name} is the mean over the 24 Kodak pictures, and {one.name} isn't of them alone: "
+                "evaluate them with 'mbtref eval' and no other picture"
+            )
+    yield from model_lines(a, b)
+    yield "| curve | BD-rate | BD-PSNR | over | BD-rate, mean of pictures | BD-PSNR, mean of pictures |"
+    yield "|---" + "|---:" * 5 + "|"
+    for name, other in chosen:
+        yield curve_line(a, b, name, other, sorted(common))
+
+
+def model_lines(a: Evaluation, b: Evaluation) -> Iterator[str]:
+    """A line for each model that both evaluations have."""
+    models = [(curve, q) for curve in a.means for q in a.means[curve] if q in b.means.get(curve, {})]
+    if not models:
+        return
+    yield f"| model | bpp, {a.name} | {b.name} | change | PSNR, {a.name} | {b.name} | change |"
+    yield "|---" + "|---:" * 6 + "|"
+    for curve, q in models:
+        one, two = a.means[curve][q], b.means[curve][q]
+        yield (
+            f"| {'-'.join(filter(None, (curve, q)))} | {one.rate:.4f} | {two.rate:.4f} "
+            f"| {percent(two.rate / one.rate - 1)} | {one.psnr:.2f} | {two.psnr:.2f} | {db(two.psnr - one.psnr)} |"
+        )
+    yield ""
+
+
+def curve_line(a: Evaluation, b: Evaluation, name: str, other: str, images: Sequence[str]) -> str:
+    """One curve of b against one of a. images: the pictures that both have."""
+    whole = bjontegaard(a.means[name], b.means[other])
+    low, high = shared(a.means[name], b.means[other])
+    each = [bjontegaard(a.pictures[image].get(name, {}), b.pictures[image].get(other, {})) for image in images]
+    known = [point for point in each if not math.isnan(point.rate)]
+    number = "" if len(known) == len(each) else f" ({len(known)} of {len(each)})"
+    return (
+        f"| {name if name == other else f'{other} against {name}'} | {percent(whole.rate)} | {db(whole.psnr)} "
+        f"| {low:.2f}–{high:.2f} dB | {percent(mean([point.rate for point in known]))}{number} "
+        f"| {db(mean([point.psnr for point in known]))}{number} |"
+    )
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; NaN without values."""
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.2%}"
+
+
+def db(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.3f} dB"

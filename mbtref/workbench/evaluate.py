@@ -1,0 +1,124 @@
+"""Rate and distortion of pictures: the forward pass, the latent buffers and the real bitstream."""
+
+import time
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mbtref import bitstream, buffers, codec, image, planes
+from mbtref.codec import Encoded
+from mbtref.model import Model
+from mbtref.networks import MBT2018, Forward
+from mbtref.workbench import picturefiles
+from mbtref.workbench.msssim import ms_ssim
+from mbtref.workbench.records import Record
+
+
+class Measured(NamedTuple):
+    """One picture at one model: the record, and the data behind it."""
+
+    record: Record
+    forward: Forward
+    """Open-loop."""
+    encoded: Encoded
+    """Closed-loop."""
+    x_hat: Tensor
+    """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
+
+
+class Distortion(NamedTuple):
+    """Of an x_hat against the picture. Units as in `Record`."""
+
+    psnr: float
+    psnr_8bit: float
+    msssim: float | None
+
+
+class OpenLoop(NamedTuple):
+    """A forward pass and its latent buffers, without a bitstream. Units as in `Record`."""
+
+    forward: Forward
+    distortion: Distortion
+    bpp_y: float
+    bpp_z: float
+    raw: bytes
+    deflated: bytes
+    drift: float
+
+
+@torch.no_grad()
+def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
+    """Measures the forward pass. picture: (H, W, 3) uint8. Raises ValueError as `evaluate` does."""
+    image.check(picture)
+    height, width, _ = picture.shape
+    bitstream.check_dimensions(height, width)
+    x = planes.to_tensor(picture)
+    forward = networks(planes.pad(x))
+    bpp_y, bpp_z = (
+        -likelihoods.double().log2().sum().item() / (height * width)
+        for likelihoods in (forward.y_likelihoods, forward.z_likelihoods)
+    )
+    raw = buffers.pack_raw(forward.y_hat, forward.z_hat)
+    deflated = buffers.pack_zlib(forward.y_hat, forward.z_hat)
+    drift = max(
+        (networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
+        for buffer in (buffers.unpack_raw(raw), buffers.unpack_zlib(deflated))
+    )
+    return OpenLoop(forward, distortion(forward.x_hat, x), bpp_y, bpp_z, raw, deflated, drift)
+
+
+def distortion(x_hat: Tensor, x: Tensor) -> Distortion:
+    """x_hat: padded, unclamped; x: (1, 3, H, W) float in [0, 1]."""
+    inside = x_hat[..., : x.shape[2], : x.shape[3]].clamp(0, 1)
+    return Distortion(planes.psnr(inside, x), planes.psnr((inside * 255).round() / 255, x), ms_ssim(inside, x))
+
+
+def evaluate(model: Model, picture: image.Image, name: str) -> Record:
+    """Measures one picture at one model. picture: (H, W, 3) uint8. Raises ValueError as `codec.encode` does."""
+    return measure(model, picture, name).record
+
+
+@torch.no_grad()
+def measure(model: Model, picture: image.Image, name: str) -> Measured:
+    """`evaluate`, with the data behind the record. Arguments and errors are the same."""
+    opened = open_loop(model.networks, picture)
+    height, width, _ = picture.shape
+
+    def bpp(data: bytes) -> float:
+        return 8 * len(data) / (height * width)
+
+    start = time.perf_counter()
+    encoded = codec.encode_latents(model, picture)
+    between = time.perf_counter()
+    y_hat = codec.decode_latents(model, [encoded.data])
+    x_hat = model.transforms.g_s(y_hat)
+    planes.to_image(x_hat[0])
+    end = time.perf_counter()
+
+    closed = distortion(x_hat, planes.to_tensor(picture))
+    record = Record(
+        image=name,
+        model=model.name,
+        fingerprint=model.fingerprint.hex(),
+        pixels=picturefiles.sha256(picture),
+        height=height,
+        width=width,
+        psnr=opened.distortion.psnr,
+        psnr_8bit=opened.distortion.psnr_8bit,
+        msssim=opened.distortion.msssim,
+        bpp_y=opened.bpp_y,
+        bpp_z=opened.bpp_z,
+        bpp_theoretical=opened.bpp_y + opened.bpp_z,
+        bpp_buffer_raw=bpp(opened.raw),
+        bpp_buffer_zlib=bpp(opened.deflated),
+        drift_buffer=opened.drift,
+        psnr_bitstream=closed.psnr,
+        psnr_bitstream_8bit=closed.psnr_8bit,
+        msssim_bitstream=closed.msssim,
+        bpp_bitstream=bpp(encoded.data),
+        symbols_equal=torch.equal(y_hat, encoded.y_hat),
+        encode_seconds=between - start,
+        decode_seconds=end - between,
+    )
+    return Measured(record, opened.forward, encoded, x_hat)

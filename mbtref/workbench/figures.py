@@ -1,0 +1,146 @@
+"""The figures of one picture at one model: panels, which are pictures of pixels, and a chart.
+
+Each is a function that draws an `Analysis`. The original isn't among the panels: it is the same for all models.
+"""
+
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from mbtref.bitstream import STRIDE_Y
+from mbtref.image import Image
+from mbtref.workbench.analysis import Analysis, Array
+from mbtref.workbench.look import SKY, WIDE, styled
+from mbtref.workbench.records import msssim_text
+
+RESIDUAL_GAIN = 10
+SHOWN = 1024
+"""Pixels. A picture with a longer side is shown smaller, by a whole factor."""
+OF_COLOURS = "largest of R, G, B"
+
+
+class Bar(NamedTuple):
+    """What the colours of a panel mean, from 0 on."""
+
+    colours: str
+    """A name in `matplotlib.colormaps`."""
+    greatest: str
+    """At its end."""
+    label: str
+
+
+class Panel(NamedTuple):
+    """A picture in a figure."""
+
+    title: str
+    pixels: Image
+    """(H, W, 3) or, grey, (H, W) uint8."""
+    photograph: bool = False
+    """Whether it may be stored with loss."""
+    bar: Bar | None = None
+
+
+def original(picture: Image) -> Panel:
+    """The picture itself. picture: (H, W, 3) uint8."""
+    return _photograph(picture / 255, "original")
+
+
+def comparison(a: Analysis) -> tuple[Panel, ...]:
+    """The forward pass's picture, and the absolute residual of its 8-bit levels times RESIDUAL_GAIN."""
+    residual = _reduced(_levels_apart(a.x, a.open_loop))
+    msssim = f", MS-SSIM {msssim_text(a.record.msssim)}" if a.record.msssim is not None else ""
+    return (
+        _photograph(a.open_loop, f"{a.record.model}, PSNR {a.record.psnr:.2f} dB{msssim}"),
+        Panel(f"absolute residual ×{RESIDUAL_GAIN}, {OF_COLOURS}", _eight_bit(RESIDUAL_GAIN * residual / 255)),
+    )
+
+
+def bit_map(a: Analysis) -> tuple[Panel, ...]:
+    """A map of the bits that the bitstream spends."""
+    height, width, _ = a.x.shape
+    bpp = a.block_bits / STRIDE_Y**2
+    blocks = bpp.repeat(STRIDE_Y, 0).repeat(STRIDE_Y, 1)[:height, :width]
+    title = f"bits of the stream, sum {a.block_bits.sum() / (height * width):.4f} bpp"
+    label = f"bits per pixel of each {STRIDE_Y}×{STRIDE_Y} block"
+    return (_heat(title, _reduced(blocks), "viridis", bpp.max(), f"{bpp.max():.2f}", label),)
+
+
+def loop_difference(a: Analysis) -> tuple[Panel, ...]:
+    """The bitstream's picture (closed-loop), and its 8-bit difference from the forward pass's (open-loop)."""
+    levels = _levels_apart(a.closed_loop, a.open_loop)
+    reduced = _reduced(levels)
+    greatest = max(1.0, float(np.percentile(reduced, 99.9)))
+    share = 100 * np.mean(levels > 0)
+    title = f"file − forward pass: {share:.1f} % differ, by up to {levels.max():.0f}"
+    msssim = a.record.msssim_bitstream
+    msssim_there = f", MS-SSIM {msssim_text(msssim)}" if msssim is not None else ""
+    return (
+        _photograph(a.closed_loop, f"decoded bitstream, PSNR {a.record.psnr_bitstream:.2f} dB{msssim_there}"),
+        _heat(title, reduced, "magma", greatest, f"{greatest:.0f} and more", f"8-bit levels, {OF_COLOURS}"),
+    )
+
+
+def mosaic(a: Analysis) -> tuple[Panel, ...]:
+    """All channels of open-loop y_hat, row by row, each from its least value (black) to its greatest (white)."""
+    M, height, width = a.y_hat.shape
+    columns = int(np.ceil(np.sqrt(M)))
+    rows = -(-M // columns)
+    low, high = (bound.reshape(M, 1, 1) for bound in (a.y_hat.min((1, 2)), a.y_hat.max((1, 2))))
+    tiles = np.zeros((rows * columns, height, width))
+    tiles[:M] = (a.y_hat - low) / np.maximum(high - low, 1)
+    picture = tiles.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, -1)
+    title = f"y_hat: {M} channels of {height}×{width}, each from its least to its greatest value"
+    return (Panel(title, _eight_bit(picture)),)
+
+
+@styled
+def channel_rates(a: Analysis, width: float = WIDE) -> Figure:
+    """Theoretical rate of every channel of y, sorted. width: of the chart, in inches."""
+    rates = np.sort(a.channel_bpp)[::-1]
+    figure = Figure(figsize=(width, 2.9), layout="constrained")
+    axes = figure.add_subplot()
+    axes.stairs(rates, np.arange(len(rates) + 1) - 0.5, fill=True, color=SKY)
+    axes.set_xlim(-1, len(rates))
+    axes.set_xlabel(f"channel of y, sorted (M = {len(rates)})")
+    axes.set_ylabel("theoretical rate / bpp")
+    axes.set_title(f"rate per channel of y, sum {rates.sum():.4f} bpp")
+    axes.grid(axis="y")
+    return figure
+
+
+def reduction(height: int, width: int) -> int:
+    """The factor by which a picture is shown smaller, so that no side is longer than SHOWN."""
+    return -(-max(height, width) // SHOWN)
+
+
+def _reduced(values: Array) -> Array:
+    """Means over squares of pixels, see `reduction`. values: (H, W) or (H, W, 3)."""
+    factor = reduction(*values.shape[:2])
+    rows, columns = (max(side // factor, 1) for side in values.shape[:2])
+    kept = values[: rows * factor, : columns * factor]
+    reduced: Array = kept.reshape(rows, -1, columns, kept.shape[1] // columns, *kept.shape[2:]).mean((1, 3))
+    return reduced
+
+
+def _levels_apart(one: Array, other: Array) -> Array:
+    """Absolute differences of two pictures in 8-bit levels, the largest of the colours: (H, W)."""
+    levels: Array = np.abs(np.round(255 * one) - np.round(255 * other)).max(2)
+    return levels
+
+
+def _eight_bit(values: Array) -> Image:
+    """Values as 8-bit levels, clipped to [0, 1]."""
+    levels: Image = np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
+    return levels
+
+
+def _photograph(picture: Array, title: str) -> Panel:
+    return Panel(title, _eight_bit(_reduced(picture)), photograph=True)
+
+
+def _heat(title: str, values: Array, colours: str, greatest: float, greatest_text: str, label: str) -> Panel:
+    """Values from 0 to `greatest` in colours. values: (H, W)."""
+    pixels: Image = matplotlib.colormaps[colours](values / (greatest or 1), bytes=True)[..., :3]
+    return Panel(title, pixels, bar=Bar(colours, greatest_text, label))

@@ -1,0 +1,89 @@
+"""Model files that aren't loaded yet. Finding, naming and inspecting one needs no PyTorch."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mbtref.modelfile import METADATA_KEY, embedded, fingerprint_of
+
+if TYPE_CHECKING:
+    from mbtref.model import Model
+    from mbtref.rans import Tables
+
+LENGTH_BYTES = 8
+"""Bytes of a model file that hold the length of its header."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model by its file. It is small, and can be sent to another process of this machine."""
+
+    name: str
+    fingerprint: bytes
+    """FINGERPRINT_BYTES bytes."""
+    read: Callable[[], bytes] = field(compare=False, repr=False)
+    """Gives the file's bytes."""
+
+    def data(self) -> bytes:
+        """The file's bytes. Raises OSError, or ValueError if they aren't those of the fingerprint any more."""
+        data = self.read()
+        if fingerprint_of(data) != self.fingerprint:
+            raise ValueError(f"{self.name}: the model file has changed since this command began")
+        return data
+
+    def load(self, device: str = "cpu") -> "Model":
+        """The model. device: as for `mbtref.load`.
+
+        Raises OSError, or ValueError if the file isn't a model file or the device can't be used.
+        """
+        from mbtref.devices import usable
+        from mbtref.model import parse
+
+        return parse(self.name, self.data(), usable(device))
+
+    def carried(self) -> "ModelFile":
+        """The same with its bytes, for a machine that hasn't the file. Errors as for `data`."""
+        return replace(self, read=functools.partial(bytes, self.data()))
+
+    def z_tables(self) -> "Tables":
+        """(N,) the tables of z, one for each channel. Raises OSError, or ValueError as `load` does."""
+        import safetensors.numpy
+
+        from mbtref import rans, tables
+
+        try:
+            arrays = safetensors.numpy.load(self.data())
+            parts = {part: arrays[f"entropy_bottleneck.{part}"] for part in tables.PARTS}
+            return rans.Tables(tables.from_arrays(parts))
+        except (safetensors.SafetensorError, KeyError) as error:
+            raise ValueError(f"{self.name}: not a model file of mbtref ({error})") from error
+
+
+def of_package(name: str) -> ModelFile:
+    """An embedded model. name: one of EMBEDDED."""
+    return ModelFile(name, fingerprint_of(embedded(name)), functools.partial(embedded, name))
+
+
+def of_path(path: Path) -> ModelFile:
+    """A model file by its path; the model's name is the file's. Raises OSError."""
+    return ModelFile(path.stem, fingerprint_of(path.read_bytes()), path.read_bytes)
+
+
+def description(path: Path) -> Mapping[str, str]:
+    """What a model file says of itself: quality and lambda if they are known. The tensors aren't read.
+
+    Raises OSError, or ValueError if this isn't a model file.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        header = file.read(length) if length < path.stat().st_size else b""
+    try:
+        found: Any = json.loads(json.loads(header)["__metadata__"][METADATA_KEY])
+        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+            return found
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise ValueError(f"{path}: not a model file of mbtref; make one with 'mbtref import'")

@@ -1,0 +1,148 @@
+"""What an evaluation finds: records of one picture at one model, their means, both as JSON and as a table."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from mbtref.suite.msssim import SMALLEST_SIDE, decibels
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture at one model. PSNR in dB, rates in bits per pixel of the unpadded picture, times in seconds.
+
+    MS-SSIM is at most 1, and None of a picture that is too small for it, see `conformance.msssim`.
+    """
+
+    image: str
+    """File name."""
+    model: str
+    fingerprint: str
+    """Of the model, hexadecimal."""
+    pixels: str
+    """SHA-256 of the picture, (H, W, 3) uint8 in C order."""
+    height: int
+    width: int
+    psnr: float
+    """Of the forward pass: open-loop, float x_hat clamped to [0, 1]."""
+    psnr_8bit: float
+    """The same after rounding to 8 bits."""
+    msssim: float | None
+    """Of the forward pass, as `psnr`."""
+    bpp_y: float
+    """Sum of -log2 of the likelihoods of y in the forward pass."""
+    bpp_z: float
+    bpp_theoretical: float
+    """bpp_y + bpp_z."""
+    bpp_buffer_raw: float
+    """Latent buffer of int16, header included."""
+    bpp_buffer_zlib: float
+    drift_buffer: float
+    """Largest absolute difference between g_s of the unpacked buffer and the forward x_hat; should be 0."""
+    psnr_bitstream: float
+    """Of the decoded stream: closed-loop."""
+    psnr_bitstream_8bit: float
+    msssim_bitstream: float | None
+    bpp_bitstream: float
+    """Of the whole .mbt file, header included."""
+    symbols_equal: bool
+    """Whether the decoder's y_hat is the encoder's, bit for bit."""
+    encode_seconds: float
+    """From pixels to bytes."""
+    decode_seconds: float
+    """From bytes to pixels."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it lacks nothing. Records of a file that is older than MS-SSIM do."""
+        return self.msssim is not None or min(self.height, self.width) < SMALLEST_SIDE
+
+
+GIVEN = ("image", "model", "fingerprint", "pixels", "height", "width")
+MEASURES = [field.name for field in fields(Record) if field.name not in GIVEN]
+"""The fields of which `means` takes the mean."""
+NULLABLE = ("msssim", "msssim_bitstream")
+"""The fields that may be None. In JSON they are null, as is an infinite PSNR."""
+
+
+def family(model: str) -> tuple[str, str]:
+    """Curve and quality in a model's name: ("lite", "q4") of lite-q4, ("mine", "") of mine, without quality."""
+    match = re.fullmatch(r"(.+)-(q\d+)", model)
+    return (match[1], match[2]) if match else (model, "")
+
+
+def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool | None]]:
+    """One entry for each model, in order of appearance: `model`, `images`, the mean of each measure.
+
+    `symbols_equal` is true if it is true of all records. The mean of MS-SSIM is None if one picture has none.
+    """
+    result = []
+    for model in dict.fromkeys(record.model for record in records):
+        own = [record for record in records if record.model == model]
+        mean: dict[str, str | int | float | bool | None] = {"model": model, "images": len(own)}
+        for measure in MEASURES:
+            values = [getattr(record, measure) for record in own]
+            if measure == "symbols_equal":
+                mean[measure] = all(values)
+            else:
+                mean[measure] = None if None in values else finite(math.fsum(values) / len(values))
+        result.append(mean)
+    return result
+
+
+def finite(value: float) -> float | None:
+    """JSON has no infinity: the PSNR of a perfect copy becomes null."""
+    return None if value == math.inf else value
+
+
+def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, str | int | float | bool | None]]]:
+    """`{"records": [...], "means": [...]}`, ready for json.dumps."""
+    rows = [
+        {key: finite(value) if isinstance(value, float) else value for key, value in asdict(record).items()}
+        for record in records
+    ]
+    return {"records": rows, "means": means(records)}
+
+
+def from_json(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
+    """The records in a result of `as_json`, also of one without MS-SSIM, as older versions made them.
+
+    Raises KeyError or TypeError if the content is anything else.
+    """
+    records = []
+    for row in content["records"]:
+        values: dict[str, Any] = dict.fromkeys(NULLABLE)
+        for key, value in row.items():
+            values[key] = math.inf if value is None and key not in NULLABLE else value
+        records.append(Record(**values))
+    return records
+
+
+def table(records: Sequence[Record]) -> Iterator[str]:
+    """Lines of the means, for a terminal; also valid Markdown."""
+    distortion = ("PSNR", "MS-SSIM")
+    head = (
+        "model", "images", "bpp bitstream", *distortion, "bpp theoretical", *distortion, "bpp zlib", "encode",
+        "decode",
+    )  # fmt: skip
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" + "|---:" * (len(head) - 1) + "|"
+    for mean in means(records):
+        yield (
+            f"| {mean['model']} | {mean['images']} "
+            f"| {mean['bpp_bitstream']:.4f} | {_db(mean['psnr_bitstream'])} "
+            f"| {msssim_text(mean['msssim_bitstream'])} "
+            f"| {mean['bpp_theoretical']:.4f} | {_db(mean['psnr'])} | {msssim_text(mean['msssim'])} "
+            f"| {mean['bpp_buffer_zlib']:.4f} | {mean['encode_seconds']:.2f} s | {mean['decode_seconds']:.2f} s |"
+        )
+
+
+def _db(value: object) -> str:
+    return "∞" if value in (None, math.inf) else f"{value:.2f} dB"
+
+
+def msssim_text(value: Any) -> str:
+    """MS-SSIM in dB, and a dash for None."""
+    return "–" if value is None else _db(decibels(value))

@@ -1,0 +1,104 @@
+"""What a process does with one picture or stream. Each function runs in whatever process an `Engine` has.
+
+A model is loaded once in a process, and kept for the tasks that come.
+"""
+
+import functools
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from tqdm import tqdm
+
+from mbtref.workbench import picturefiles
+from mbtref.workbench.inputs import Pair, write
+from mbtref.workbench.modelfiles import ModelFile
+
+if TYPE_CHECKING:
+    from mbtref.image import Image
+    from mbtref.model import Model
+    from mbtref.workbench.records import Record
+
+T = TypeVar("T")
+
+KEPT = 4
+"""Models that a process keeps in memory."""
+PATIENCE = 2
+"""Seconds until a loop shows its progress."""
+
+
+class How(NamedTuple):
+    """How pictures are coded: options of the command line."""
+
+    reproducible: bool = False
+    device: str = "cpu"
+    """As for `mbtref.load`."""
+    shown: bool = False
+    """Whether a picture that takes long shows its progress."""
+
+
+@functools.lru_cache(KEPT)
+def loaded(model: ModelFile, reproducible: bool, device: str) -> "Model":
+    """The model of a file. Errors as for `ModelFile.load`."""
+    found = model.load(device)
+    return found.made_reproducible() if reproducible else found
+
+
+def bar(steps: Sequence[T], name: str) -> Iterable[T]:
+    """A `mbtref.progress.Watch` for a terminal: a loop that takes long has a progress bar."""
+    return tqdm(steps, name, unit="step", delay=PATIENCE, leave=False, disable=None)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raises MemoryError, with a text, for PyTorch's lack of memory too, which has no type of its own."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise MemoryError("not enough memory for this picture and model") from error
+
+
+def encode(model: ModelFile, data: bytes, pair: Pair, how: How) -> str:
+    """Encodes a picture file, whose bytes are `data`. Returns a line about the stream.
+
+    Raises ValueError or OSError, and MemoryError.
+    """
+
+    picture = picturefiles.parse(io.BytesIO(data), pair.source)
+    from mbtref import codec, progress
+
+    with enough_memory():
+        networks = loaded(model, how.reproducible, how.device)
+        stream = codec.encode(networks, picture, bar if how.shown else progress.unwatched)
+    write(pair.target, stream)
+    height, width, _ = picture.shape
+    return f"{pair.target}: {width}×{height}, {len(stream)} bytes, {8 * len(stream) / (height * width):.4f} bpp"
+
+
+def decode(model: ModelFile, data: bytes, pair: Pair, how: How) -> str:
+    """Decodes a stream, whose bytes are `data`, to a PNG file. Returns a line about the picture.
+
+    Raises BitstreamError, ValueError or OSError, and MemoryError.
+    """
+    from mbtref import codec, progress
+
+    with enough_memory():
+        networks = loaded(model, how.reproducible, how.device)
+        picture = codec.decode(networks, data, bar if how.shown else progress.unwatched)
+    write(pair.target, picturefiles.png(picture))
+    height, width, _ = picture.shape
+    return f"{pair.target}: {width}×{height}, decoded with {model.name}"
+
+
+def evaluate(model: ModelFile, picture: "Image", name: str, device: str) -> "Record":
+    """Measures one picture at one model. picture: (H, W, 3) uint8. device: as for `mbtref.load`.
+
+    Raises ValueError as `codec.encode` does, OSError, and MemoryError.
+    """
+    from mbtref.workbench import evaluate as measuring
+
+    with enough_memory():
+        return measuring.evaluate(loaded(model, False, device), picture, name)

@@ -1,0 +1,162 @@
+"""Latent buffers: byte for byte those of the notebook that they come from."""
+
+import math
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mbtref import Model, buffers, planes
+from mbtref.buffers import ELEMENTS_MAX, Latents
+from mbtref.errors import BitstreamError, Kind
+from mbtref.networks import Forward
+from tests.support import picture, refused
+
+Unpack = Callable[[bytes], Latents]
+SHAPES = (1, 2, 4, 8, 1, 3, 1, 2)
+"""Of the small buffers below: y, then z."""
+BODY = np.arange(-35, 35, dtype="<i2").tobytes()
+RAW = struct.pack("<8i", *SHAPES) + BODY
+DEFLATED = struct.pack("<8i", *SHAPES) + zlib.compress(BODY, 9)
+
+
+@pytest.fixture(scope="module")
+def forward(lite: Model) -> Forward:
+    """A forward pass whose latents aren't trivial."""
+    result: Forward = lite.networks(planes.pad(planes.to_tensor(picture(100, 70))))
+    assert result.y_hat.abs().max() > 5, "these latents are too small to test a buffer with"
+    return result
+
+
+def notebook_buffers(y_hat: Tensor, z_hat: Tensor) -> tuple[bytes, bytes]:
+    """The raw and the zlib buffer, number by number: both shapes, then y and z as 16-bit integers."""
+    shapes = struct.pack("<8i", *y_hat.shape, *z_hat.shape)
+    numbers = [math.trunc(v) for v in y_hat.flatten().tolist() + z_hat.flatten().tolist()]
+    body = struct.pack(f"<{len(numbers)}h", *numbers)
+    return shapes + body, shapes + zlib.compress(body, 9)
+
+
+def test_buffers_are_the_notebooks(forward: Forward) -> None:
+    """Raw and zlib buffers of a forward pass have the bytes that the notebook writes."""
+    raw, deflated = notebook_buffers(forward.y_hat, forward.z_hat)
+    assert buffers.pack_raw(forward.y_hat, forward.z_hat) == raw, "the raw buffer isn't the notebook's"
+    assert buffers.pack_zlib(forward.y_hat, forward.z_hat) == deflated, "the zlib buffer isn't the notebook's"
+
+
+def test_a_decoded_buffer_gives_the_same_picture(lite: Model, forward: Forward) -> None:
+    """g_s of an unpacked buffer is the x_hat of the forward pass, to the last bit."""
+    for pack, unpack in ((buffers.pack_raw, buffers.unpack_raw), (buffers.pack_zlib, buffers.unpack_zlib)):
+        found = unpack(pack(forward.y_hat, forward.z_hat))
+        assert torch.equal(found.y_hat, forward.y_hat), "y changes in a buffer"
+        assert torch.equal(found.z, forward.z_hat.trunc()), "z in a buffer isn't z_hat, truncated"
+        drift = (lite.networks.g_s(found.y_hat) - forward.x_hat).abs().max().item()
+        assert drift == 0, f"the picture drifts by {drift}"
+
+
+def test_values_are_truncated_toward_zero() -> None:
+    """Fractions go, on either side of zero, up to the ends of int16."""
+    values = [-32768.9, -1.9, -0.9, 0.9, 1.9, 32767.9]
+    z = torch.tensor(values, dtype=torch.float64).reshape(1, 6, 1, 1)
+    found = buffers.unpack_raw(buffers.pack_raw(torch.zeros(1, 1, 4, 4), z)).z.flatten().tolist()
+    assert found == [-32768, -1, 0, 0, 1, 32767], f"{values} became {found}"
+
+
+@pytest.mark.parametrize("value", [32768.0, -32769.0, 1e30, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("pack", [buffers.pack_raw, buffers.pack_zlib])
+def test_values_outside_int16_are_refused(pack: Callable[[Tensor, Tensor], bytes], value: float) -> None:
+    """A latent that 16 bits can't hold is a ValueError that says whether it is of y or of z."""
+    fine, bad = torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), value)
+    with pytest.raises(ValueError, match="y has values outside int16"):
+        pack(bad, fine[:, :, :1, :1])
+    with pytest.raises(ValueError, match="z has values outside int16"):
+        pack(fine, bad[:, :, :1, :1])
+
+
+def test_small_buffers_are_read() -> None:
+    """The buffers that the tests below damage are sound."""
+    for found in (buffers.unpack_raw(RAW), buffers.unpack_zlib(DEFLATED)):
+        assert (*found.y_hat.shape, *found.z.shape) == SHAPES, "shapes are not the header's"
+        assert found.y_hat.flatten().tolist() + found.z.flatten().tolist() == list(range(-35, 35)), "wrong values"
+
+
+def test_a_cut_buffer_is_truncated() -> None:
+    """A buffer cut anywhere is refused as truncated, at its end."""
+    for whole, unpack in ((RAW, buffers.unpack_raw), (DEFLATED, buffers.unpack_zlib)):
+        for length in range(len(whole)):
+            with refused(Kind.TRUNCATED, length):
+                unpack(whole[:length])
+
+
+@pytest.mark.parametrize(
+    ("unpack", "data", "kind", "offset"),
+    [
+        (buffers.unpack_raw, RAW + b"\0", Kind.TRAILING_DATA, len(RAW) + 1),
+        (buffers.unpack_zlib, DEFLATED + b"\0", Kind.TRAILING_DATA, len(DEFLATED)),
+        (buffers.unpack_zlib, DEFLATED + DEFLATED, Kind.TRAILING_DATA, len(DEFLATED)),
+        (buffers.unpack_zlib, RAW, Kind.CHECKSUM_MISMATCH, 32),
+        (buffers.unpack_zlib, DEFLATED[:-1] + b"\xff", Kind.CHECKSUM_MISMATCH, 32),
+    ],
+)
+def test_a_wrong_body_is_refused(unpack: Unpack, data: bytes, kind: Kind, offset: int) -> None:
+    """Bytes too many, no zlib stream and a wrong zlib checksum are refused, each for what it is."""
+    with refused(kind, offset):
+        unpack(data)
+
+
+@pytest.mark.parametrize("unpack", [buffers.unpack_raw, buffers.unpack_zlib])
+@pytest.mark.parametrize(
+    ("shapes", "kind"),
+    [
+        ((2, 2, 4, 8, 2, 3, 1, 2), Kind.BAD_DIMENSIONS),
+        ((1, 2, 4, 8, 2, 3, 1, 2), Kind.BAD_DIMENSIONS),
+        ((1, 0, 4, 8, 1, 3, 1, 2), Kind.BAD_DIMENSIONS),
+        ((1, 2, 4, 8, 1, -3, 1, 2), Kind.BAD_DIMENSIONS),
+        ((1, 2, 0, 8, 1, 3, 0, 2), Kind.BAD_DIMENSIONS),
+        ((1, 2, 4, 7, 1, 3, 1, 2), Kind.BAD_DIMENSIONS),
+        ((1, 2, 8, 4, 1, 3, 1, 2), Kind.BAD_DIMENSIONS),
+        ((1, ELEMENTS_MAX // 16, 4, 4, 1, 1, 1, 1), Kind.TOO_LARGE),
+        ((1, 2**31 - 1, 2**30, 2**30, 1, 2**31 - 1, 2**28, 2**28), Kind.TOO_LARGE),
+    ],
+)
+def test_wrong_shapes_are_refused(unpack: Unpack, shapes: tuple[int, ...], kind: Kind) -> None:
+    """Shapes that no mbt2018 model has, or that are too large, are refused before anything is allocated."""
+    with refused(kind, 0):
+        unpack(struct.pack("<8i", *shapes) + BODY)
+
+
+def test_a_zlib_bomb_stays_small() -> None:
+    """A stream that would inflate to 100 MB is refused after as much as its header announces."""
+    bomb = struct.pack("<8i", *SHAPES) + zlib.compress(bytes(100_000_000), 9)
+    tracemalloc.start()
+    with refused(Kind.TRAILING_DATA, len(bomb)):
+        buffers.unpack_zlib(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000, f"{peak} bytes were allocated for a buffer of {len(BODY)}"
+
+
+@given(st.data())
+def test_a_flipped_bit_is_refused_or_without_effect(data: st.DataObject) -> None:
+    """One flipped bit in a zlib buffer raises BitstreamError, but for bits that deflate leaves unused."""
+    bit = data.draw(st.integers(0, 8 * len(DEFLATED) - 1))
+    damaged = bytearray(DEFLATED)
+    damaged[bit // 8] ^= 1 << bit % 8
+    try:
+        found = buffers.unpack_zlib(bytes(damaged))
+    except BitstreamError:
+        return
+    assert found.y_hat.flatten().tolist() == list(range(-35, 29)), f"bit {bit} changes y unseen"
+
+
+@given(st.binary(max_size=80), st.sampled_from([buffers.unpack_raw, buffers.unpack_zlib]))
+def test_arbitrary_bytes_are_refused(data: bytes, unpack: Unpack) -> None:
+    """Random bytes raise BitstreamError and nothing else."""
+    with pytest.raises(BitstreamError):
+        unpack(data)
