@@ -21,7 +21,6 @@ from mbtref.reproducible import Reproducible
 from mbtref.tables import PARTS, GaussianTables, from_arrays, load_gaussian
 from mbtref.transforms import InTiles, Transforms
 
-CPU = torch.device("cpu")
 NOT_WEIGHTS = re.compile(
     r"context_prediction\.mask|entropy_bottleneck\.target"
     r"|gaussian_conditional\.(scale_bound|scale_table|lower_bound_scale\.bound)"
@@ -29,7 +28,7 @@ NOT_WEIGHTS = re.compile(
     r"\.(likelihood_lower_bound\.bound|_quantized_cdf|_cdf_length|_offset)"
     r"|g_[as]\.[135]\.(beta|gamma)_reparam\.(pedestal|lower_bound\.bound)"
 )
-"""Other tensors of CompressAI's state dict: bounds, the mask and tables."""
+"""The other tensors of CompressAI's state dict: bounds, the mask and tables."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,11 @@ class Model:
 
 
 def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> Model:
-    """An embedded model by its name, or a model file by its path. A model that was loaded before is that model.
+    """An embedded model by its name, or a model file by its path. Loading a file twice returns the same object.
 
-    reproducible: whether the model gives the same bytes and the same pixels on every machine. That takes a
-    multiple of the time (README). The latents of a stream are the same on every machine either way.
-    device: where its networks run, one of `devices.DEVICES`.
+    reproducible: whether bytes and pixels are the same on every machine, which takes several times as long
+    (README). The latents of a stream are the same on every machine either way.
+    device: where the networks run, one of `devices.DEVICES`.
     Raises ValueError if there is no such model or device, the file isn't a model file or its weights can't be made
     exact.
     """
@@ -89,7 +88,15 @@ def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> M
             f"no model {str(name)!r}: give the path of a model file, or one of {', '.join(EMBEDDED)}; "
             "mbtref.workbench.zoo.load loads zoo models, such as zoo-q4"
         )
-    return _loaded(path.stem, data, reproducible, usable(device))
+    return _loaded(path.stem, data, reproducible, device)
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(name: str, data: bytes, reproducible: bool, device: str) -> Model:
+    """The model of a file's content."""
+    if reproducible:
+        return _loaded(name, data, False, device).made_reproducible()
+    return parse(name, data, device)
 
 
 def check_model(model: object) -> None:
@@ -99,16 +106,9 @@ def check_model(model: object) -> None:
         raise ValueError(f"a model is what mbtref.load gives; this is a {type(model).__name__}: {fix}")
 
 
-@functools.lru_cache(maxsize=8)
-def _loaded(name: str, data: bytes, reproducible: bool, device: torch.device) -> Model:
-    """The model of a file's content."""
-    if reproducible:
-        return _loaded(name, data, False, device).made_reproducible()
-    return parse(name, data, device)
-
-
-def parse(name: str, data: bytes, device: torch.device = CPU) -> Model:
+def parse(name: str, data: bytes, device: str = "cpu") -> Model:
     """A model from the bytes of its file. Raises ValueError as `load` does."""
+    place = usable(device)
     try:
         state = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")
@@ -121,7 +121,7 @@ def parse(name: str, data: bytes, device: torch.device = CPU) -> Model:
         raise ValueError(f"{name}: not a model file of mbtref ({error}); make one with 'mbtref import'") from error
     if len(z_tables) != networks.N:
         raise ValueError(f"{name}: {len(z_tables)} tables for {networks.N} channels of z; make the file again")
-    networks = networks.to(device)
+    networks = networks.to(place)
     gaussian = load_gaussian()
     return Model(
         name=name,
@@ -131,7 +131,7 @@ def parse(name: str, data: bytes, device: torch.device = CPU) -> Model:
         entropy=EntropyNetworks(networks.state_dict()),
         transforms=InTiles(networks),
         gaussian=gaussian,
-        thresholds=torch.from_numpy(gaussian.thresholds).double().to(device),
+        thresholds=torch.from_numpy(gaussian.thresholds).double().to(place),
         tables=Tables(z_tables + gaussian.tables),
     )
 
@@ -144,16 +144,10 @@ def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
     for key in ("g_a.0.weight", "g_a.6.weight"):
         if key not in state or state[key].ndim != 4 or not state[key].numel():
             raise ValueError(f"tensor {key} is missing or isn't the kernel of a convolution")
-    N, M = len(state["g_a.0.weight"]), len(state["g_a.6.weight"])
-    # the size of these kernels first, so that a bad file allocates no more than a few times its own size
-    for key, shape in (("g_a.2.weight", (N, N, 5, 5)), ("h_s.2.weight", (M, M * 3 // 2, 5, 5))):
-        if key not in state:
-            raise ValueError(f"tensor {key} is missing")
-        if state[key].shape != shape:
-            raise ValueError(f"tensor {key} has shape {tuple(state[key].shape)}, not {shape}")
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        blank = MBT2018(N, M)
-    own = blank.state_dict()
+    # on the device "meta" no memory is taken, whatever a bad file says
+    with torch.device("meta"):
+        networks = MBT2018(N=len(state["g_a.0.weight"]), M=len(state["g_a.6.weight"]))
+    own = networks.state_dict()
     if missing := sorted(own.keys() - state.keys()):
         raise ValueError(f"tensor {missing[0]} is missing")
     if unknown := sorted(key for key in state.keys() - own.keys() if not NOT_WEIGHTS.fullmatch(key)):
@@ -166,5 +160,5 @@ def networks_of(state: Mapping[str, Tensor]) -> MBT2018:
         if not torch.isfinite(state[key]).all():
             raise ValueError(f"tensor {key} has values that aren't finite")
     plain = {key: state[key].clone(memory_format=torch.contiguous_format) for key in own}
-    blank.load_state_dict(plain, assign=True)
-    return blank.eval().requires_grad_(False)
+    networks.load_state_dict(plain, assign=True)
+    return networks.eval().requires_grad_(False)

@@ -18,7 +18,7 @@ FINGERPRINTS = {
 """Fingerprints of the embedded models, in hex digits, by name: from the lowest rate to the highest."""
 EMBEDDED = tuple(FINGERPRINTS)
 """Names of the embedded models."""
-LADDERS = {name: tuple(model for model in EMBEDDED if model.startswith(name)) for name in ("lite", "wide")}
+SERIES = {name: tuple(model for model in EMBEDDED if model.startswith(name)) for name in ("lite", "wide")}
 """The same by the name of their series."""
 SAFETENSORS = ".safetensors"
 """Suffix of model files, and of checkpoints that aren't pickles."""

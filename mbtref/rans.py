@@ -15,8 +15,8 @@ three coding steps, on a bin of frequency 2^16 and on escaped values from 2^28 o
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, overload
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,82 +60,60 @@ class Table(NamedTuple):
     offset: int
 
 
-class Tables(Sequence[Table]):
+class Tables(tuple[Table, ...]):
     """T tables as the coder takes them: their CDFs stand one after the other, and a bin is a place among them."""
 
     def __init__(self, tables: Iterable[Table]) -> None:
-        self._tables = tuple(tables)
-        lengths = np.array([len(table.cdf) for table in self._tables], np.int64)
-        self.cdf: Array = np.fromiter(itertools.chain.from_iterable(t.cdf for t in self._tables), np.int64)
+        lengths = np.array([len(table.cdf) for table in self], np.int64)
+        self.cdf: Array = np.fromiter(itertools.chain.from_iterable(table.cdf for table in self), np.int64)
         """All CDFs."""
         self.begin: Array = np.cumsum(lengths) - lengths
         """(T,) the first bin of each table."""
         self.escape: Array = self.begin + lengths - 2
         """(T,) the last bin."""
-        self.offset: Array = np.array([table.offset for table in self._tables], np.int64)
+        self.offset: Array = np.array([table.offset for table in self], np.int64)
         """(T,) the symbol of the first bin."""
         parts = np.arange(0, 1 << PRECISION, 1 << PART_BITS)
-        first = [np.searchsorted(table.cdf, parts, "right") - 1 for table in self._tables]
+        first = [np.searchsorted(table.cdf, parts, "right") - 1 for table in self]
         bins = np.array(first, np.int64).reshape(-1, len(parts)) + self.begin[:, None]
         self.for_loops = tuple(map(numbers, (self.cdf, self.begin, self.escape, self.offset, bins.ravel())))
         """All of these, and (T · parts,) the bin in which each part of a table begins."""
 
-    def __len__(self) -> int:
-        return len(self._tables)
 
-    @overload
-    def __getitem__(self, index: int) -> Table: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Table, ...]: ...
-    def __getitem__(self, index: int | slice) -> Table | tuple[Table, ...]:
-        return self._tables[index]
+class Steps(NamedTuple):
+    """Coding steps in reading order: each is the part [start, start + freq) of 2^bits equal slots."""
+
+    start: Array
+    freq: Array
+    bits: Array
 
 
-class Interval(NamedTuple):
-    """A coding step: the part [start, start + freq) of 2^bits equal slots."""
+def steps(symbols: Array, indexes: Array, tables: Tables) -> Steps:
+    """The coding steps of a message: one for a symbol inside its table, 2 to 2 + MAX_DIGITS for another.
 
-    start: int
-    freq: int
-    bits: int
-
-
-def intervals(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[Table]) -> Iterator[Interval]:
-    """The coding steps of a message, in reading order.
-
-    symbols: integers. indexes: the table of each symbol, of the same length.
-    Raises ValueError for a symbol whose escape needs more than MAX_DIGITS digits.
+    symbols, indexes: (S,) int64. Raises ValueError for a symbol whose escape needs more than MAX_DIGITS digits.
     """
-    for symbol, index in zip(symbols, indexes, strict=True):
-        cdf, offset = tables[index]
-        escape = len(cdf) - 2
-        value = symbol - offset
-        if 0 <= value < escape:
-            yield Interval(cdf[value], cdf[value + 1] - cdf[value], PRECISION)
-            continue
-        yield Interval(cdf[escape], cdf[escape + 1] - cdf[escape], PRECISION)
-        # Symbols below the table get odd numbers, symbols from its end on get even numbers.
-        raw = -2 * value - 1 if value < 0 else 2 * (value - escape)
-        count = -(-raw.bit_length() // DIGIT_BITS)
-        if count > MAX_DIGITS:
-            raise ValueError(f"symbol {symbol} is too far outside table {index} to be coded; clamp it first")
-        yield Interval(count, 1, DIGIT_BITS)
-        for i in range(count):
-            yield Interval(raw >> DIGIT_BITS * i & DIGIT_MASK, 1, DIGIT_BITS)
-
-
-def steps(symbols: Array, indexes: Array, tables: Tables) -> Array:
-    """`intervals` of a whole message at once. symbols, indexes: (S,). Returns (steps, 3): start, freq and bits."""
-    bins = tables.begin[indexes] + symbols - tables.offset[indexes]
-    inside = (tables.begin[indexes] <= bins) & (bins < tables.escape[indexes])
-    start = tables.cdf[bins[inside]]
-    freq = tables.cdf[bins[inside] + 1] - start
-    plain = np.stack([start, freq, np.full_like(start, PRECISION)], 1)
-    # Escapes are rare. Each is inserted before the first plain step that comes after it.
-    outside = np.flatnonzero(~inside)
-    message = zip(symbols[outside].tolist(), indexes[outside].tolist(), strict=True)
-    escapes = [list(intervals([symbol], [index], tables)) for symbol, index in message]
-    places = np.repeat(outside - np.arange(len(outside)), [len(own) for own in escapes])
-    return np.insert(plain, places, list(itertools.chain.from_iterable(escapes)), 0) if escapes else plain
+    value = symbols - tables.offset[indexes]
+    escape = tables.escape[indexes] - tables.begin[indexes]
+    outside = (value < 0) | (value >= escape)
+    # symbols below the table get odd numbers, symbols from its end on get even numbers
+    raw = np.where(outside, np.where(value < 0, -2 * value - 1, 2 * (value - escape)), 0)
+    if (far := np.flatnonzero((raw < 0) | (raw >= 1 << DIGIT_BITS * MAX_DIGITS))).size:
+        place = f"symbol {symbols[far[0]]} is too far outside table {indexes[far[0]]}"
+        raise ValueError(f"{place} to be coded; clamp it first")
+    digits = np.searchsorted(1 << DIGIT_BITS * np.arange(MAX_DIGITS, dtype=np.int64), raw, "right")
+    # a symbol's steps: 0 its bin, 1 the number of digits, from 2 on the digits, lowest first
+    count = np.where(outside, 2 + digits, 1)
+    of = np.repeat(np.arange(len(symbols)), count)
+    step = np.arange(len(of)) - (np.cumsum(count) - count)[of]
+    bins = (tables.begin[indexes] + np.where(outside, escape, value))[of]
+    digit = raw[of] >> DIGIT_BITS * np.maximum(step - 2, 0) & DIGIT_MASK
+    is_bin = step == 0
+    return Steps(
+        start=np.where(is_bin, tables.cdf[bins], np.where(step == 1, digits[of], digit)),
+        freq=np.where(is_bin, tables.cdf[bins + 1] - tables.cdf[bins], 1),
+        bits=np.where(is_bin, PRECISION, DIGIT_BITS),
+    )
 
 
 @compiled
@@ -163,10 +141,9 @@ def encode(symbols: npt.ArrayLike, indexes: npt.ArrayLike, tables: Tables) -> by
     message, of = np.asarray(symbols, np.int64), np.asarray(indexes, np.int64)
     if message.shape != of.shape:
         raise ValueError(f"{message.size} symbols have {of.size} indexes: give the table of each symbol")
-    columns = steps(message, of, tables).T
-    words = numbers(np.zeros(columns.shape[1] + FLUSHED // WORD_BYTES, np.int64))
-    start, freq, bits = map(numbers, columns)
-    x, count = push(start, freq, bits, words)
+    coded = steps(message, of, tables)
+    words = numbers(np.zeros(len(coded.start) + FLUSHED // WORD_BYTES, np.int64))
+    x, count = push(numbers(coded.start), numbers(coded.freq), numbers(coded.bits), words)
     words[count], words[count + 1] = x >> WORD_BITS, x & WORD_MASK
     return np.array(words[: count + 2], "<u4")[::-1].tobytes()
 

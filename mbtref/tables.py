@@ -27,18 +27,8 @@ Arrays = Mapping[str, npt.NDArray[np.int32]]
 """The arrays of a file, under the names of PARTS."""
 
 
-def to_arrays(tables: Sequence[Table]) -> dict[str, npt.NDArray[np.int32]]:
-    """Tables in the form of a file; see `Arrays`."""
-    lengths = [len(table.cdf) for table in tables]
-    cdf = np.zeros((len(tables), max(lengths)), np.int32)
-    for row, table in zip(cdf, tables, strict=True):
-        row[: len(table.cdf)] = table.cdf
-    offsets = [table.offset for table in tables]
-    return dict(zip(PARTS, (cdf, np.array(lengths, np.int32), np.array(offsets, np.int32)), strict=True))
-
-
 def from_arrays(arrays: Arrays) -> tuple[Table, ...]:
-    """The inverse of `to_arrays`. Raises ValueError if the arrays don't fit together or a table isn't a CDF."""
+    """The tables in the arrays of a file. Raises ValueError if the arrays don't fit together or aren't CDFs."""
     parts = [arrays[name] for name in PARTS]
     shapes = [part.shape for part in parts]
     if any(part.dtype != np.int32 for part in parts) or len(shapes[0]) != 2 or shapes[1:] != [shapes[0][:1]] * 2:

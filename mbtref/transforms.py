@@ -1,9 +1,8 @@
 """g_a, h_a and g_s as the codec runs them: in tiles, so that memory doesn't grow with the picture.
 
-The layers are those of `model`; only their order in memory and the pieces differ. Surprises first:
+The layers are those of `networks`; only their order in memory and the pieces differ. Surprises first:
 
-- A layer looks beyond its tile. So each layer gets what the next one needs, and the zeros that it puts around a
-  tile are cut off again, except at the edges of the picture.
+- A convolution looks beyond its tile. So a tile sees MARGIN more latents on every side than it keeps.
 - Float sums may be added in another order for another size. So a tile differs from the whole by an ulp or so.
 - Tiles depend on the picture's size alone, not on the machine.
 - Channels come last in memory. PyTorch's convolutions are faster then, and one position's channels lie together.
@@ -20,43 +19,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mbtref.bitstream import STRIDE_Y
 from mbtref.exact import deconv5x5_matrix
 from mbtref.networks import GDN, MBT2018
 from mbtref.progress import Watch, unwatched
 
 TILE = 768
 """The longest side of a tile, pixels. A Kodak picture is one tile."""
+MARGIN = 2
+"""Latents. Four 5×5 layers of stride 2 join a latent to pixels up to 2 + 4 + 8 + 16 = 30 away, and 30 < 2 · 16."""
 FEW_CHANNELS = 8
 """A transposed convolution to fewer channels runs as a 3×3 convolution."""
 STRIP_VALUES = 1 << 18
 """A GDN takes rows with at most this many values at a time: 1 MiB stays in a cache."""
 
-
-Span: TypeAlias = tuple[int, int]
-"""Rows, or columns: the first, and the one after the last."""
 Run: TypeAlias = Callable[[Tensor], Tensor]
-
-
-class Layer(NamedTuple):
-    """One step of a transform: (1, C, H, W) -> (1, C', H · up / down, W · up / down)."""
-
-    run: Run
-    up: int = 1
-    down: int = 1
-    reach: int = 0
-    """How far an output sees to either side: rows, or columns, of the finer resolution of input and output."""
-
-    def needs(self, output: Span, size: int) -> Span:
-        """The input rows that some output rows see, of `size` rows that there are."""
-        begin, end = output
-        first = -((self.reach - begin * self.down) // self.up)
-        last = ((end - 1) * self.down + self.reach) // self.up
-        return max(0, first), min(size, last + 1)
-
-    def cut(self, given: Span, wanted: Span) -> slice:
-        """Where the wanted output rows are in the output of the given input rows."""
-        begin = given[0] * self.up // self.down
-        return slice(wanted[0] - begin, wanted[1] - begin)
 
 
 def channels_last(network: nn.Sequential) -> nn.Sequential:
@@ -85,63 +62,59 @@ def as_convolution(layer: nn.ConvTranspose2d) -> Run:
     return lambda v: F.pixel_shuffle(F.conv2d(v, kernel, bias, padding=1), 2)
 
 
-def layer_of(module: nn.Module) -> Layer:
-    """A layer of g_a or g_s."""
-    if isinstance(module, nn.Conv2d):
-        return Layer(module, down=module.stride[0], reach=module.kernel_size[0] // 2)
-    if isinstance(module, nn.ConvTranspose2d):
-        few = module.out_channels < FEW_CHANNELS
-        return Layer(
-            as_convolution(module) if few else module, up=module.stride[0], reach=module.kernel_size[0] // 2
-        )
-    assert isinstance(module, GDN), f"{type(module).__name__} is in neither transform"
-    return Layer(functools.partial(in_strips, module))
+def quick(layer: nn.Module) -> Run:
+    """A layer in the form that is fastest on a CPU."""
+    if isinstance(layer, GDN):
+        return functools.partial(in_strips, layer)
+    if isinstance(layer, nn.ConvTranspose2d) and layer.out_channels < FEW_CHANNELS:
+        return as_convolution(layer)
+    return layer
+
+
+class Span(NamedTuple):
+    """Latents in a row or a column: a tile keeps those from begin to end, and sees those from first to last."""
+
+    first: int
+    begin: int
+    end: int
+    last: int
+
+    def seen(self, stride: int) -> slice:
+        """The part of the input. stride: input values in a latent."""
+        return slice(self.first * stride, self.last * stride)
+
+    def kept(self, stride: int) -> slice:
+        """The part of its own output. stride: output values in a latent."""
+        return slice((self.begin - self.first) * stride, (self.end - self.first) * stride)
+
+
+def spans(size: int) -> list[Span]:
+    """Those of all tiles. size: latents in a row or a column."""
+    side = TILE // STRIDE_Y
+    ends = [(begin, min(begin + side, size)) for begin in range(0, size, side)]
+    return [Span(max(0, begin - MARGIN), begin, end, min(size, end + MARGIN)) for begin, end in ends]
 
 
 class Tiled:
-    """One transform. network: g_a or g_s. name: of its loop, for who watches."""
+    """g_a or g_s. name: of its loop. before, after: values in a row of a latent, of input and output."""
 
-    def __init__(self, network: nn.Sequential, name: str) -> None:
-        self.name = name
-        self.layers = [layer_of(module) for module in network]
-        last = network[-1]
-        assert isinstance(last, nn.Conv2d | nn.ConvTranspose2d), "a transform ends in a convolution"
-        self.channels = last.out_channels
+    def __init__(self, network: nn.Sequential, name: str, before: int, after: int) -> None:
+        self.name, self.before, self.after = name, before, after
+        self.layers = [quick(layer) for layer in network]
 
-    def sizes(self, size: int) -> list[int]:
-        """All rows, or columns, before each layer and after the last. size: of the input."""
-        return list(itertools.accumulate(self.layers, lambda n, layer: n * layer.up // layer.down, initial=size))
-
-    def plan(self, output: Span, size: int) -> list[Span]:
-        """Those of a tile. output: its rows, or columns. size: of the whole input."""
-        spans = [output]
-        for layer, n in zip(reversed(self.layers), self.sizes(size)[-2::-1], strict=True):
-            spans.insert(0, layer.needs(spans[0], n))
-        return spans
-
-    def tile(self, v: Tensor, rows: list[Span], columns: list[Span]) -> Tensor:
-        """A tile of the result. v: the whole input. rows, columns: see `plan`."""
-        v = v[:, :, slice(*rows[0]), slice(*columns[0])]
-        spans = zip(itertools.pairwise(rows), itertools.pairwise(columns), strict=True)
-        for layer, (row_spans, column_spans) in zip(self.layers, spans, strict=True):
-            v = layer.run(v)[:, :, layer.cut(*row_spans), layer.cut(*column_spans)]
-        return v
+    def tile(self, v: Tensor, rows: Span, columns: Span) -> Tensor:
+        """A tile of the result. v: the whole input."""
+        v = v[:, :, rows.seen(self.before), columns.seen(self.before)]
+        for layer in self.layers:
+            v = layer(v)
+        return v[:, :, rows.kept(self.after), columns.kept(self.after)]
 
     def __call__(self, v: Tensor, watch: Watch) -> Tensor:
         """(1, C, H, W) float32 -> (1, C', H', W') float32, channels last."""
-        shape = v.shape[2:]
-        height, width = (self.sizes(n)[-1] for n in shape)
-        side = TILE * height // max(height, shape[0])
-        result = v.new_empty(1, height, width, self.channels).permute(0, 3, 1, 2)
-        for rows, columns in watch(list(itertools.product(cuts(height, side), cuts(width, side))), self.name):
-            tile = self.tile(v, self.plan(rows, shape[0]), self.plan(columns, shape[1]))
-            result[:, :, slice(*rows), slice(*columns)] = tile
-        return result
-
-
-def cuts(size: int, side: int) -> list[Span]:
-    """Pieces of at most `side` rows, or columns, of `size`."""
-    return [(begin, min(begin + side, size)) for begin in range(0, size, side)]
+        rows, columns = (spans(side // self.before) for side in v.shape[2:])
+        tiles = [self.tile(v, *place) for place in watch(list(itertools.product(rows, columns)), self.name)]
+        strips = [tiles[i : i + len(columns)] for i in range(0, len(tiles), len(columns))]
+        return torch.cat([torch.cat(strip, 3) for strip in strips], 2)
 
 
 class Transforms(Protocol):
@@ -161,8 +134,8 @@ class InTiles:
     """`Transforms` in float32. networks: the float32 networks."""
 
     def __init__(self, networks: MBT2018) -> None:
-        g_a, h_a, g_s = map(channels_last, (networks.g_a, networks.h_a, networks.g_s))
-        self._g_a, self._h_a, self._g_s = Tiled(g_a, "g_a"), h_a, Tiled(g_s, "g_s")
+        g_a, self._h_a, g_s = map(channels_last, (networks.g_a, networks.h_a, networks.g_s))
+        self._g_a, self._g_s = Tiled(g_a, "g_a", STRIDE_Y, 1), Tiled(g_s, "g_s", 1, STRIDE_Y)
 
     def g_a(self, x: Tensor, watch: Watch = unwatched) -> Tensor:
         return torch.cat([self._g_a(picture, watch) for picture in x.split(1)])

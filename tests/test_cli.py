@@ -19,7 +19,7 @@ import torch
 
 import mbtref
 from mbtref.image import Image
-from mbtref.modelfile import LADDERS
+from mbtref.modelfile import SERIES
 from mbtref.suite import kodak
 from mbtref.workbench import picturefiles, tasks
 from mbtref.workbench.evaluate import evaluate as real_evaluate
@@ -272,16 +272,16 @@ def test_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert mean["bpp_bitstream"] == pytest.approx(sum(own) / 2), "the mean isn't the mean"
 
 
-@pytest.mark.parametrize("ladder", LADDERS)
+@pytest.mark.parametrize("ladder", SERIES)
 def test_a_ladder_stands_for_its_models(ladder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The name of a ladder, in place of a model's, is all its models in their order, and none may come twice."""
     path, out = tmp_path / "a.png", tmp_path / "out.json"
     write_png(path, gradient(64, 64))
     assert run("eval", path, "--model", ladder, "--json", out) == 0, f"{ladder} isn't taken as a name"
     models = [record["model"] for record in json.loads(out.read_text())["records"]]
-    assert models == list(LADDERS[ladder]), f"{ladder} stands for {models}"
+    assert models == list(SERIES[ladder]), f"{ladder} stands for {models}"
     capsys.readouterr()
-    first = LADDERS[ladder][0]
+    first = SERIES[ladder][0]
     assert run("eval", path, "--model", f"{ladder},{first}") == 2, f"{first} is asked for twice"
     assert "two models have the same name" in one_line(capsys), "the line should say what is wrong"
     assert run("encode", path, "-o", tmp_path / "a.mbt", "--model", ladder) == 2, "a stream has one model"

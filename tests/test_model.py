@@ -16,7 +16,7 @@ from mbtref.bitstream import Stream
 from mbtref.making import complete as making
 from mbtref.making.complete import export
 from mbtref.model import parse
-from mbtref.modelfile import EMBEDDED, LADDERS, embedded, name_of
+from mbtref.modelfile import EMBEDDED, SERIES, embedded, name_of
 from mbtref.networks import MBT2018
 from mbtref.suite.subjects.data import data_file
 from mbtref.tables import PARTS, from_arrays
@@ -70,7 +70,7 @@ def test_a_file_keeps_the_weights(path: Path) -> None:
 def test_embedded_models(name: str) -> None:
     """An embedded model has its N and M, its own name, medians on the grid and a table for each channel of z."""
     model = load(name)
-    M = {"wide-q6": 160}.get(name, 64 if name in LADDERS["lite"] else 128)
+    M = {"wide-q6": 160}.get(name, 64 if name in SERIES["lite"] else 128)
     assert (model.networks.N, model.networks.M, model.name) == (48, M, name), f"not the {name} of the card"
     assert len(model.tables) == 48 + 64, f"{len(model.tables)} tables in place of 48 for z and 64 for y's scales"
     medians = model.networks.entropy_bottleneck.medians * 1024

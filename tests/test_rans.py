@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mbtref import rans, tables
 from mbtref.errors import BitstreamError, Kind
+from mbtref.making.modelfile import to_arrays
 from mbtref.rans import Table, Tables
 from tests import oracle
 from tests.support import refused
@@ -51,7 +52,7 @@ def messages(draw: st.DrawFn, least_bins: int = 1, most_symbols: int = 200) -> M
 
 def library_tables(found: Tables) -> list[list[Any]]:
     """Tables the way CompressAI takes them: padded rows, lengths, offsets."""
-    return [array.tolist() for array in tables.to_arrays(found).values()]
+    return [array.tolist() for array in to_arrays(found).values()]
 
 
 def check_against_library(message: Message) -> None:
@@ -107,13 +108,19 @@ def test_bytes_follow_from_the_definition(message: Message) -> None:
     assert decode(data, message) == symbols, "the stream doesn't decode to its own symbols"
 
 
+def steps(message: Message) -> list[tuple[int, ...]]:
+    """The coding steps of a message, (start, freq, bits) each."""
+    symbols, indexes, found = message
+    coded = rans.steps(np.array(symbols, np.int64), np.array(indexes, np.int64), found)
+    return list(zip(*(part.tolist() for part in coded), strict=True))
+
+
 @given(messages())
 def test_steps_of_a_message_are_its_intervals(message: Message) -> None:
     """The steps of a whole message, computed at once, are those that its definition gives one by one."""
     symbols, indexes, found = message
-    at_once = rans.steps(np.array(symbols, np.int64), np.array(indexes, np.int64), found)
-    one_by_one = [list(step) for step in rans.intervals(symbols, indexes, found)]
-    assert at_once.tolist() == one_by_one, "a step differs, or stands in another place"
+    one_by_one = [label for s, i in zip(symbols, indexes, strict=True) for label in oracle.labels(s, found[i])]
+    assert steps(message) == one_by_one, "a step differs, or stands in another place"
 
 
 def test_an_empty_message_is_its_state() -> None:
@@ -126,7 +133,7 @@ def test_an_empty_message_is_its_state() -> None:
 def test_bits_are_spent_as_frequencies_say() -> None:
     """A stream takes what its intervals cost in theory, plus at most the two words of the last state."""
     symbols, indexes = [-1, 0, 0, -1] * 500 + [5000], [0] * 2001
-    ideal = sum(bits - math.log2(freq) for _, freq, bits in rans.intervals(symbols, indexes, EVENS))
+    ideal = sum(bits - math.log2(freq) for _, freq, bits in steps((symbols, indexes, EVENS)))
     actual = 8 * len(rans.encode(symbols, indexes, EVENS))
     assert ideal <= actual <= ideal + 64, f"{actual} bits for {ideal:.1f} bits of symbols"
 
@@ -140,8 +147,8 @@ def test_bits_are_spent_as_frequencies_say() -> None:
 )  # fmt: skip
 def test_escape_digits(symbol: int, digits: int | None) -> None:
     """A symbol outside its table takes just the digits it needs, and comes back at every change of their count."""
-    steps = list(rans.intervals([symbol], [0], EVENS))
-    assert len(steps) == (1 if digits is None else 2 + digits), f"symbol {symbol} is coded as {steps}"
+    found = steps(([symbol], [0], EVENS))
+    assert len(found) == (1 if digits is None else 2 + digits), f"symbol {symbol} is coded as {found}"
     assert decode(rans.encode([symbol], [0], EVENS), ([], [0], EVENS)) == [symbol], f"{symbol} doesn't come back"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mbtref import planes, tables
+from mbtref.making.modelfile import to_arrays
 from mbtref.rans import Table
 from mbtref.suite.operations import OPERATIONS, Value, Values, fault
 from mbtref.suite.subjects import loading
@@ -91,7 +92,7 @@ def gaussian() -> dict[str, I32]:
 
 def arrays(found: tuple[Table, ...]) -> dict[str, I32]:
     """Tables as an operation takes them."""
-    made = tables.to_arrays(found)
+    made = to_arrays(found)
     return {name: made[f"_{part}"] for name, part in
             (("cdf", "quantized_cdf"), ("length", "cdf_length"), ("offset", "offset"))}  # fmt: skip
 

@@ -10,7 +10,9 @@ import torch
 
 from mbtref import Model, tables
 from mbtref.grid import LIMIT
-from mbtref.rans import PRECISION, Table, intervals
+from mbtref.making.modelfile import to_arrays
+from mbtref.rans import PRECISION, Table, Tables
+from mbtref.workbench.analysis import symbol_bits
 from tests import oracle
 
 TOTAL = 1 << PRECISION
@@ -35,8 +37,9 @@ def gaussian(scale: float) -> dict[int, float]:
 
 def code_length(table: Table, pmf: dict[int, float]) -> float:
     """Expected bits for a symbol of this distribution, escapes with all their digits included."""
-    cost = {k: sum(bits - math.log2(freq) for _, freq, bits in intervals([k], [0], [table])) for k in pmf}
-    return sum(p * cost[k] for k, p in pmf.items())
+    symbols = np.array(list(pmf))
+    cost = symbol_bits(symbols, np.zeros_like(symbols), Tables([table]))
+    return float(cost @ np.array(list(pmf.values())))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def theirs() -> tuple[Table, ...]:
     model = oracle.compressai("entropy_models").GaussianConditional(None)
     model.update_scale_table(oracle.compressai("models.base").get_scale_table())
     state = model.state_dict()
-    return tables.from_arrays({part: state[part].numpy() for part in tables.to_arrays(GAUSSIAN.tables)})
+    return tables.from_arrays({part: state[part].numpy() for part in to_arrays(GAUSSIAN.tables)})
 
 
 @pytest.mark.parametrize("i", range(0, 64, 9))
@@ -99,7 +102,7 @@ SOME = [Table((0, 1, TOTAL), -5), Table((0, TOTAL), 7), Table((0, 10, 20, 30, TO
 
 def test_arrays_hold_tables() -> None:
     """Tables of several lengths come back from their arrays, which are int32, padded with zeros."""
-    arrays = tables.to_arrays(SOME)
+    arrays = to_arrays(SOME)
     assert tables.from_arrays(arrays) == tuple(SOME), "tables change on their way through arrays"
     assert {a.dtype for a in arrays.values()} == {np.dtype(np.int32)}, "CompressAI's buffers are int32"
     assert arrays["_quantized_cdf"][1].tolist() == [0, TOTAL, 0, 0, 0], "unused places should be zero"
@@ -122,7 +125,7 @@ def test_arrays_hold_tables() -> None:
 )
 def test_broken_arrays_are_refused(part: str, place: tuple[int, ...], value: int) -> None:
     """Arrays whose third table isn't a CDF from 0 to 2^16 are a ValueError that names it."""
-    arrays = tables.to_arrays(SOME)
+    arrays = to_arrays(SOME)
     arrays[part][place] = value
     with pytest.raises(ValueError, match="table 2 isn't a CDF"):
         tables.from_arrays(arrays)
@@ -130,6 +133,6 @@ def test_broken_arrays_are_refused(part: str, place: tuple[int, ...], value: int
 
 def test_arrays_of_different_lengths_are_refused() -> None:
     """Arrays for different numbers of tables are a ValueError."""
-    arrays: dict[str, npt.NDArray[Any]] = tables.to_arrays(SOME)
+    arrays: dict[str, npt.NDArray[Any]] = to_arrays(SOME)
     with pytest.raises(ValueError, match="int32 arrays"):
         tables.from_arrays(arrays | {"_offset": arrays["_offset"][:2]})

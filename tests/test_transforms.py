@@ -1,6 +1,5 @@
 """Transforms in tiles: those of the whole picture, nearly to the last digit, at any size and any cut."""
 
-import itertools
 import subprocess
 import sys
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mbtref import Model, codec, planes, transforms
-from mbtref.transforms import InTiles, Layer, Tiled, as_convolution
+from mbtref.transforms import MARGIN, InTiles, Span, as_convolution
 from tests.support import picture, varied_networks
 
 NETWORKS = varied_networks(4, 6)
@@ -44,37 +43,27 @@ def test_tiles_are_parts_of_the_whole(monkeypatch: pytest.MonkeyPatch, size: tup
 
 @pytest.mark.parametrize("network", ["g_a", "g_s"])
 def test_a_tile_sees_all_that_it_depends_on(network: str) -> None:
-    """Rows outside those that a tile asks for change nothing in it, and those at their ends do."""
-    tiled = Tiled(getattr(NETWORKS, network), network)
-    whole = 256 if network == "g_a" else 16
-    output = (6, 9) if network == "g_a" else (100, 133)
-    v = tensor(whole, 64 if network == "g_a" else 4, 3 if network == "g_a" else 6)
-    rows = tiled.plan(output, whole)
-    first, end = rows[0]
-    assert 0 < first < end < whole, "this tile should lie inside"
-    columns = tiled.plan((0, tiled.sizes(v.shape[3])[-1]), v.shape[3])
-    right = tiled.tile(v, rows, columns)
-    for row in (first, end - 1):
-        changed = v.clone()
-        changed[:, :, row] += 1
-        assert not torch.equal(tiled.tile(changed, rows, columns), right), f"row {row} is asked for in vain"
-    outside = v.clone()
-    outside[:, :, :first] += 1
-    outside[:, :, end:] += 1
-    original = getattr(NETWORKS, network)
-    check_near(original(outside)[:, :, slice(*output)], original(v)[:, :, slice(*output)], "the tile of the whole")
+    """What a tile keeps depends on nothing outside of what it sees, and on something in its margins."""
+    run, before, after = getattr(NETWORKS, network), *((16, 1) if network == "g_a" else (1, 16))
+    v = tensor(16 * before, 4 * before, 3 if network == "g_a" else 6)
+    rows = Span(first=6 - MARGIN, begin=6, end=9, last=9 + MARGIN)
+    kept, seen = slice(rows.begin * after, rows.end * after), rows.seen(before)
+    changed, outside = v.clone(), v.clone()
+    changed[:, :, seen.start : rows.begin * before] += 1
+    outside[:, :, : seen.start] += 1
+    outside[:, :, seen.stop :] += 1
+    assert torch.equal(run(outside)[:, :, kept], run(v)[:, :, kept]), "a tile depends on what it doesn't see"
+    assert not torch.equal(run(changed)[:, :, kept], run(v)[:, :, kept]), "the margin is seen in vain"
 
 
-def test_needs_and_cut_belong_together() -> None:
-    """The rows that a layer needs give outputs that contain the wanted rows, at the place that `cut` names."""
-    for up, down in ((1, 2), (2, 1), (1, 1)):
-        layer = Layer(lambda v: v, up, down, reach=0 if up == down else 2)
-        size = 32
-        for begin, end in itertools.combinations(range(size * up // down + 1), 2):
-            given = layer.needs((begin, end), size)
-            place = layer.cut(given, (begin, end))
-            assert 0 <= given[0] < given[1] <= size, f"rows {given} of {size}"
-            assert 0 <= place.start < place.stop <= (given[1] - given[0]) * up / down + 0.5, f"{place} of {given}"
+@pytest.mark.parametrize("size", [1, 47, 48, 49, 96, 100])
+def test_spans_cover_a_side_once(size: int) -> None:
+    """Tiles keep every latent of a side once, in order, and see MARGIN more where there are any."""
+    found = list(transforms.spans(size))
+    assert [i for span in found for i in range(span.begin, span.end)] == list(range(size)), f"spans are {found}"
+    for span in found:
+        seen = max(0, span.begin - MARGIN), min(size, span.end + MARGIN)
+        assert (span.first, span.last) == seen, f"{span} should see {seen}"
 
 
 def test_a_transposed_convolution_is_a_convolution() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from mbtref import tables
 from mbtref.grid import from_activation, to_activation
 from mbtref.making import proven
-from mbtref.making.modelfile import Arrays, write
+from mbtref.making.modelfile import Arrays, to_arrays, write
 from mbtref.model import Model
 from mbtref.networks import BETA_MIN, LIKELIHOOD_MIN, MBT2018, PEDESTAL, SIGMA_MIN
 
@@ -54,7 +54,7 @@ def complete(networks: MBT2018) -> Arrays:
     state["entropy_bottleneck.quantiles"] = quantiles
     state["context_prediction.weight"] = state["context_prediction.weight"] * networks.context_prediction.mask
     z_tables = proven.z_tables(networks.entropy_bottleneck, quantiles[:, :, 1:2])
-    z_arrays = {f"entropy_bottleneck.{part}": array for part, array in tables.to_arrays(z_tables).items()}
+    z_arrays = {f"entropy_bottleneck.{part}": array for part, array in to_arrays(z_tables).items()}
     return {key: tensor.detach().cpu().numpy() for key, tensor in state.items()} | z_arrays
 
 

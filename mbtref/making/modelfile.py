@@ -10,7 +10,7 @@ fingerprint depends on the bytes, so this module writes them. All the libraries 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from mbtref.files import write_whole
 from mbtref.model import Model, parse
 from mbtref.modelfile import METADATA_KEY
+from mbtref.rans import Table
+from mbtref.tables import PARTS
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 """Tensors by name, float32 or int32."""
@@ -27,6 +29,16 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
 """The dtypes by their names in a header, in the order of the tensors."""
 ALIGNMENT = 8
+
+
+def to_arrays(tables: Sequence[Table]) -> dict[str, npt.NDArray[np.int32]]:
+    """Tables in the form of a file: the arrays that `tables.from_arrays` takes."""
+    lengths = [len(table.cdf) for table in tables]
+    cdf = np.zeros((len(tables), max(lengths)), np.int32)
+    for row, table in zip(cdf, tables, strict=True):
+        row[: len(table.cdf)] = table.cdf
+    offsets = [table.offset for table in tables]
+    return dict(zip(PARTS, (cdf, np.array(lengths, np.int32), np.array(offsets, np.int32)), strict=True))
 
 
 def pack(tensors: Arrays, metadata: Mapping[str, str]) -> bytes:

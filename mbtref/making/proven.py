@@ -22,9 +22,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mbtref.grid import ACTIVATION_BITS
+from mbtref.making.modelfile import to_arrays
 from mbtref.networks import SIGMA_MIN, FactorizedPrior
 from mbtref.rans import PRECISION, Table
-from mbtref.tables import SCALES, to_arrays
+from mbtref.tables import SCALES
 
 T = TypeVar("T")
 F64 = npt.NDArray[np.float64]

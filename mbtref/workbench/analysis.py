@@ -4,9 +4,6 @@ Two rates appear, and they differ. The rate of a *channel* is an estimate from t
 The map of *blocks* shows the bits that the stream really spends: the cost of every coding step under its table.
 """
 
-import functools
-import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +13,7 @@ from torch import Tensor
 from mbtref import image, planes, rans, scan
 from mbtref.bitstream import STRIDE_Y, STRIDE_Z
 from mbtref.codec import Encoded
+from mbtref.compiled import Array as Integers
 from mbtref.model import Model
 from mbtref.workbench.evaluate import measure
 from mbtref.workbench.records import Record
@@ -60,20 +58,18 @@ def analyse(model: Model, picture: image.Image, name: str) -> Analysis:
     )
 
 
-def symbol_bits(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[rans.Table]) -> Array:
-    """(S,) bits that each symbol of a message costs, escapes included. Arguments as for `rans.encode`."""
-
-    @functools.cache
-    def bits(symbol: int, index: int) -> float:
-        return sum(step.bits - math.log2(step.freq) for step in rans.intervals([symbol], [index], tables))
-
-    return np.array([bits(symbol, index) for symbol, index in zip(symbols, indexes, strict=True)])
+def symbol_bits(symbols: Integers, indexes: Integers, tables: rans.Tables) -> Array:
+    """(S,) bits that each symbol of a message costs, escapes included. Arguments as for `rans.steps`."""
+    steps = rans.steps(symbols, indexes, tables)
+    # a symbol begins with the only one of its steps that has PRECISION bits
+    symbol = np.cumsum(steps.bits == rans.PRECISION) - 1
+    return np.bincount(symbol, steps.bits - np.log2(steps.freq), len(symbols)).astype(np.float64)
 
 
 def block_bits(encoded: Encoded, model: Model) -> Array:
     """`Analysis.block_bits` of a stream. y counts at its position; z is shared equally by its blocks."""
     _, M, height, width = encoded.y_hat.shape
-    bits = symbol_bits(encoded.symbols.tolist(), encoded.indexes.tolist(), model.tables)
+    bits = symbol_bits(encoded.symbols, encoded.indexes, model.tables)
     ratio = STRIDE_Z // STRIDE_Y
     z_bits, y_bits = np.split(bits, [len(bits) - M * height * width])
     blocks: Array = z_bits.reshape(-1, height // ratio, width // ratio).sum(0)

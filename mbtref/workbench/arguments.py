@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 from mbtref.devices import check_kind
-from mbtref.modelfile import EMBEDDED, LADDERS
+from mbtref.modelfile import EMBEDDED, SERIES
 from mbtref.workbench import modelfiles
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.names import ZOO
@@ -161,7 +161,7 @@ def names(text: str) -> list[str]:
 
 def models(text: str) -> list[Wanted]:
     """An argument of names of models and ladders, separated by commas. A ladder's name stands for its models."""
-    asked = chain.from_iterable(LADDERS.get(name, (name,)) for name in text.split(","))
+    asked = chain.from_iterable(SERIES.get(name, (name,)) for name in text.split(","))
     choices = [wanted_model(name) for name in asked]
     names = [wanted.name for wanted in choices]
     if len(set(names)) < len(names):

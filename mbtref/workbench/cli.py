@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 from mbtref.errors import BitstreamError
-from mbtref.modelfile import EMBEDDED, LADDERS
+from mbtref.modelfile import EMBEDDED, SERIES
 from mbtref.suite.kodak import FOLDER_VARIABLE
 from mbtref.workbench import commands
 from mbtref.workbench.arguments import (
@@ -67,7 +67,7 @@ EXTRAS = {
 }
 """The extra that installs each package that only some commands need."""
 NAMES = f"{', '.join(EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"
-SEVERAL = f"{NAMES}; {' or '.join(LADDERS)} stands for the models of its ladder"
+SEVERAL = f"{NAMES}; {' or '.join(SERIES)} stands for the models of its ladder"
 FOUND = "a model as for encode; default: the stream's, if it is embedded or a zoo model that was used before"
 SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
 """A path that ends in one of these names a folder."""

@@ -39,10 +39,9 @@ class ModelFile:
 
         Raises OSError, or ValueError if the file isn't a model file or the device can't be used.
         """
-        from mbtref.devices import usable
         from mbtref.model import parse
 
-        return parse(self.name, self.data(), usable(device))
+        return parse(self.name, self.data(), device)
 
     def carried(self) -> "ModelFile":
         """The same with its bytes, for a machine that hasn't the file. Errors as for `data`."""

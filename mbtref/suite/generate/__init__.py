@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from mbtref import Model, load
-from mbtref.modelfile import EMBEDDED, LADDERS
+from mbtref.modelfile import EMBEDDED, SERIES
 from mbtref.suite import requirements
 from mbtref.suite.generate import (
     buffers,
@@ -38,7 +38,7 @@ from mbtref.suite.requirements import REQUIREMENTS
 from mbtref.suite.subjects.data import model_file
 from mbtref.suite.vectors import MANIFEST
 
-STAGED = LADDERS["lite"]
+STAGED = SERIES["lite"]
 """The models with vectors of every stage, on all pictures. All models have the streams of the Kodak pictures."""
 LARGER = "wide-q6", ("square", "odd")
 """A model with larger symbols and more of them, and the pictures of its stages."""

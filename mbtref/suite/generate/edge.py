@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mbtref import tables
 from mbtref.exact import CONTEXT_TAPS
 from mbtref.grid import ACTIVATION_BITS, BIAS_BITS, EXACT, LIMIT, ONE, WEIGHT_BITS, to_activation
 from mbtref.making import modelfile, proven
 from mbtref.making.complete import constants
+from mbtref.making.modelfile import to_arrays
 from mbtref.modelfile import METADATA_KEY, fingerprint_of
 from mbtref.networks import MBT2018, FactorizedPrior
 from mbtref.suite.generate.textures import scatter
@@ -200,7 +200,7 @@ def model_file() -> bytes:
     assert all(np.array_equal(tensors[name], array) for name, array in state.items()), "a weight needs more digits"
     networks.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()}, strict=False)
     medians = to_activation(networks.entropy_bottleneck.medians.detach()) / ONE
-    z_tables = tables.to_arrays(proven.z_tables(networks.entropy_bottleneck, medians))
+    z_tables = to_arrays(proven.z_tables(networks.entropy_bottleneck, medians))
     fixed = {name: tensor.numpy() for name, tensor in constants(networks).items()}
     z_arrays = {f"entropy_bottleneck.{part}": array for part, array in z_tables.items()}
     # a fingerprint that begins with a 0: a text would end there

@@ -12,6 +12,7 @@ import numpy as np
 
 from mbtref import rans, tables
 from mbtref.errors import Kind
+from mbtref.making.modelfile import to_arrays
 from mbtref.rans import (
     DIGIT_BITS,
     FLUSHED,
@@ -21,7 +22,6 @@ from mbtref.rans import (
     UPPER_BITS,
     WORD_BITS,
     WORD_MASK,
-    Interval,
     Table,
 )
 from mbtref.suite.generate.textures import scatter
@@ -40,6 +40,20 @@ LONGEST = Table(tuple(range(TOTAL + 1)), -TOTAL // 2)
 """Every slot a bin of its own."""
 
 
+class Interval(NamedTuple):
+    """A coding step: the part [start, start + freq) of 2^bits equal slots."""
+
+    start: int
+    freq: int
+    bits: int
+
+
+def intervals(symbols: Sequence[int], indexes: Sequence[int], tables: Sequence[Table]) -> list[Interval]:
+    """The coding steps of a message, in reading order."""
+    coded = rans.steps(np.array(symbols, np.int64), np.array(indexes, np.int64), rans.Tables(tables))
+    return [Interval(*step) for step in zip(*(part.tolist() for part in coded), strict=True)]
+
+
 class Message(NamedTuple):
     """Symbols, the table of each, and the tables."""
 
@@ -49,7 +63,7 @@ class Message(NamedTuple):
 
     @property
     def steps(self) -> list[Interval]:
-        return list(rans.intervals(*self))
+        return intervals(*self)
 
 
 class Coded(NamedTuple):
@@ -322,7 +336,7 @@ def decode(
 
 def table_files(out: VectorSet, folder: str, message: Message) -> dict[str, Stored]:
     """indexes (n,), cdf (T, L), length (T,), offset (T,): int32."""
-    arrays = tables.to_arrays(message.tables)
+    arrays = to_arrays(message.tables)
     values = {"indexes": np.array(message.indexes, np.int32)}
     values |= {"cdf": arrays["_quantized_cdf"], "length": arrays["_cdf_length"], "offset": arrays["_offset"]}
     return out.store_all(folder, values)

@@ -13,9 +13,9 @@ import torch
 from mbtref import Model
 from mbtref.bitstream import DIMENSIONS_AT, FINGERPRINT_AT, FINGERPRINT_BYTES, HEADER_BYTES, MAGIC
 from mbtref.errors import Kind
-from mbtref.rans import FLUSHED, LOWER, MAX_DIGITS, UPPER_BITS, WORD_BITS, Interval
+from mbtref.rans import FLUSHED, LOWER, MAX_DIGITS, UPPER_BITS, WORD_BITS
 from mbtref.scan import wavefronts
-from mbtref.suite.generate.entropy_coder import code, ends_in_digits, escaped
+from mbtref.suite.generate.entropy_coder import Interval, code, ends_in_digits, escaped
 from mbtref.suite.generate.streams import I32, steps
 from mbtref.suite.generate.vectorset import VectorSet
 from mbtref.suite.subjects.protocol import Rejected

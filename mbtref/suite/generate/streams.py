@@ -12,9 +12,8 @@ from torch import Tensor
 
 from mbtref import Model, bitstream, codec, rans
 from mbtref.grid import LIMIT, ONE
-from mbtref.rans import Interval
 from mbtref.scan import trace, wavefronts
-from mbtref.suite.generate.entropy_coder import code
+from mbtref.suite.generate.entropy_coder import Interval, code, intervals
 from mbtref.suite.generate.exact import MOST
 from mbtref.suite.generate.textures import Size, picture, scatter
 from mbtref.suite.generate.vectorset import Stored, VectorSet
@@ -37,7 +36,7 @@ def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
     for rows, columns in places:
         message += symbols[0, rows, columns].flatten().int().tolist()
         indexes += index[0, rows, columns].flatten().tolist()
-    return list(rans.intervals(message, indexes, model.tables))
+    return intervals(message, indexes, model.tables)
 
 
 def stream(model: Model, size: Size, payload: bytes) -> bytes:
@@ -91,7 +90,7 @@ def escapes_of_a_picture(out: VectorSet, name: str, model: Model) -> None:
     golden = out.bench.golden.model(name)
     for content in sorted(CONTENTS):
         coded = codec.encode_latents(golden, draw(content, 64, 64))
-        if len(rans.steps(coded.symbols, coded.indexes, golden.tables)) > len(coded.symbols):
+        if len(rans.steps(coded.symbols, coded.indexes, golden.tables).start) > len(coded.symbols):
             decode(out, name, escapes_of_a_picture, coded.data)
             return
     raise ValueError(f"no picture needs an escape at {name}; try others")
