@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mbtref.suite import judge, localise, vectors
+from mbtref.suite import localise, vectors
 from mbtref.suite.cases import Verdict, ask, failed
 from mbtref.suite.header import field, sides
 from mbtref.suite.pictures import pad, psnr_8bit
 from mbtref.suite.requirements import limit
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
 
 RATE, PSNR, WORTH, SHIFT = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth", "shift"))
@@ -83,7 +84,7 @@ def encode(subject: Subject, model: str, pixels: U8) -> bytes:
 def decode(model: str, stream: bytes) -> U8:
     """The picture in a stream. Fails the case if the one-file decoder refuses it."""
     try:
-        return np.asarray(judge.decode(model, stream)["image"], np.uint8)
+        return np.asarray(one_file.decode(model, stream)["image"], np.uint8)
     except Rejected as rejected:
         refused = f"the one-file decoder refuses the stream as {rejected.kind}"
         height, width = sides(stream)

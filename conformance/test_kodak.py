@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mbtref.suite import judge, localise
+from mbtref.suite import localise
 from mbtref.suite.cases import ask, failed
 from mbtref.suite.difference import first_difference
 from mbtref.suite.header import field
@@ -16,6 +16,7 @@ from mbtref.suite.msssim import decibels, ms_ssim
 from mbtref.suite.operations import Values
 from mbtref.suite.pictures import inside, psnr, psnr_8bit, tensor
 from mbtref.suite.requirements import limit
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
 from mbtref.suite.vectors import frozen
 
@@ -82,7 +83,7 @@ def led_back(subject: Subject, record: Mapping[str, Any], stream: bytes, decoded
     """Lines that tell whether the decoder of a `.mbt` stream went wrong, or its encoder, and where."""
     model = str(record["model"])
     try:
-        right = judge.decode(model, stream)
+        right = one_file.decode(model, stream)
     except Rejected as rejected:
         refused = f"the one-file decoder refuses the stream as {rejected.kind}"
         return [refused, *field(stream, rejected.kind)]

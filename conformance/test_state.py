@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mbtref.suite import judge
 from mbtref.suite.cases import ask, failed
 from mbtref.suite.difference import first_difference
 from mbtref.suite.header import sides
 from mbtref.suite.operations import OPERATIONS, Value, Values
 from mbtref.suite.pictures import draw
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Vector, frozen
 
@@ -65,7 +65,7 @@ def questions(subject: Subject, operation: str) -> list[Question]:
         return [asked(vector), *known]
     flipped = {key: np.flip(np.asarray(value)).copy() for key, value in vector.inputs.items()}
     exact = OPERATIONS[operation].capability == "entropy-exact"
-    right = judge.exact(operation, str(vector.model), flipped) if exact else {}
+    right = one_file.REFERENCE_DECODER.call(operation, str(vector.model), flipped) if exact else {}
     return [asked(vector), Question(vector.model, flipped, right), *known]
 
 

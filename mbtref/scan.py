@@ -70,36 +70,3 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose, watch: Watch 
         sigma, mu = networks.parameters(psi_sums[:, rows, columns], phi)
         y_hat[:, corner + centre] = choose(Step(rows, columns, phi, sigma, mu))
     return y_hat.reshape(b, h + REACH, stride, networks.M)[:, REACH:, REACH:-REACH]
-
-
-class Trace(NamedTuple):
-    """All results of a scan: (B, 4h, 4w, C) grid units each."""
-
-    phi: Tensor
-    sigma: Tensor
-    mu: Tensor
-    y_hat: Tensor
-
-
-def trace(networks: EntropyNetworks, z_hat: Tensor, choose: Choose) -> Trace:
-    """`scan`, with its intermediate results."""
-    steps: list[Step] = []
-
-    def kept(step: Step) -> Tensor:
-        steps.append(step)
-        return choose(step)
-
-    y_hat = scan(networks, z_hat, kept)
-
-    def whole(parts: list[Tensor]) -> Tensor:
-        values = y_hat.new_zeros(*y_hat.shape[:3], parts[0].shape[-1])
-        for step, part in zip(steps, parts, strict=True):
-            values[:, step.rows, step.columns] = part
-        return values
-
-    return Trace(
-        phi=whole([step.phi for step in steps]),
-        sigma=whole([step.sigma for step in steps]),
-        mu=whole([step.mu for step in steps]),
-        y_hat=y_hat,
-    )

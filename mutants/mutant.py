@@ -8,7 +8,7 @@ import types
 from collections.abc import Sequence
 from typing import NamedTuple
 
-REFERENCE, DECODER = "mbtref.suite.subjects.reference", "mbtref.suite.subjects.numpy_stages"
+REFERENCE, DECODER = "mbtref.suite.subjects.reference", "mbtref.suite.subjects.one_file"
 """The modules of the two subjects. A mutant changes one of them, or a module that it imports."""
 FILES = {
     "reference": REFERENCE,
@@ -90,11 +90,11 @@ class Finder:
 
 
 def install(mutant: Mutant) -> None:
-    """From now on, this process imports the mutant. What was imported before, such as the suite's judge, stays."""
+    """From now on, this process imports the mutant. What was imported before, such as by the suite, stays."""
     text = changed(mutant)
     # numba would keep the compiled loops on disk, by their file and date: other runs would get a mutant's
     os.environ["NUMBA_DISABLE_JIT"] = "1"
-    for name in [*FILES.values(), "mbtref"]:
+    for name in [*FILES.values(), "mbtref.suite.subjects.trace", "mbtref"]:
         parent, _, child = name.rpartition(".")
         if sys.modules.pop(name, None) and parent in sys.modules:
             vars(sys.modules[parent]).pop(child, None)

@@ -2,7 +2,6 @@
 
 import importlib
 
-from mbtref.suite.subjects.one_file import OneFile
 from mbtref.suite.subjects.protocol import Subject
 from mutants.gallery import MUTANTS
 from mutants.mutant import DECODER, OF_DECODER, REFERENCE, install
@@ -14,6 +13,7 @@ def __getattr__(name: str) -> Subject:
     mutant = MUTANTS[name]
     install(mutant)
     if mutant.file in OF_DECODER:
-        return OneFile(importlib.import_module(DECODER))
-    subject: Subject = importlib.import_module(REFERENCE).Reference()
+        subject: Subject = importlib.import_module(DECODER).OneFile()
+    else:
+        subject = importlib.import_module(REFERENCE).Reference()
     return subject

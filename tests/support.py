@@ -17,7 +17,7 @@ from mbtref.errors import BitstreamError, Kind
 from mbtref.exact import EntropyNetworks
 from mbtref.image import Image
 from mbtref.networks import MBT2018
-from mbtref.scan import Trace, trace
+from mbtref.suite.subjects.trace import Trace, trace
 from mbtref.workbench import cli, picturefiles
 
 

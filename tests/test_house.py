@@ -34,7 +34,7 @@ ALL = (*ROOMS, "tests")
 
 
 MISSING = {
-    "codec": ("torch", "safetensors", "pytorch_msssim"),
+    "codec": ("torch", "safetensors"),
     "report": ("bjontegaard", "jinja2", "matplotlib"),
     "cluster": ("dask", "distributed"),
     "import": ("flint",),

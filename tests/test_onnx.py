@@ -23,9 +23,9 @@ from mbtref.exact import CONTEXT_TAPS
 from mbtref.making.complete import export as model_file
 from mbtref.model import Model
 from mbtref.networks import MBT2018
-from mbtref.scan import trace
 from mbtref.suite.subjects.onnx import FINGERPRINT, Onnx
 from mbtref.suite.subjects.protocol import Unsupported
+from mbtref.suite.subjects.trace import trace
 from mbtref.workbench import export
 from tests.support import one_line, picture, run, varied_networks
 from tests.test_messages import holds

@@ -20,12 +20,10 @@ from mbtref import planes, tables
 from mbtref.making.modelfile import to_arrays
 from mbtref.rans import Table
 from mbtref.suite.operations import OPERATIONS, Value, Values, fault
-from mbtref.suite.subjects import loading
 from mbtref.suite.subjects.command import Command
 from mbtref.suite.subjects.compressai import CompressAI
 from mbtref.suite.subjects.data import gaussian_file
-from mbtref.suite.subjects.float64 import Float64
-from mbtref.suite.subjects.loading import isolated
+from mbtref.suite.subjects.loading import in_process, isolated
 from mbtref.suite.subjects.protocol import (
     Crashed,
     Errored,
@@ -35,12 +33,23 @@ from mbtref.suite.subjects.protocol import (
     TimedOut,
     Unsupported,
 )
-from mbtref.suite.subjects.reference import I32, Reference
+from mbtref.suite.subjects.reference import Reference
+from mbtref.suite.subjects.tensors import I32
 from tests import oracle
 from tests.support import picture
 
 MODEL = "lite-q4"
-NUMPY = [sys.executable, "-m", loading.NUMPY]
+NUMPY_ALONE = """
+import sys
+from importlib.metadata import packages_distributions
+
+others = packages_distributions().keys() - {"numpy", "mbtref"}
+assert others >= {"torch", "pytest", "hypothesis", "PIL", "tqdm"}, "they are installed, and hidden here"
+sys.modules.update(dict.fromkeys(others))
+from mbtref.suite.subjects.serve import main
+main("numpy")
+"""
+"""The program of `--subject numpy`, where no other package than NumPy is installed."""
 FLOAT_TOLERANCE = 1e-5
 """Of the largest value: ten times what float64 was seen to move."""
 TIES = 1e-3
@@ -97,14 +106,17 @@ def arrays(found: tuple[Table, ...]) -> dict[str, I32]:
             (("cdf", "quantized_cdf"), ("length", "cdf_length"), ("offset", "offset"))}  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[Float64, CompressAI, lambda: Command(NUMPY, 60)],
-                ids=["float64", "compressai", "numpy"])  # fmt: skip
-def other(request: pytest.FixtureRequest) -> Iterator[Subject]:
+@pytest.fixture(scope="module")
+def one_file() -> Iterator[Command]:
+    """The one-file decoder, which needs NumPy alone."""
+    with closing(Command([sys.executable, "-c", NUMPY_ALONE], 60)) as program:
+        yield program
+
+
+@pytest.fixture(params=["float64", "compressai", "one-file decoder"])
+def other(request: pytest.FixtureRequest, one_file: Command) -> Subject:
     """Each subject but the reference."""
-    subject = request.param()
-    yield subject
-    if isinstance(subject, Command):
-        subject.close()
+    return one_file if request.param == one_file.name else in_process(request.param)
 
 
 def tolerance(expected: Value) -> float:
@@ -208,7 +220,7 @@ def sealed(stream: bytes) -> bytes:
 
 
 def test_the_example_refuses_what_the_reference_refuses(
-    reference: Reference, questions: Mapping[str, Values]
+    reference: Reference, one_file: Command, questions: Mapping[str, Values]
 ) -> None:
     """The one-file decoder and the reference give the same kind for a damaged stream, or the same latents."""
     stream, chance = questions["decode"]["stream"], random.Random(1)
@@ -220,23 +232,21 @@ def test_the_example_refuses_what_the_reference_refuses(
     for _ in range(30):
         place = chance.randrange(4, len(stream))
         damaged.append(sealed(stream[:place] + bytes([chance.randrange(256)]) + stream[place + 1 :]))
-    with closing(Command(NUMPY, 60)) as program:
-        found = [(outcome(program, data), outcome(reference, data)) for data in damaged]
+    found = [(outcome(one_file, data), outcome(reference, data)) for data in damaged]
     wrong = [(i, ours, theirs) for i, (ours, theirs) in enumerate(found) if ours != theirs]
     assert not wrong, f"(stream, one-file decoder, reference): {wrong}"
     kinds = {kind for kind, _ in found if isinstance(kind, str)}
     assert len(kinds) >= 9, f"the damaged streams meet only {kinds}"
 
 
-def test_an_escape_of_eight_digits_is_refused(reference: Reference) -> None:
+def test_an_escape_of_eight_digits_is_refused(reference: Reference, one_file: Command) -> None:
     """The one-file decoder and the reference read escapes of up to seven digits."""
     digits = [oracle.digit_label(1)] * 8
     stream = oracle.ans_encode([oracle.bin_labels(NARROW)[-1], oracle.digit_label(8), *digits])
     inputs: Values = {"stream": stream, "indexes": np.zeros(1, np.int32), **arrays((NARROW,))}
-    with closing(Command(NUMPY, 60)) as program:
-        for subject in (program, reference):
-            with pytest.raises(Rejected, match="symbol-out-of-range"):
-                subject.call("rans_decode", None, inputs)
+    for subject in (one_file, reference):
+        with pytest.raises(Rejected, match="symbol-out-of-range"):
+            subject.call("rans_decode", None, inputs)
 
 
 MINIATURE = """

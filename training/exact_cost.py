@@ -91,7 +91,7 @@ def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
     y_hat = scan(entropy, entropy.z_hat(codec.nearest_symbol(z_units - entropy.medians)), choose)
     x_hat = model.networks.g_s(codec.channels_first(y_hat))[..., : x.shape[2], : x.shape[3]]
     x_hat = x_hat.clamp(0, 1)
-    msssim = ms_ssim(x_hat[0].double().numpy(), x[0].double().numpy())
+    msssim = ms_ssim(x_hat[0].numpy(), x[0].numpy())
     return Coded(bits, planes.psnr(x_hat, x), math.nan if msssim is None else decibels(msssim))
 
 

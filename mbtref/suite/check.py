@@ -5,12 +5,13 @@ import zlib
 
 import numpy as np
 
-from mbtref.suite import judge, localise
+from mbtref.suite import localise
 from mbtref.suite.cases import Verdict, attempt, failed
 from mbtref.suite.difference import Difference, first_difference
 from mbtref.suite.header import field
 from mbtref.suite.operations import CLOSED_LOOP, GRID, Value, Values
 from mbtref.suite.requirements import limit
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
 from mbtref.suite.vectors import Vector, read
 
@@ -110,7 +111,7 @@ def stages(subject: Subject, vector: Vector, difference: Difference) -> list[str
 
 def beside_the_judge(subject: Subject, vector: Vector, stage: str, answer: Values) -> list[str]:
     """For an output of which only a hash is known: the first difference from what the one-file decoder gives."""
-    right = judge.decode(str(vector.model), bytes(vector.inputs["stream"]))
+    right = one_file.decode(str(vector.model), bytes(vector.inputs["stream"]))
     difference = first_difference(answer, {stage: right[stage]}, {})
     return [str(difference), *stages(subject, vector, difference)] if difference else []
 

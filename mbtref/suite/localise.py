@@ -12,11 +12,11 @@ If both answers are right, the coder or the order of the symbols is wrong.
 
 import numpy as np
 
-from mbtref.suite import judge
 from mbtref.suite.cases import Verdict, ask
 from mbtref.suite.difference import Difference, coding_order, first_difference
 from mbtref.suite.header import HEADER, field, sides
 from mbtref.suite.operations import CLOSED_LOOP, GRID, OPERATIONS, Values
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
 
 TEACHER_FORCED = "exact_parameters"
@@ -39,7 +39,7 @@ def decoded(subject: Subject, model: str, stream: bytes, difference: Difference 
     difference: the first one in the latents; None if the subject refused the stream.
     """
     try:
-        held = judge.latents(model, stream)
+        held = one_file.latents(model, stream)
     except Rejected:
         return []
     words, (height, width) = (len(stream) - HEADER) // 4, sides(stream)
@@ -84,12 +84,14 @@ def stages(subject: Subject, model: str, forced: Values, free: Values | None) ->
 def compare(subject: Subject, operation: str, model: str, inputs: Values) -> Difference | None:
     """The first difference in the answer to an exact operation. Raises Verdict if there is no answer."""
     answer = ask(subject, operation, model, inputs)
-    return first_difference(answer, judge.exact(operation, model, inputs), {}, operation == CLOSED_LOOP)
+    return first_difference(
+        answer, one_file.REFERENCE_DECODER.call(operation, model, inputs), {}, operation == CLOSED_LOOP
+    )
 
 
 def encoded(model: str, stream: bytes, golden: bytes, height: int, width: int) -> list[str]:
     """Lines about the symbols of an encoder's stream beside the golden one's. Both hold a picture of this size."""
-    found, right = (judge.latents(model, data) for data in (stream, golden))
+    found, right = (one_file.latents(model, data) for data in (stream, golden))
     k_z, y_hat = (np.asarray(found[name]) - np.asarray(right[name]) for name in ("k_z", "y_hat"))
     lines = [f"k_z differs from the golden one in {np.count_nonzero(k_z)} of {k_z.size} places"]
     moved = np.argwhere(np.abs(y_hat) > GRID // 2)

@@ -3,10 +3,12 @@ quality assessment", Asilomar 2003.
 
 What the paper leaves open is as in pytorch-msssim, which most codecs use. Each colour is measured on its own, and
 the mean is taken. The window stays inside the picture. A side of odd length gets a row of zeros in front before it
-is halved.
+is halved. float32 wouldn't do: a variance, as the difference of two means near 1, would be off by some 10^-7, and
+in flat, bright areas MS-SSIM by 10^-4.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +25,15 @@ WINDOW /= WINDOW.sum()
 C_1, C_2 = 0.01**2, 0.03**2
 """The constants that keep quotients finite, for values in [0, 1]."""
 SMALLEST_SIDE = 2 * RADIUS * 2 ** (len(WEIGHTS) - 1) + 1
-"""Pixels. A shorter side has no room for the window at the coarsest scale."""
+"""Pixels. On a shorter side the window doesn't fit at the coarsest scale."""
 
 
-def ms_ssim(a: Array, b: Array) -> float | None:
+def ms_ssim(a: npt.NDArray[np.floating[Any]], b: npt.NDArray[np.floating[Any]]) -> float | None:
     """MS-SSIM of two pictures, (3, H, W) in [0, 1]: 1 if equal. None if a side is shorter than SMALLEST_SIDE."""
     if min(a.shape[1:]) < SMALLEST_SIDE:
         return None
-    return math.fsum(_of_channel(*channels) for channels in zip(a, b, strict=True)) / len(a)
+    channels = zip(a.astype(np.float64), b.astype(np.float64), strict=True)
+    return math.fsum(_of_channel(*pair) for pair in channels) / len(a)
 
 
 def decibels(value: float) -> float:
@@ -48,7 +51,7 @@ def _of_channel(a: Array, b: Array) -> float:
 
 
 def _similarity(a: Array, b: Array, with_luminance: bool) -> Array:
-    """At each place of the window: of contrast and structure, and at the coarsest scale of luminance too."""
+    """At each position of the window: of contrast and structure, and at the coarsest scale of luminance too."""
     mean_a, mean_b = _blurred(a), _blurred(b)
     variances = _blurred(a * a + b * b) - mean_a**2 - mean_b**2
     covariance = _blurred(a * b) - mean_a * mean_b

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     import pytest
 
 EXTRAS = {
-    **dict.fromkeys(("pytorch_msssim", "safetensors", "torch"), "codec"),
+    **dict.fromkeys(("safetensors", "torch"), "codec"),
     **dict.fromkeys(("bjontegaard", "jinja2", "matplotlib"), "report"),
     **dict.fromkeys(("dask", "distributed"), "cluster"),
     **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),

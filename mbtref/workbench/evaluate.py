@@ -10,8 +10,8 @@ from mbtref import bitstream, buffers, codec, image, planes
 from mbtref.codec import Encoded
 from mbtref.model import Model
 from mbtref.networks import MBT2018, Forward
+from mbtref.suite.msssim import ms_ssim
 from mbtref.workbench import picturefiles
-from mbtref.workbench.msssim import ms_ssim
 from mbtref.workbench.records import Record
 
 
@@ -71,7 +71,8 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
 def distortion(x_hat: Tensor, x: Tensor) -> Distortion:
     """x_hat: padded, unclamped; x: (1, 3, H, W) float in [0, 1]."""
     inside = x_hat[..., : x.shape[2], : x.shape[3]].clamp(0, 1)
-    return Distortion(planes.psnr(inside, x), planes.psnr((inside * 255).round() / 255, x), ms_ssim(inside, x))
+    levels = (inside * 255).round() / 255
+    return Distortion(planes.psnr(inside, x), planes.psnr(levels, x), ms_ssim(inside[0].numpy(), x[0].numpy()))
 
 
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:

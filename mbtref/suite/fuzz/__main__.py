@@ -26,9 +26,10 @@ from mbtref.files import write_whole
 from mbtref.suite.difference import first_difference
 from mbtref.suite.fuzz.damage import TARGETS, Question, questions, seeds
 from mbtref.suite.operations import Values
-from mbtref.suite.subjects.one_file import OneFile
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
-from mbtref.suite.subjects.reference import Reference, load, rejections, single
+from mbtref.suite.subjects.reference import Reference, load, rejections
+from mbtref.suite.subjects.tensors import single
 
 SECONDS_MAX = 10.0
 """Processor time that an answer may take."""
@@ -45,7 +46,7 @@ class Latents(Reference):
             return {"y_hat": single(codec.decode_latents(self.model(model), [stream]))}
 
 
-REFERENCE, ONE_FILE = Latents(), OneFile()
+REFERENCE, ONE_FILE = Latents(), one_file.OneFile()
 
 
 def stop(*_: object) -> None:
@@ -98,7 +99,7 @@ def load_models() -> None:
     """Reads the models of the seeds, so that no input has to wait for them."""
     for question in seeds("decode", False):
         load(str(question.model))
-        ONE_FILE.model(str(question.model))
+        one_file.load(str(question.model))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

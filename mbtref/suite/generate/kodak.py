@@ -46,7 +46,7 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
 
     def msssim(x_hat: Tensor) -> float | None:
         inside = x_hat[0, :, :height, :width].clamp(0, 1)
-        return ms_ssim(x[0].double().numpy(), inside.double().numpy())
+        return ms_ssim(x[0].numpy(), inside.numpy())
 
     forward = model.networks(planes.pad(x))
     bits = -sum(p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))

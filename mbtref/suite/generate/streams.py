@@ -12,12 +12,13 @@ from torch import Tensor
 
 from mbtref import Model, bitstream, codec, rans
 from mbtref.grid import LIMIT, ONE
-from mbtref.scan import trace, wavefronts
+from mbtref.scan import wavefronts
 from mbtref.suite.generate.entropy_coder import Interval, code, intervals
 from mbtref.suite.generate.exact import MOST
 from mbtref.suite.generate.textures import Size, picture, scatter
 from mbtref.suite.generate.vectorset import Stored, VectorSet
 from mbtref.suite.pictures import CONTENTS, draw
+from mbtref.suite.subjects.trace import trace
 from mbtref.tables import z_indexes
 
 REQUIREMENTS = ("DECODE-1",)

@@ -29,7 +29,7 @@ from mbtref.suite.operations import GRID
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.reports import emulate, report
 from mbtref.suite.subjects.command import Command
-from mbtref.suite.subjects.loading import NAMES, NUMPY, PROGRAM, isolated
+from mbtref.suite.subjects.loading import NAMES, PROGRAM, SERVE, isolated
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Vector, frozen
 
@@ -80,7 +80,7 @@ def about(python: Sequence[str]) -> str:
 
 def program(python: Sequence[str]) -> str:
     """The one-file decoder as a subject."""
-    return f"{PROGRAM}{shlex.join([*python, '-m', NUMPY])}"
+    return f"{PROGRAM}{shlex.join([*python, *SERVE, NAMES['numpy']])}"
 
 
 def rows(folder: Path) -> Iterator[Sequence[str]]:

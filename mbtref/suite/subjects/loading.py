@@ -14,38 +14,36 @@ from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Subj
 
 PROGRAM = "cmd:"
 ONNX = "onnx:"
-NUMPY = "mbtref.suite.subjects.numpy_program"
-"""The module that is the one-file decoder as a program."""
 NAMES = {
     "reference": "mbtref.suite.subjects.reference:Reference",
     "float64": "mbtref.suite.subjects.float64:Float64",
     "compressai": "mbtref.suite.subjects.compressai:CompressAI",
-    "numpy": f"{PROGRAM}{shlex.join([sys.executable, '-m', NUMPY])}",
+    "numpy": "mbtref.suite.subjects.one_file:OneFile",
 }
 """Short names of the subjects that come with the suite."""
+SERVE = ("-m", "mbtref.suite.subjects.serve")
+"""Arguments of Python that run a Python subject, the next argument, as a program."""
 ELSEWHERE = "a Python subject runs with --in-process; for another program use WSL"
 """What to do on a system without POSIX."""
-SERVE = (sys.executable, "-m", "mbtref.suite.subjects.serve")
 
 
 def is_program(given: str) -> bool:
     """Whether the text names a program, not a Python subject."""
-    return NAMES.get(given, given).startswith(PROGRAM)
+    return given.startswith(PROGRAM)
 
 
 def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) -> Subject:
-    """A subject in a process of its own: one of NAMES, `cmd:program args` as for a shell, `onnx:folder`, or
-    `module:attribute`.
+    """A subject in a process of its own: `cmd:program args` as for a shell, or any text that `in_process` takes.
 
     timeout: seconds for an answer. more: added to its environment. Raises ValueError if there is no such subject,
     or this system isn't POSIX.
     """
-    given = NAMES.get(given, given)
     if not POSIX:
         raise ValueError(f"a process of its own needs a POSIX system; {ELSEWHERE}")
     try:
-        if not given.startswith(PROGRAM):
-            return Command([*SERVE, given], timeout, {"PYTHONPATH": os.pathsep.join(sys.path), **(more or {})})
+        if not is_program(given):
+            path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+            return Command([sys.executable, *SERVE, given], timeout, path | dict(more or {}))
         arguments = shlex.split(given.removeprefix(PROGRAM))
         if not arguments:
             raise ValueError("needs a program after cmd:")

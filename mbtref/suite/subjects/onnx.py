@@ -28,7 +28,8 @@ from mbtref.scan import wavefronts
 from mbtref.suite.operations import Values
 from mbtref.suite.subjects.data import model_file
 from mbtref.suite.subjects.protocol import Methods, Rejected, Unsupported
-from mbtref.suite.subjects.reference import F32, I32, U8, rejections
+from mbtref.suite.subjects.reference import rejections
+from mbtref.suite.subjects.tensors import F32, I32, U8
 
 FINGERPRINT = "mbtref.fingerprint"
 """The key of the model's fingerprint, in hexadecimal digits, in a file's metadata. Others' files may lack it."""

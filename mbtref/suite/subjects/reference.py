@@ -13,25 +13,12 @@ from torch import Tensor
 import mbtref
 from mbtref import bitstream, buffers, codec, planes, rans, tables
 from mbtref.networks import gaussian_likelihoods
-from mbtref.scan import trace
+from mbtref.scan import Step
 from mbtref.suite.operations import CAPABILITIES, Values
 from mbtref.suite.subjects.data import model_file
 from mbtref.suite.subjects.protocol import Methods, Rejected
-
-F32 = npt.NDArray[np.float32]
-I32 = npt.NDArray[np.int32]
-U8 = npt.NDArray[np.uint8]
-
-
-def batch(array: npt.NDArray[np.generic]) -> Tensor:
-    """(C, H, W) -> (1, C, H, W), the same dtype."""
-    return torch.from_numpy(array.copy())[None]
-
-
-def single(tensor: Tensor) -> F32:
-    """(1, C, H, W) float -> (C, H, W) float32."""
-    result: F32 = tensor[0].float().numpy()
-    return result
+from mbtref.suite.subjects.tensors import F32, I32, U8, batch, single
+from mbtref.suite.subjects.trace import trace
 
 
 def units_in(array: npt.NDArray[np.generic]) -> Tensor:
@@ -39,10 +26,9 @@ def units_in(array: npt.NDArray[np.generic]) -> Tensor:
     return batch(array).permute(0, 2, 3, 1).double()
 
 
-def units_out(tensor: Tensor) -> I32:
-    """(1, H, W, C) integers -> (C, H, W) int32."""
-    result: I32 = tensor[0].permute(2, 0, 1).to(torch.int32).contiguous().numpy()
-    return result
+def units_out(**stages: Tensor) -> Values:
+    """(1, H, W, C) integers each -> (C, H, W) int32."""
+    return {name: stage[0].permute(2, 0, 1).to(torch.int32).contiguous().numpy() for name, stage in stages.items()}
 
 
 def coder_tables(cdf: I32, length: I32, offset: I32) -> rans.Tables:
@@ -72,65 +58,65 @@ class Reference(Methods):
     version = metadata.version("mbtref")
     capabilities = CAPABILITIES
     dtype = torch.float32
-    """In which likelihoods are computed."""
+    """In which the float networks and likelihoods are computed."""
 
     def model(self, name: str) -> mbtref.Model:
         """A model of the vectors."""
         return load(name)
 
+    def batch(self, array: F32) -> Tensor:
+        """(C, H, W) -> (1, C, H, W) of `dtype`."""
+        return batch(array).to(self.dtype)
+
     @torch.no_grad()
     def g_a(self, model: str, x: F32) -> Values:
-        return {"y": single(self.model(model).networks.g_a(batch(x)))}
+        return {"y": single(self.model(model).networks.g_a(self.batch(x)))}
 
     @torch.no_grad()
     def h_a(self, model: str, y: F32) -> Values:
-        return {"z": single(self.model(model).networks.h_a(batch(y)))}
+        return {"z": single(self.model(model).networks.h_a(self.batch(y)))}
 
     @torch.no_grad()
     def g_s(self, model: str, y_hat: F32) -> Values:
-        return {"x_hat": single(self.model(model).networks.g_s(batch(y_hat)))}
+        return {"x_hat": single(self.model(model).networks.g_s(self.batch(y_hat)))}
 
     @torch.no_grad()
     def parameters(self, model: str, z_hat: F32, y_hat: F32) -> Values:
-        networks = self.model(model).networks
-        sigma, mu = networks.parameters_of_y(batch(y_hat), batch(z_hat))
-        psi, phi = networks.h_s(batch(z_hat)), networks.context_prediction(batch(y_hat))
+        networks, hyper, latents = self.model(model).networks, self.batch(z_hat), self.batch(y_hat)
+        sigma, mu = networks.parameters_of_y(latents, hyper)
+        psi, phi = networks.h_s(hyper), networks.context_prediction(latents)
         return {"psi": single(psi), "phi": single(phi), "sigma": single(sigma), "mu": single(mu)}
 
     @torch.no_grad()
     def forward(self, model: str, x: F32) -> Values:
-        return {name: single(value) for name, value in self.model(model).networks(batch(x))._asdict().items()}
+        found = self.model(model).networks(self.batch(x))
+        return {name: single(value) for name, value in found._asdict().items()}
 
     def gaussian_likelihoods(self, y: F32, mu: F32, sigma: F32) -> Values:
-        latents, mean, scale = (batch(value).to(self.dtype) for value in (y, mu, sigma))
+        latents, mean, scale = (self.batch(value) for value in (y, mu, sigma))
         return {"y_likelihoods": single(gaussian_likelihoods(torch.round(latents - mean) + mean - mean, scale))}
 
     @torch.no_grad()
     def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
         prior = self.model(model).networks.entropy_bottleneck
-        return {"z_likelihoods": single(prior.likelihoods(batch(z_hat).to(self.dtype)))}
+        return {"z_likelihoods": single(prior.likelihoods(self.batch(z_hat)))}
 
     def exact_parameters(self, model: str, k_z: I32, y_hat: I32) -> Values:
         loaded, latents = self.model(model), units_in(y_hat)
         z_hat = loaded.entropy.z_hat(units_in(k_z))
-        stages = trace(loaded.entropy, z_hat, lambda step: step.of(latents))
-        answer = {"z_hat": z_hat, "psi": loaded.entropy.psi(z_hat), **stages._asdict()}
-        answer["index"] = loaded.index(stages.sigma)
-        return {name: units_out(answer[name]) for name in ("z_hat", "psi", "phi", "sigma", "mu", "index")}
+        phi, sigma, mu, _ = trace(loaded.entropy, z_hat, lambda step: step.of(latents))
+        psi, index = loaded.entropy.psi(z_hat), loaded.index(sigma)
+        return units_out(z_hat=z_hat, psi=psi, phi=phi, sigma=sigma, mu=mu, index=index)
 
     def exact_symbols(self, model: str, k_z: I32, y: F32) -> Values:
         loaded, y_units = self.model(model), codec.grid_units(batch(y))
-        z_hat = loaded.entropy.z_hat(units_in(k_z))
-        stages = trace(
-            loaded.entropy, z_hat, lambda step: step.y_hat(codec.nearest_symbol(step.of(y_units) - step.mu))
-        )
-        answer = {
-            "mu": stages.mu,
-            "index": loaded.index(stages.sigma),
-            "k": codec.nearest_symbol(y_units - stages.mu),
-            "y_hat": stages.y_hat,
-        }
-        return {name: units_out(value) for name, value in answer.items()}
+
+        def choose(step: Step) -> Tensor:
+            return step.y_hat(codec.nearest_symbol(step.of(y_units) - step.mu))
+
+        _, sigma, mu, y_hat = trace(loaded.entropy, loaded.entropy.z_hat(units_in(k_z)), choose)
+        k = codec.nearest_symbol(y_units - mu)
+        return units_out(mu=mu, index=loaded.index(sigma), k=k, y_hat=y_hat)
 
     def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
         return {"stream": rans.encode(symbols, indexes, coder_tables(cdf, length, offset))}
