@@ -11,7 +11,7 @@ CompressAI's. Surprises first:
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,26 +30,9 @@ BETA_MIN = 1e-6
 """The smallest beta of a GDN. It keeps the square root away from zero."""
 
 
-class _LowerBound(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, bound: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.bound = bound
-        return x.clamp(min=bound)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (x,), (grad,) = ctx.saved_tensors, grads
-        return grad * ((x >= ctx.bound) | (grad < 0)), None
-
-
 def lower_bound(x: Tensor, bound: float) -> Tensor:
-    """max(x, bound). Below the bound, a gradient still passes if it would raise x.
-
-    x: float, any shape. Returns the same shape and dtype.
-    """
-    result: Tensor = _LowerBound.apply(x, bound)  # type: ignore[no-untyped-call]
-    return result
+    """max(x, bound), the same shape and dtype. x: float, any shape."""
+    return x.clamp(min=bound)
 
 
 def non_negative(stored: Tensor, minimum: float) -> Tensor:

@@ -19,6 +19,7 @@ from mbtref.exact import EntropyNetworks
 from mbtref.networks import MBT2018, gaussian_likelihoods
 from mbtref.scan import scan
 from training.data import Pixels, draw_batch, rng_of_step
+from training.gradients import BoundsPassGradients
 from training.objective import add_noise, schedule
 from training.train import Config
 
@@ -76,7 +77,7 @@ def symbol_bits(net: MBT2018, x: Tensor, rng: np.random.Generator) -> tuple[Tens
     sigma, mu = net.parameters_of_y(*closed_loop(net, y, z))
     k = torch.round(y - mu).detach()
     noisy = add_noise(y, rng) - mu
-    return (
-        -torch.log2(gaussian_likelihoods(k, sigma)).sum(),
-        -torch.log2(gaussian_likelihoods(noisy, sigma.detach())).sum(),
-    )
+    with BoundsPassGradients():
+        bits_sigma = -torch.log2(gaussian_likelihoods(k, sigma)).sum()
+        bits_mu = -torch.log2(gaussian_likelihoods(noisy, sigma.detach())).sum()
+    return bits_sigma, bits_mu

@@ -26,6 +26,7 @@ from mbtref.files import write_whole
 from mbtref.model import networks_of
 from mbtref.networks import MBT2018
 from training.data import Pixels, draw_batch, read_pictures, rng_of_step
+from training.gradients import BoundsPassGradients
 from training.objective import Loss, quantile_loss, rate_distortion, schedule
 
 
@@ -178,7 +179,8 @@ class Training:
 
         self.optimizer.param_groups[0]["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.step < config.bfloat16_steps):
+        bfloat16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.step < config.bfloat16_steps)
+        with bfloat16, BoundsPassGradients():
             loss = rate_distortion(self.net, x, config.lambda_, rng)
         torch.autograd.backward(loss.total)
         torch.nn.utils.clip_grad_norm_(self.weights, config.clip_norm, error_if_nonfinite=True)
