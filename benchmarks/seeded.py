@@ -22,7 +22,9 @@ from mbtref import planes
 from mbtref.bitstream import STRIDE_Y
 from mbtref.making.complete import export
 from mbtref.model import Model
-from mbtref.networks import MBT2018, SIGMA_MIN, gaussian_likelihoods
+from mbtref.networks import MBT2018, SIGMA_MIN
+from mbtref.openloop.forward import quantized
+from mbtref.openloop.likelihoods import gaussian_likelihoods
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
@@ -61,7 +63,7 @@ def calibrate(networks: MBT2018, x: Tensor) -> None:
 
     z = settle(networks.h_a, y, torch.full((networks.N,), Z_SPREAD))
     narrow(networks)
-    z_hat = networks.entropy_bottleneck.quantize(z)
+    z_hat = quantized(networks, z)
     psi = settle(networks.h_s, z_hat, torch.ones(2 * M))
     phi = networks.context_prediction(y_hat)
     networks.context_prediction.weight /= phi.std()

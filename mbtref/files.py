@@ -1,11 +1,9 @@
-"""Files that are written whole or not at all; the project's folders, and the folder of downloads."""
+"""Files that are written whole or not at all."""
 
 import errno
 import os
 import secrets
 from pathlib import Path
-
-HOME_VARIABLE = "MBTREF_HOME"
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -28,20 +26,3 @@ def write_whole(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-
-
-def project_folder(name: str) -> Path:
-    """The folder `conformance` or `vectors`: inside the installed package, or beside it in a clone."""
-    package = Path(__file__).parent
-    return package / name if (package / name).is_dir() else package.parent / name
-
-
-def home() -> Path:
-    """The folder of downloads: MBTREF_HOME, or mbtref in the user's cache folder.
-
-    Raises ValueError if neither exists.
-    """
-    try:
-        return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "mbtref")
-    except RuntimeError as error:
-        raise ValueError(f"there is no home folder: set {HOME_VARIABLE}") from error

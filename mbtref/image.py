@@ -13,43 +13,39 @@ Image = npt.NDArray[np.uint8]
 def check(image: object) -> None:
     """Raises ValueError, which says what to do, if this isn't a picture."""
     if not isinstance(image, np.ndarray):
-        found, fix = f"a {type(image).__name__}", _fix_of_object(image)
-    elif image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        found, fix = f"{image.dtype} {image.shape}", _fix_of_shape(image.shape)
-    elif image.dtype != np.uint8:
-        found, fix = f"{image.dtype} {image.shape}", _fix_of_type(image)
+        found = f"a {type(image).__name__}"
+    elif image.shape[2:] != (3,) or 0 in image.shape or image.dtype != np.uint8:
+        found = f"{image.dtype} {image.shape}"
     else:
         return
-    raise ValueError(f"a picture is a uint8 array (H, W, 3); this is {found}: {fix}")
+    raise ValueError(f"a picture is a uint8 array (H, W, 3); this is {found}: {fix_of(image)}")
 
 
-def _fix_of_object(image: object) -> str:
-    """How to make an array of what isn't one."""
+def fix_of(image: object) -> str:
+    """How to make a picture of something else."""
     if isinstance(image, PIL.Image.Image):
         return "give numpy.array(picture.convert('RGB'))"
     if isinstance(image, str | Path):
         return "read the file with mbtref.workbench.picturefiles.read(pathlib.Path(...))"
-    return "make a NumPy array of it"
-
-
-def _fix_of_shape(shape: tuple[int, ...]) -> str:
-    """How to make (H, W, 3) of another shape."""
-    if 0 in shape:
-        return "it has no pixels"
-    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
-        return "if it is grey, give numpy.dstack([picture] * 3)"
-    if len(shape) == 3 and shape[2] == 4:
-        return (
-            "if the fourth channel is alpha, flatten it on a background; if all is opaque, give picture[..., :3]"
-        )
-    if len(shape) == 3 and shape[0] == 3:
-        return "if channels come first, give picture.transpose(1, 2, 0)"
-    if len(shape) == 4:
-        return "give one picture; encode_batch takes a list of them"
+    if not isinstance(image, np.ndarray):
+        return "make a NumPy array of it"
+    match image.shape:
+        case shape if 0 in shape:
+            return "it has no pixels"
+        case (_, _) | (_, _, 1):
+            return "if it is grey, give numpy.dstack([picture] * 3)"
+        case (_, _, 4):
+            return "flatten the alpha channel on a background; if all of it is opaque, give picture[..., :3]"
+        case (_, _, 3):
+            return fix_of_samples(image)
+        case (3, _, _):
+            return "if channels come first, give picture.transpose(1, 2, 0)"
+        case (_, _, _, _):
+            return "give one picture; encode_batch takes a list of them"
     return "it needs three axes, the last of them red, green, blue"
 
 
-def _fix_of_type(image: npt.NDArray[np.generic]) -> str:
+def fix_of_samples(image: npt.NDArray[np.generic]) -> str:
     """How to make uint8 of other samples."""
     if image.dtype.kind not in "iuf":
         return "its samples aren't numbers from 0 to 255"

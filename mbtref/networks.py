@@ -1,31 +1,25 @@
-"""The float model: the six networks of mbt2018 and its two probability models.
+"""The float networks of mbt2018: six transforms and the parameters of the density of z.
 
 Minnen, Ballé and Toderici 2018 (arXiv:1809.02736), figure 1 and table 1. Layout and names of the weights are
 CompressAI's. Surprises first:
 
-- `forward` quantises *open-loop*, y_hat = round(y), but gives the likelihoods of round(y - mu) + mu, as CompressAI
-  does. No bitstream has that rate: `codec.encode` is closed-loop, y_hat = round(y - mu) + mu.
 - `entropy_parameters` gives the scale first: (sigma, mu).
 - Everything here is float32 and differs by an ulp from machine to machine. `exact` computes the values that a
   decoder must repeat bit for bit, from the same weights.
+- There is no forward pass here: a codec runs its networks one by one. `openloop.forward` is that of training.
 """
 
 import math
-from typing import NamedTuple
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LIKELIHOOD_MIN = 1e-9
-"""Likelihoods are clamped from below, so that no symbol costs more than 30 bits in an estimate."""
 SIGMA_MIN = 0.11
 """The smallest scale of the Gaussian model, the first of the scale table."""
-
-
 PEDESTAL = 2.0**-36
 """GDN stores sqrt(v + PEDESTAL) in place of v >= 0, so that a gradient step can't make v negative."""
-
 BETA_MIN = 1e-6
 """The smallest beta of a GDN. It keeps the square root away from zero."""
 
@@ -99,7 +93,7 @@ def up(c_in: int, c_out: int) -> nn.ConvTranspose2d:
 class FactorizedPrior(nn.Module):
     """The learned density of z: one monotone network per channel (Ballé et al. 2018, appendix 6.1).
 
-    Four hidden layers of width 3 map a value to the logit of its cumulative probability.
+    Four hidden layers of width 3 map a value to the logit of its cumulative probability: `openloop.likelihoods`.
     """
 
     WIDTHS = (1, 3, 3, 3, 3, 1)
@@ -109,7 +103,7 @@ class FactorizedPrior(nn.Module):
         super().__init__()
         scale = self.INIT_SCALE ** (1 / (len(self.WIDTHS) - 1))
         self.matrices, self.biases, self.factors = (nn.ParameterList() for _ in range(3))
-        for fan_in, fan_out in zip(self.WIDTHS, self.WIDTHS[1:], strict=False):
+        for fan_in, fan_out in pairwise(self.WIDTHS):
             # softplus(init) = 1 / (scale · fan_out)
             init = math.log(math.expm1(1 / scale / fan_out))
             self.matrices.append(nn.Parameter(torch.full((channels, fan_out, fan_in), init)))
@@ -123,57 +117,6 @@ class FactorizedPrior(nn.Module):
     def medians(self) -> Tensor:
         """(N, 1, 1) float: the middle quantile of each channel, the centre of its quantiser."""
         return self.quantiles[:, :, 1:2]
-
-    def logits(self, v: Tensor) -> Tensor:
-        """Logit of P(z < v). v: (N, 1, K) float -> (N, 1, K) float, increasing in v."""
-        for i, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
-            v = torch.matmul(F.softplus(matrix), v) + bias
-            if i < len(self.factors):
-                v = v + torch.tanh(self.factors[i]) * torch.tanh(v)
-        return v
-
-    def probability(self, v: Tensor) -> Tensor:
-        """P(v - 1/2 < z < v + 1/2). v: (N, 1, K) float -> (N, 1, K) float in [0, 1]."""
-        return torch.sigmoid(self.logits(v + 0.5)) - torch.sigmoid(self.logits(v - 0.5))
-
-    def quantize(self, z: Tensor) -> Tensor:
-        """Rounds around the medians. z: (B, N, H, W) float -> z_hat, the same shape."""
-        return torch.round(z - self.medians) + self.medians
-
-    def likelihoods(self, z_hat: Tensor) -> Tensor:
-        """Likelihood of every element. z_hat: (B, N, H, W) float -> the same shape, >= LIKELIHOOD_MIN."""
-        b, n, h, w = z_hat.shape
-        values = z_hat.transpose(0, 1).reshape(n, 1, b * h * w)
-        p = lower_bound(self.probability(values), LIKELIHOOD_MIN)
-        return p.reshape(n, b, h, w).transpose(0, 1)
-
-
-def gaussian_likelihoods(residual: Tensor, sigma: Tensor) -> Tensor:
-    """P(|r| - 1/2 < Gaussian(0, sigma) < |r| + 1/2), on the side where erfc keeps its digits.
-
-    residual: y_hat - mu, (B, M, H, W) float; sigma: the same shape, clamped to SIGMA_MIN.
-    Returns the same shape, >= LIKELIHOOD_MIN.
-    """
-    sigma = lower_bound(sigma, SIGMA_MIN)
-    distance = torch.abs(residual)
-    upper = 0.5 * torch.erfc((distance - 0.5) / (sigma * 2**0.5))
-    lower = 0.5 * torch.erfc((distance + 0.5) / (sigma * 2**0.5))
-    return lower_bound(upper - lower, LIKELIHOOD_MIN)
-
-
-class Forward(NamedTuple):
-    """The result of `MBT2018.forward` for B pictures of 64h × 64w pixels."""
-
-    x_hat: Tensor
-    """(B, 3, 64h, 64w) float, unclamped: g_s(y_hat)."""
-    y_likelihoods: Tensor
-    """(B, M, 4h, 4w) float in [1e-9, 1], of round(y - mu) + mu."""
-    z_likelihoods: Tensor
-    """(B, N, h, w) float in [1e-9, 1]."""
-    y_hat: Tensor
-    """(B, M, 4h, 4w) float holding integers: round(y), open-loop."""
-    z_hat: Tensor
-    """(B, N, h, w) float: round(z - median) + median."""
 
 
 class MBT2018(nn.Module):
@@ -207,31 +150,3 @@ class MBT2018(nn.Module):
             nn.Conv2d(M * 8 // 3, M * 2, 1),
         )  # fmt: skip
         self.entropy_bottleneck = FactorizedPrior(N)
-
-    def parameters_of_y(self, y_hat: Tensor, z_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and mean of every latent, teacher-forced: all latents are known.
-
-        y_hat: (B, M, 4h, 4w) float, z_hat: (B, N, h, w) float. Returns (sigma, mu), each shaped as y_hat.
-        """
-        psi = self.h_s(z_hat)
-        phi = self.context_prediction(y_hat)
-        sigma, mu = self.entropy_parameters(torch.cat((psi, phi), dim=1)).chunk(2, dim=1)
-        return sigma, mu
-
-    def forward(self, x: Tensor) -> Forward:
-        """One pass without a bitstream, like CompressAI's in eval mode.
-
-        x: (B, 3, 64h, 64w) float in [0, 1].
-        """
-        y = self.g_a(x)
-        z = self.h_a(y)
-        z_hat = self.entropy_bottleneck.quantize(z)
-        y_hat = torch.round(y)
-        sigma, mu = self.parameters_of_y(y_hat, z_hat)
-        return Forward(
-            x_hat=self.g_s(y_hat),
-            y_likelihoods=gaussian_likelihoods(torch.round(y - mu) + mu - mu, sigma),
-            z_likelihoods=self.entropy_bottleneck.likelihoods(z_hat),
-            y_hat=y_hat,
-            z_hat=z_hat,
-        )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from tqdm import tqdm
 
-from mbtref.files import project_folder
+from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
 from mutants.gallery import MUTANTS

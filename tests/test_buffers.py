@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mbtref import Model, buffers, planes
-from mbtref.buffers import ELEMENTS_MAX, Latents
+from mbtref import Model, planes
 from mbtref.errors import BitstreamError, Kind
-from mbtref.networks import Forward
+from mbtref.openloop import buffers
+from mbtref.openloop.buffers import ELEMENTS_MAX, Latents
+from mbtref.openloop.forward import Forward, forward_pass
 from tests.support import picture, refused
 
 Unpack = Callable[[bytes], Latents]
@@ -30,7 +31,7 @@ DEFLATED = struct.pack("<8i", *SHAPES) + zlib.compress(BODY, 9)
 @pytest.fixture(scope="module")
 def forward(lite: Model) -> Forward:
     """A forward pass whose latents aren't trivial."""
-    result: Forward = lite.networks(planes.pad(planes.to_tensor(picture(100, 70))))
+    result: Forward = forward_pass(lite.networks, planes.pad(planes.to_tensor(picture(100, 70))))
     assert result.y_hat.abs().max() > 5, "these latents are too small to test a buffer with"
     return result
 

@@ -18,7 +18,8 @@ from mbtref.bitstream import HEADER_BYTES
 from mbtref.compiled import Array
 from mbtref.image import Image
 from mbtref.making.complete import export
-from mbtref.networks import gaussian_likelihoods
+from mbtref.openloop.forward import parameters_of_y, quantized
+from mbtref.openloop.likelihoods import factorized_likelihoods, gaussian_likelihoods
 from mbtref.suite.processors import PROCESSORS
 from tests.support import picture, varied_networks
 
@@ -171,9 +172,12 @@ def test_streams_are_as_short_as_their_tables_allow(lite: Model, monkeypatch: py
 def test_streams_are_near_the_float_model(lite: Model, encoded: codec.Encoded) -> None:
     """A stream's length is what the float networks say of its own, closed-loop latents, to 1 %."""
     networks = lite.networks
-    z_hat = networks.entropy_bottleneck.quantize(networks.h_a(networks.g_a(planes.to_tensor(picture(128, 192)))))
-    sigma, mu = networks.parameters_of_y(encoded.y_hat, z_hat)
-    likelihoods = (gaussian_likelihoods(encoded.y_hat - mu, sigma), networks.entropy_bottleneck.likelihoods(z_hat))
+    z_hat = quantized(networks, networks.h_a(networks.g_a(planes.to_tensor(picture(128, 192)))))
+    sigma, mu = parameters_of_y(networks, encoded.y_hat, z_hat)
+    likelihoods = (
+        gaussian_likelihoods(encoded.y_hat - mu, sigma),
+        factorized_likelihoods(networks.entropy_bottleneck, z_hat),
+    )
     ideal = -sum(torch.log2(p).sum().item() for p in likelihoods)
     bits = 8 * (len(encoded.data) - HEADER_BYTES)
     assert abs(bits / ideal - 1) < 0.01, f"{bits} bits, {ideal:.0f} in theory"

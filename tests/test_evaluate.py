@@ -14,6 +14,8 @@ import torch.nn.functional as F
 
 import mbtref
 from mbtref import codec, planes
+from mbtref.openloop import buffers
+from mbtref.openloop.forward import forward_pass
 from mbtref.suite.msssim import decibels, ms_ssim
 from mbtref.workbench import baselines, records
 from mbtref.workbench.evaluate import evaluate
@@ -40,7 +42,7 @@ def psnr(x_hat: torch.Tensor, levels: bool) -> float:
 @torch.no_grad()
 def test_the_forward_pass(lite: mbtref.Model, record: Record) -> None:
     """Rates are bits over the unpadded picture, PSNR is of the crop, buffers count with their header."""
-    forward = lite.networks(planes.pad(planes.to_tensor(picture(HEIGHT, WIDTH))))
+    forward = forward_pass(lite.networks, planes.pad(planes.to_tensor(picture(HEIGHT, WIDTH))))
     bits_y, bits_z = (
         -np.log2(p.double().numpy()).sum() / PIXELS for p in (forward.y_likelihoods, forward.z_likelihoods)
     )
@@ -82,7 +84,7 @@ def test_msssim(lite: mbtref.Model) -> None:
     pixels = picture(170, 200)
     found = evaluate(lite, pixels, "a.png")
     x = pixels.transpose(2, 0, 1) / 255
-    open_loop = lite.networks(planes.pad(planes.to_tensor(pixels))).x_hat
+    open_loop = forward_pass(lite.networks, planes.pad(planes.to_tensor(pixels))).x_hat
     closed_loop = lite.transforms.g_s(codec.decode_latents(lite, [mbtref.encode(lite, pixels)]))
     for value, x_hat in ((found.msssim, open_loop), (found.msssim_bitstream, closed_loop)):
         due = ms_ssim(x, x_hat[0, :, :170, :200].clamp(0, 1).double().numpy())
@@ -108,11 +110,9 @@ def test_msssim_in_json_and_in_the_table(record: Record) -> None:
 
 def test_a_drift_and_other_latents_are_seen(lite: mbtref.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that finds other latents, and a buffer that holds others, are noticed."""
-    decode, unpack = codec.decode_latents, mbtref.buffers.unpack_raw
+    decode, unpack = codec.decode_latents, buffers.unpack_raw
     monkeypatch.setattr(codec, "decode_latents", lambda model, streams: decode(model, streams) + 1)
-    monkeypatch.setattr(
-        mbtref.buffers, "unpack_raw", lambda data: unpack(data)._replace(y_hat=unpack(data).y_hat + 1)
-    )
+    monkeypatch.setattr(buffers, "unpack_raw", lambda data: unpack(data)._replace(y_hat=unpack(data).y_hat + 1))
     wrong = evaluate(lite, picture(HEIGHT, WIDTH), "a.png")
     assert not wrong.symbols_equal, "other latents count as equal"
     assert wrong.drift_buffer > 0, "a buffer that drifts isn't seen"

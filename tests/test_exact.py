@@ -14,6 +14,7 @@ from mbtref.grid import BIAS_BITS, EXACT, LIMIT, WEIGHT_BITS, from_activation, r
 from mbtref.making.complete import export
 from mbtref.model import networks_of
 from mbtref.modelfile import EMBEDDED
+from mbtref.openloop.forward import parameters_of_y
 from mbtref.planes import to_tensor
 from mbtref.suite.subjects.data import gaussian_file
 from tests.support import picture, scanned, varied_networks
@@ -110,7 +111,7 @@ def test_exact_parameters_are_near_the_float_ones(name: str) -> None:
     z_hat = model.entropy.z_hat(torch.round(z.double()))
     found = scanned(model.entropy, z_hat, random_units(1, 4, 8, model.networks.M, reach=3))
     y_hat_float, z_hat_float = (from_activation(a).permute(0, 3, 1, 2) for a in (found.y_hat, z_hat))
-    floats = model.networks.parameters_of_y(y_hat_float, z_hat_float)
+    floats = parameters_of_y(model.networks, y_hat_float, z_hat_float)
     for what, exact, in_float in zip(("sigma", "mu"), (found.sigma, found.mu), floats, strict=True):
         error = (from_activation(exact).permute(0, 3, 1, 2) - in_float).abs()
         assert in_float.std() > 0.5, f"{what} that doesn't vary proves nothing"

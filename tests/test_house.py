@@ -12,22 +12,28 @@ import pytest
 from tests.support import picture, write_png
 
 ROOT = Path(__file__).parent.parent
-CODEC = "mbtref"
-ROOMS = {
-    CODEC: (CODEC,),
+CODEC = ("mbtref", "mbtref.openloop")
+DECODER = "mbtref.decoder"
+MAKING = ("mbtref.making", *CODEC)
+SUITE = ("mbtref.suite", *CODEC)
+GENERATE = ("mbtref.suite.generate", *SUITE, *MAKING)
+WORKBENCH = ("mbtref.workbench", *GENERATE)
+ROOMS: dict[str, tuple[str, ...]] = {
+    "mbtref": ("mbtref",),
     "mbtref.__main__": ("mbtref.workbench",),
-    "mbtref.decoder": (),
-    "mbtref.making": ("mbtref.making", CODEC),
-    "mbtref.suite": ("mbtref.suite", CODEC, "mbtref.decoder"),
-    "mbtref.suite.fuzz": ("mbtref.suite.fuzz", "mbtref.suite.generate", "mbtref.suite", CODEC, "mbtref.decoder"),
-    "mbtref.suite.generate": ("mbtref.suite.generate", "mbtref.suite", "mbtref.making", CODEC),
-    "mbtref.workbench": ("mbtref.workbench", "mbtref.suite.generate", "mbtref.suite", "mbtref.making", CODEC),
+    DECODER: (),
+    "mbtref.openloop": CODEC,
+    "mbtref.making": MAKING,
+    "mbtref.suite": (*SUITE, DECODER),
+    "mbtref.suite.generate": GENERATE,
+    "mbtref.suite.fuzz": ("mbtref.suite.fuzz", *GENERATE, DECODER),
+    "mbtref.workbench": WORKBENCH,
     "conformance": ("mbtref.suite",),
-    "training": ("training", "mbtref.workbench", "mbtref.suite", "mbtref.making", CODEC),
-    "benchmarks": ("benchmarks", "mbtref.workbench", "mbtref.suite", "mbtref.making", CODEC),
-    "mutants": ("mutants", "mbtref.suite", CODEC, "mbtref.decoder"),
-    "release": ("release", "mbtref.suite", CODEC),
-    "docs": ("docs", "mbtref.workbench", "mbtref.suite", CODEC),
+    "training": ("training", *WORKBENCH),
+    "benchmarks": ("benchmarks", *WORKBENCH),
+    "mutants": ("mutants", *SUITE, DECODER),
+    "release": ("release", *SUITE),
+    "docs": ("docs", *WORKBENCH),
 }
 """Each part of the project, and the parts that it may import."""
 ALL = (*ROOMS, "tests")

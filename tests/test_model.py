@@ -18,6 +18,7 @@ from mbtref.making.complete import export
 from mbtref.model import parse
 from mbtref.modelfile import EMBEDDED, SERIES, embedded, name_of
 from mbtref.networks import MBT2018
+from mbtref.openloop.likelihoods import probability
 from mbtref.suite.subjects.data import data_file
 from mbtref.tables import PARTS, from_arrays
 from tests import oracle
@@ -140,7 +141,7 @@ def test_z_tables_follow_the_density(path: Path) -> None:
     prior = model.networks.entropy_bottleneck
     for channel, table in enumerate(model.tables[:3]):
         symbols = torch.arange(table.offset, table.offset + len(table.cdf) - 2)
-        p = prior.probability((symbols + prior.medians).expand(3, 1, -1))[channel, 0].numpy()
+        p = probability(prior, (symbols + prior.medians).expand(3, 1, -1))[channel, 0].numpy()
         error = np.abs(np.diff(table.cdf)[:-1] / 2**16 - p).max()
         assert error < 1e-3, f"channel {channel}: a frequency is {error:.2g} from its probability"
         assert p.sum() > 0.999, f"channel {channel}: the table holds {p.sum():.4f} of its distribution only"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mbtref.files import project_folder
+from mbtref.suite.folders import project_folder
 from mbtref.suite.reports import badge, levels
 from mbtref.suite.reports.levels import EXACT_CODEC, EXACT_DECODER, FLOAT_CODEC, PORTABLE, TRANSFORMS, Kind, Run
 from tests.support import run as mbtref

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from hypothesis import settings
 
-from mbtref.files import project_folder
+from mbtref.suite.folders import project_folder
 from mbtref.suite.reports import matrix, report
 
 CONFORMANCE = project_folder("conformance")

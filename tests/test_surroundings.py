@@ -15,6 +15,7 @@ import mbtref
 from mbtref import Model, codec, planes
 from mbtref.image import Image
 from mbtref.making.complete import export
+from mbtref.openloop.forward import forward_pass
 from tests.support import picture
 
 PICTURE = picture(70, 130)
@@ -41,7 +42,7 @@ def results(path: Path) -> Results:
         data,
         codec.decode_batch(model, [data, data])[1],
         codec.decode_latents(model, [data]).flatten().tolist(),
-        model.networks(planes.pad(planes.to_tensor(PICTURE))).x_hat.flatten().tolist(),
+        forward_pass(model.networks, planes.pad(planes.to_tensor(PICTURE))).x_hat.flatten().tolist(),
         path.read_bytes(),
     )
 

@@ -21,11 +21,11 @@ from torch import Tensor
 
 import mbtref
 from mbtref import codec, planes
-from mbtref.files import HOME_VARIABLE
 from mbtref.making import checkpoint
 from mbtref.making import complete as making
 from mbtref.making.complete import export
 from mbtref.suite import kodak
+from mbtref.suite.folders import HOME_VARIABLE
 from mbtref.workbench import notebook, picturefiles, zoo
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.facts import facts, published_curves

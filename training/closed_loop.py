@@ -16,7 +16,9 @@ from tqdm import tqdm
 
 from mbtref import codec
 from mbtref.exact import EntropyNetworks
-from mbtref.networks import MBT2018, gaussian_likelihoods
+from mbtref.networks import MBT2018
+from mbtref.openloop.forward import parameters_of_y
+from mbtref.openloop.likelihoods import gaussian_likelihoods
 from mbtref.scan import scan
 from training.data import Pixels, draw_batch, rng_of_step
 from training.gradients import BoundsPassGradients
@@ -74,7 +76,7 @@ def symbol_bits(net: MBT2018, x: Tensor, rng: np.random.Generator) -> tuple[Tens
     with torch.no_grad():
         y = net.g_a(x)
         z = net.h_a(y)
-    sigma, mu = net.parameters_of_y(*closed_loop(net, y, z))
+    sigma, mu = parameters_of_y(net, *closed_loop(net, y, z))
     k = torch.round(y - mu).detach()
     noisy = add_noise(y, rng) - mu
     with BoundsPassGradients():

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mbtref import Model, codec, planes
 from mbtref.exact import CONTEXT_TAPS, EntropyNetworks, Parameters
 from mbtref.grid import ONE
-from mbtref.networks import gaussian_likelihoods
+from mbtref.openloop.likelihoods import gaussian_likelihoods
 from mbtref.scan import Step, scan
 from mbtref.suite.msssim import decibels, ms_ssim
 from mbtref.workbench import picturefiles

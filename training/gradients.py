@@ -1,7 +1,7 @@
 """Gradients that can leave a bound.
 
-The codec bounds GDN's parameters, scales and likelihoods with `x.clamp(min=bound)`. Below the bound, the gradient of
-a clamp is zero, so a weight that got there could never return. Inside this mode it can, as in CompressAI.
+The codec bounds GDN's parameters, scales and likelihoods with `x.clamp(min=bound)`. Below the bound, the gradient
+of a clamp is zero, so a weight that got there could never return. Inside this mode it can, as in CompressAI.
 """
 
 from collections.abc import Callable, Mapping, Sequence

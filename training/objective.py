@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbtref.networks import MBT2018, FactorizedPrior, gaussian_likelihoods
+from mbtref.networks import MBT2018, FactorizedPrior
+from mbtref.openloop.forward import parameters_of_y
+from mbtref.openloop.likelihoods import factorized_likelihoods, gaussian_likelihoods, logits
 
 TAIL_MASS = 1e-9
 """The outer quantiles of z leave out this much probability, half of it on each side."""
@@ -50,10 +52,10 @@ def rate_distortion(net: MBT2018, x: Tensor, lambda_: float, rng: np.random.Gene
     y = net.g_a(x)
     z_tilde = add_noise(net.h_a(y), rng)
     y_tilde = add_noise(y, rng)
-    sigma, mu = net.parameters_of_y(y_tilde, z_tilde)
+    sigma, mu = parameters_of_y(net, y_tilde, z_tilde)
     pixels = x.numel() / x.shape[1]
     bpp_y = -torch.log2(gaussian_likelihoods(y_tilde - mu, sigma)).sum() / pixels
-    bpp_z = -torch.log2(net.entropy_bottleneck.likelihoods(z_tilde)).sum() / pixels
+    bpp_z = -torch.log2(factorized_likelihoods(net.entropy_bottleneck, z_tilde)).sum() / pixels
     mse = torch.mean((net.g_s(y_tilde) - x) ** 2)
     return Loss(bpp_y + bpp_z + lambda_ * 255**2 * mse, bpp_y, bpp_z, mse)
 
@@ -65,4 +67,4 @@ def quantile_loss(prior: FactorizedPrior) -> Tensor:
     """
     # sum |logit(quantile) - target|
     target = torch.tensor([-TAIL_LOGIT, 0.0, TAIL_LOGIT], device=prior.quantiles.device)
-    return torch.abs(prior.logits(prior.quantiles) - target).sum()
+    return torch.abs(logits(prior, prior.quantiles) - target).sum()

@@ -18,7 +18,8 @@ from mbtref.grid import from_activation, to_activation
 from mbtref.making import proven
 from mbtref.making.modelfile import Arrays, to_arrays, write
 from mbtref.model import Model
-from mbtref.networks import BETA_MIN, LIKELIHOOD_MIN, MBT2018, PEDESTAL, SIGMA_MIN
+from mbtref.networks import BETA_MIN, MBT2018, PEDESTAL, SIGMA_MIN
+from mbtref.openloop.likelihoods import LIKELIHOOD_MIN
 
 
 def constants(networks: MBT2018) -> dict[str, Tensor]:

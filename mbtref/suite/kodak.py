@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from mbtref.files import home
 from mbtref.suite import vectors
 from mbtref.suite.cases import Outcome, Verdict
+from mbtref.suite.folders import home
 
 FOLDER_VARIABLE = "MBTREF_KODAK"
 PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.json").read_text())[

@@ -22,8 +22,8 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.errors import FlakyFailure
 
-from mbtref.files import project_folder
 from mbtref.suite.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer
+from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import CAPABILITIES, OPERATIONS
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.reports.recorder import Recorder

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from mbtref.files import project_folder
+from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import OPERATIONS, Array, Value, Values, native
 from mbtref.suite.requirements import REQUIREMENTS
 

@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from mbtref import bitstream
 from mbtref.errors import BitstreamError, Kind
-from mbtref.files import home, project_folder, write_whole
+from mbtref.files import write_whole
 from mbtref.modelfile import name_of
+from mbtref.suite.folders import home, project_folder
 from mbtref.suite.kodak import PIXELS, folder, pictures
 from mbtref.workbench import modelfiles, picturefiles, tasks
 from mbtref.workbench.inputs import STDOUT, Pair, find_pictures, read_bytes

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mbtref import bitstream, buffers, codec, image, planes
+from mbtref import bitstream, codec, image, planes
 from mbtref.codec import Encoded
 from mbtref.model import Model
-from mbtref.networks import MBT2018, Forward
+from mbtref.networks import MBT2018
+from mbtref.openloop import buffers
+from mbtref.openloop.forward import Forward, forward_pass
 from mbtref.suite.msssim import ms_ssim
 from mbtref.workbench import picturefiles
 from mbtref.workbench.records import Record
@@ -54,7 +56,7 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
     x = planes.to_tensor(picture)
-    forward = networks(planes.pad(x))
+    forward = forward_pass(networks, planes.pad(x))
     bpp_y, bpp_z = (
         -likelihoods.double().log2().sum().item() / (height * width)
         for likelihoods in (forward.y_likelihoods, forward.z_likelihoods)

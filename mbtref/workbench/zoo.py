@@ -19,8 +19,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mbtref.files import home
 from mbtref.modelfile import SAFETENSORS
+from mbtref.suite.folders import home
 from mbtref.workbench import modelfiles
 from mbtref.workbench.download import download
 from mbtref.workbench.facts import facts

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mbtref import codec, planes
 from mbtref.modelfile import EMBEDDED
+from mbtref.openloop.forward import forward_pass
 from mbtref.suite.check import digest_of
 from mbtref.suite.generate.vectorset import VectorSet
 from mbtref.suite.kodak import pixels as pixels_of
@@ -48,7 +49,7 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
         inside = x_hat[0, :, :height, :width].clamp(0, 1)
         return ms_ssim(x[0].numpy(), inside.numpy())
 
-    forward = model.networks(planes.pad(x))
+    forward = forward_pass(model.networks, planes.pad(x))
     bits = -sum(p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     encoded = codec.encode_latents(model, pixels)
     x_hat = model.transforms.g_s(encoded.y_hat)

@@ -15,7 +15,8 @@ from mbtref.bitstream import FINGERPRINT_AT
 from mbtref.errors import Kind
 from mbtref.exact import CONTEXT_TAPS, interleave, leaky_relu, windows
 from mbtref.grid import EXACT, LIMIT, ONE, WEIGHT_BITS, requantize
-from mbtref.networks import LIKELIHOOD_MIN, SIGMA_MIN
+from mbtref.networks import SIGMA_MIN
+from mbtref.openloop.likelihoods import LIKELIHOOD_MIN
 from mbtref.scan import Step, scan, wavefronts
 from mbtref.suite.generate import edge, malformed, streams
 from mbtref.suite.generate.entropy_coder import code

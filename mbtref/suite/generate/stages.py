@@ -12,7 +12,7 @@ import torch
 
 from mbtref import Model, codec, image, planes
 from mbtref.grid import ONE
-from mbtref.networks import LIKELIHOOD_MIN
+from mbtref.openloop.likelihoods import LIKELIHOOD_MIN
 from mbtref.suite.generate.implementations import TIE_DISTANCE
 from mbtref.suite.generate.textures import SIZES, Size, picture
 from mbtref.suite.generate.vectorset import Stored, VectorSet

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from mbtref.files import project_folder
 from mbtref.suite.cases import ENDINGS, Outcome
+from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import GRID
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.reports import emulate, report

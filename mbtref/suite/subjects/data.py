@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from mbtref.files import project_folder
+from mbtref.suite.folders import project_folder
 
 MODELS = project_folder("vectors") / "models"
 """Models that only vectors have: their weights are rare, not trained."""

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 import mbtref
-from mbtref import bitstream, buffers, codec, planes, rans, tables
-from mbtref.networks import gaussian_likelihoods
+from mbtref import bitstream, codec, planes, rans, tables
+from mbtref.openloop import buffers
+from mbtref.openloop.forward import forward_pass, parameters_of_y
+from mbtref.openloop.likelihoods import factorized_likelihoods, gaussian_likelihoods
 from mbtref.scan import Step
 from mbtref.suite.operations import CAPABILITIES, Values
 from mbtref.suite.subjects.data import model_file
@@ -83,13 +85,13 @@ class Reference(Methods):
     @torch.no_grad()
     def parameters(self, model: str, z_hat: F32, y_hat: F32) -> Values:
         networks, hyper, latents = self.model(model).networks, self.batch(z_hat), self.batch(y_hat)
-        sigma, mu = networks.parameters_of_y(latents, hyper)
+        sigma, mu = parameters_of_y(networks, latents, hyper)
         psi, phi = networks.h_s(hyper), networks.context_prediction(latents)
         return {"psi": single(psi), "phi": single(phi), "sigma": single(sigma), "mu": single(mu)}
 
     @torch.no_grad()
     def forward(self, model: str, x: F32) -> Values:
-        found = self.model(model).networks(self.batch(x))
+        found = forward_pass(self.model(model).networks, self.batch(x))
         return {name: single(value) for name, value in found._asdict().items()}
 
     def gaussian_likelihoods(self, y: F32, mu: F32, sigma: F32) -> Values:
@@ -99,7 +101,7 @@ class Reference(Methods):
     @torch.no_grad()
     def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
         prior = self.model(model).networks.entropy_bottleneck
-        return {"z_likelihoods": single(prior.likelihoods(self.batch(z_hat)))}
+        return {"z_likelihoods": single(factorized_likelihoods(prior, self.batch(z_hat)))}
 
     def exact_parameters(self, model: str, k_z: I32, y_hat: I32) -> Values:
         loaded, latents = self.model(model), units_in(y_hat)

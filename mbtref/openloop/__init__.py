@@ -1,0 +1,1 @@
+"""What no stream holds: the forward pass of training and figures, its likelihoods, and latent buffers."""
