@@ -1,6 +1,6 @@
 """The whole decoder of mbt2018 in one file, with NumPy and Python's standard library alone.
 
-    python decoder.py picture.mbt picture.png --model mbtref/data/lite-q4.safetensors
+    python -m mbtref.decoder picture.mbt picture.png --model mbtref/data/lite-q4.safetensors
 
 It follows docs/specification.md section by section and shares nothing with the reference. The entropy path is
 int64, one position at a time. Convolutions follow their definition. The picture is float64. Surprises first:

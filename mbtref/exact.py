@@ -4,7 +4,7 @@ The float networks of Minnen et al. 2018, section 3, run on the integers of `gri
 and symbols alone, not on the machine. Surprises first:
 
 - Tensors are channels-last here, (B, H, W, C): every layer is one matrix product. Convolutions unfold their
-  windows and call no library: a library may choose Winograd or FFT, whose sums aren't the plain ones.
+  windows and call no library: a library may choose Winograd or FFT, which add other numbers.
 - A transposed convolution of stride 2 is a 3×3 convolution with four times the channels, one set for each
   phase of the output. A shuffle follows.
 - When a model is loaded, every output channel proves that none of its sums can reach 2^53.

@@ -111,7 +111,7 @@ LAYERS: dict[type[nn.Module], Callable[..., Layer]] = {
 
 
 class Network:
-    """A whole transform. name: of its loop, for who watches."""
+    """A whole transform. name: of its loop."""
 
     def __init__(self, layers: nn.Sequential, name: str) -> None:
         self.name = name

@@ -1,13 +1,13 @@
-"""Making integer tables with proven counts: they are the same on every machine, whatever float functions give.
+"""Making integer tables with proven counts: they are the same on every machine, whatever its float functions.
 
 A count is a function of real numbers: of the weights, which float32 states exactly, or of the scales. Each
 probability is a pair of integers here, low <= p · 2^bits <= high. A floor or a comparison counts only if both ends
 agree about it. Surprises first:
 
-- Float64 comes first, with little trust: its functions may be off by 2^-39, about 2·10^-12. That is a thousand
-  times the error of any library. It decides nearly all channels.
-- Ball arithmetic (python-flint) computes the open channels again, with more and more bits. Loading a model needs
-  none of this: tables are data.
+- Float64 is tried first, but trusted little: its functions are assumed to be off by up to 2^-39, about 2·10^-12,
+  a thousand times the error of any library. It decides nearly all channels.
+- Ball arithmetic (python-flint) computes the undecided channels again, with more and more bits. Loading a model
+  needs none of this: tables are data.
 - The Gaussian is symmetric: its bins k and -k are equal, and that decides their tie. Any other tie is refused.
 """
 
