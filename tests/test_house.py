@@ -126,6 +126,15 @@ def test_what_needs_no_network_starts_without_torch(code: str) -> None:
     assert child.returncode == 0, child.stderr
 
 
+def test_loading_makes_no_tables() -> None:
+    """Loading a model imports nothing that makes tables or model files."""
+    code = "import mbtref, sys; mbtref.load('lite-q3'); print(*sys.modules)"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    found = {name for name in child.stdout.split() if name.startswith("mbtref.")}
+    assert all(room(name) == "mbtref" for name in found), f"mbtref.load imports {sorted(found)}"
+
+
 def test_encoding_reads_no_facts(tmp_path: Path) -> None:
     """`mbtref encode` opens nothing of what is known from elsewhere."""
     write_png(tmp_path / "a.png", picture(64, 64))
