@@ -16,16 +16,6 @@ def steps(height: int, width: int) -> list[list[tuple[int, int]]]:
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_order_is_by_column_plus_three_rows(height: int, width: int) -> None:
-    """Step t has just the positions with column + 3 row = t, by row; together they are all positions once."""
-    everywhere = [(row, column) for row in range(height) for column in range(width)]
-    expected = [[(r, c) for r, c in everywhere if c + 3 * r == t] for t in range(width + 3 * (height - 1))]
-    assert steps(height, width) == expected, f"wrong order for {height}×{width} latents"
-    visited = sorted(position for step in expected for position in step)
-    assert visited == everywhere, "this test's own order should visit everything once"
-
-
-@pytest.mark.parametrize(("height", "width"), SIZES)
 def test_a_context_is_known_before_it_is_needed(height: int, width: int) -> None:
     """Every neighbour in a position's context, if it is in the picture at all, has an earlier step."""
     when = {position: t for t, step in enumerate(steps(height, width)) for position in step}
@@ -33,12 +23,6 @@ def test_a_context_is_known_before_it_is_needed(height: int, width: int) -> None
         context = [(row + r - 2, column + c - 2) for r, c in CONTEXT_TAPS]
         late = [position for position in context if when.get(position, -1) >= t]
         assert not late, f"{(row, column)} comes at step {t}, not after {late}"
-
-
-def test_context_taps_precede_their_centre() -> None:
-    """The context is the 12 positions of a 5×5 window that come before its centre line by line."""
-    window = [(row, column) for row in range(5) for column in range(5)]
-    assert window[:12] == CONTEXT_TAPS, f"the context is {CONTEXT_TAPS}"
 
 
 def test_no_latent_depends_on_a_later_one() -> None:
