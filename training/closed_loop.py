@@ -1,9 +1,9 @@
 """The end of a training: the entropy networks learn on the codec's own closed loop.
 
-The noisy pass shows them the contexts y + noise. The contexts in a bitstream differ: where sigma is small, nearly
-every k is 0 and y_hat is mu itself. A decoder then knows less of y than the noise let through, and the networks
-are too sure of themselves. So they go on learning here, on the y_hat of `mbtref.scan`. g_a, h_a and g_s stay as
-they are: pictures don't change, only their rate.
+In the noisy pass, their contexts are y + noise. In a bitstream they differ: where sigma is small, nearly every k
+is 0 and y_hat is mu itself. A decoder then knows less about y than the noise let through, and the networks are too
+confident. So they are trained further here, on the y_hat of `mbtref.scan`. g_a, h_a and g_s don't change: pictures
+stay the same, only their rate changes.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from mbtref.networks import MBT2018
 from mbtref.openloop.forward import parameters_of_y
 from mbtref.openloop.likelihoods import gaussian_likelihoods
 from mbtref.scan import scan
+from training.config import Config
 from training.data import Pixels, draw_batch, rng_of_step
 from training.gradients import BoundsPassGradients
 from training.objective import add_noise, schedule
-from training.train import Config
 
 STEPS = 1000
 """Default number of steps."""
@@ -53,7 +53,7 @@ def refine(net: MBT2018, pictures: Sequence[Pixels], config: Config, steps: int)
     optimizer = torch.optim.Adam(learning, fused=True)
     bar = tqdm(range(steps), desc="closed loop", disable=None)
     for step in bar:
-        # batches that the earlier training has not drawn
+        # batches that the earlier training didn't draw
         rng = rng_of_step(config.seed, config.steps + step)
         crops = torch.from_numpy(draw_batch(pictures, config.batch, config.crop, rng))
         x = crops.permute(0, 3, 1, 2).float() / 255

@@ -1,11 +1,13 @@
 """The rate that exact arithmetic costs: `python -m training.exact_cost FOLDER --model lite`.
 
-Codes pictures in closed loop twice: with the integer entropy networks, and with the same weights in float64, not
-rounded. Compares the bits of the symbols under their Gaussians. The last columns are the largest change of one
-picture. One rounding that goes the other way changes all later contexts, so two correct codecs scatter that much.
+Codes pictures in closed loop twice: with the integer entropy networks, and with the same weights in float64
+without rounding. Compares the bits of the symbols under their Gaussians. The last columns are the largest change
+of a single picture. One rounding in the other direction changes all later contexts, so two correct codecs differ
+by that much.
 """
 
 import argparse
+import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +25,7 @@ from mbtref.openloop.likelihoods import gaussian_likelihoods
 from mbtref.scan import Step, scan
 from mbtref.suite.msssim import decibels, ms_ssim
 from mbtref.workbench import picturefiles
-from mbtref.workbench.arguments import checked, models
-from mbtref.workbench.inputs import find_pictures
+from training.command import print_table
 
 
 class FloatNetworks(EntropyNetworks):
@@ -32,35 +33,27 @@ class FloatNetworks(EntropyNetworks):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model.networks.state_dict())
-        self.state: dict[str, Tensor] = {key: value.double() for key, value in model.networks.state_dict().items()}
+        self.networks = copy.deepcopy(model.networks).double()
+        kernel = self.networks.context_prediction.weight
+        self.taps = torch.cat([kernel[:, :, row, column].T for row, column in CONTEXT_TAPS])
 
     def psi(self, z_hat: Tensor) -> Tensor:
-        def up(a: Tensor, name: str) -> Tensor:
-            weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
-            return F.leaky_relu(F.conv_transpose2d(a, weight, bias, stride=2, padding=2, output_padding=1))
-
-        a = up(up(z_hat.permute(0, 3, 1, 2) / ONE, "h_s.0"), "h_s.2")
-        psi = F.conv2d(a, self.state["h_s.4.weight"], self.state["h_s.4.bias"], padding=1)
+        psi: Tensor = self.networks.h_s(z_hat.permute(0, 3, 1, 2) / ONE)
         return psi.permute(0, 2, 3, 1) * ONE
 
     def phi(self, context: Tensor) -> Tensor:
-        kernel = self.state["context_prediction.weight"]
-        taps = torch.cat([kernel[:, :, row, column].T for row, column in CONTEXT_TAPS])
-        return (context / ONE @ taps + self.state["context_prediction.bias"]) * ONE
+        return (context / ONE @ self.taps + self.networks.context_prediction.bias) * ONE
 
     def psi_sums(self, psi: Tensor) -> Tensor:
-        weight = self.state["entropy_parameters.0.weight"][:, : 2 * self.M, 0, 0]
-        return psi / ONE @ weight.T + self.state["entropy_parameters.0.bias"]
+        layer = self.networks.entropy_parameters[0]
+        return F.linear(psi / ONE, layer.weight[:, : 2 * self.M, 0, 0], layer.bias)
 
     def parameters(self, psi_sums: Tensor, phi: Tensor) -> Parameters:
-        a = F.leaky_relu(psi_sums + phi / ONE @ self.state["entropy_parameters.0.weight"][:, 2 * self.M :, 0, 0].T)
-        for i in (2, 4):
-            a = (
-                a @ self.state[f"entropy_parameters.{i}.weight"][:, :, 0, 0].T
-                + self.state[f"entropy_parameters.{i}.bias"]
-            )
-            a = F.leaky_relu(a) if i == 2 else a * ONE
-        return Parameters(*a.chunk(2, dim=-1))
+        first, _, second, _, third = self.networks.entropy_parameters
+        a = psi_sums + F.linear(phi / ONE, first.weight[:, 2 * self.M :, 0, 0])
+        for layer in (second, third):
+            a = F.linear(F.leaky_relu(a), layer.weight[:, :, 0, 0], layer.bias)
+        return Parameters(*(a * ONE).chunk(2, dim=-1))
 
 
 class Coded(NamedTuple):
@@ -95,33 +88,28 @@ def coded(model: Model, entropy: EntropyNetworks, path: Path) -> Coded:
     return Coded(bits, planes.psnr(x_hat, x), math.nan if msssim is None else decibels(msssim))
 
 
+def row(model: Model, pictures: Sequence[Path]) -> list[str]:
+    """Bits over all pictures, and the largest change of a single one."""
+    floats = FloatNetworks(model)
+    pairs = [
+        (coded(model, model.entropy, path), coded(model, floats, path))
+        for path in tqdm(pictures, leave=False, disable=None)
+    ]
+    exact, real = (sum(picture.bits for picture in column) for column in zip(*pairs, strict=True))
+    rate = max(abs(a.bits / b.bits - 1) for a, b in pairs)
+    psnr = max(abs(a.psnr - b.psnr) for a, b in pairs)
+    msssim = max(abs(a.msssim - b.msssim) for a, b in pairs)
+    changes = [f"±{rate:.2%}", f"±{psnr:.4f} dB", f"±{msssim:.4f} dB"]
+    return [f"{exact:.0f}", f"{real:.0f}", f"{exact / real - 1:+.3%}", *changes]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="training.exact_cost", description="Prints the rate that exact arithmetic costs."
     )
-    parser.add_argument("pictures", type=Path, help="a folder of pictures")
-    parser.add_argument("--model", type=checked(models), required=True, help="models or ladders, with commas")
-    options = parser.parse_args(arguments)
-    pictures = find_pictures([options.pictures])
-    print("| model | bits of y, exact | bits of y, float64 | cost | rate of a picture | its PSNR | its MS-SSIM |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for wanted in options.model:
-        model = wanted.get(None).load()
-        floats = FloatNetworks(model)
-        pairs = [
-            (coded(model, model.entropy, path), coded(model, floats, path))
-            for path in tqdm(pictures, leave=False, disable=None)
-        ]
-        exact, real = (sum(picture.bits for picture in column) for column in zip(*pairs, strict=True))
-        rate = max(abs(a.bits / b.bits - 1) for a, b in pairs)
-        psnr = max(abs(a.psnr - b.psnr) for a, b in pairs)
-        msssim = max(abs(a.msssim - b.msssim) for a, b in pairs)
-        print(
-            f"| {model.name} | {exact:.0f} | {real:.0f} | {exact / real - 1:+.3%} "
-            f"| ±{rate:.2%} | ±{psnr:.4f} dB | ±{msssim:.4f} dB |",
-            flush=True,
-        )
+    header = ("bits of y, exact", "bits of y, float64", "cost", "rate of a picture", "its PSNR", "its MS-SSIM")
+    print_table(parser, header, row, arguments)
 
 
 if __name__ == "__main__":

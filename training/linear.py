@@ -2,8 +2,8 @@
 
 A position of y stands for a block of 16×16 pixels, 768 values. The best linear transform to M numbers and back is
 the Karhunen-Loève transform: projection on the M strongest eigenvectors of the blocks' second moments. It is made
-from the photographs, and the table has its mean PSNR on the other pictures, nothing rounded. A trained g_a and g_s
-bend, and see beyond the block, so they pass this figure a little.
+from the photographs; the table has its mean PSNR on the other pictures, without rounding. A trained g_a and g_s do
+a little better, because they aren't linear and see beyond the block.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from mbtref.bitstream import STRIDE_Y
 from mbtref.workbench import picturefiles
 from mbtref.workbench.arguments import checked, count
 from mbtref.workbench.inputs import find_pictures
+from training.command import refusing
 
 Floats = NDArray[np.float64]
 
@@ -45,11 +46,6 @@ def psnr(found: Floats, vectors: Floats) -> float:
     return float(-10 * np.log10(np.mean(error**2)))
 
 
-def counts(text: str) -> list[int]:
-    """An argument of whole numbers, separated by commas."""
-    return [count(number) for number in text.split(",")]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -57,12 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("photographs", type=Path, help="a folder of pictures, for the transform")
     parser.add_argument("pictures", type=Path, help="a folder of other pictures, for the figures")
-    parser.add_argument(
-        "--M", type=checked(counts), required=True, help="numbers of channels, separated by commas"
-    )
+    counts = checked(lambda text: [count(number) for number in text.split(",")])
+    parser.add_argument("--M", type=counts, required=True, help="numbers of channels, separated by commas")
     options = parser.parse_args(arguments)
-    vectors = basis(find_pictures([options.photographs]))
-    pictures = [blocks(path) for path in find_pictures([options.pictures])]
+    with refusing(parser):
+        vectors = basis(find_pictures([options.photographs]))
+        pictures = [blocks(path) for path in find_pictures([options.pictures])]
     print("| M | PSNR |\n|---:|---:|")
     for M in options.M:
         print(f"| {M} | {np.mean([psnr(found, vectors[:, :M]) for found in pictures]):.2f} dB |")

@@ -1,7 +1,7 @@
 """Trains one model: `python -m training.train training/lite-q4.toml --data PHOTOGRAPHS --out runs/lite-q4`.
 
-Continues from `OUT/checkpoint.pt` if it exists, with exactly the results of an unbroken run: the batch and the
-noise of a step depend on the seed and the step alone (`data`), and the checkpoint holds all the rest.
+If `OUT/checkpoint.pt` exists, it continues from there, with exactly the results of an unbroken run. The batch and
+the noise of a step depend on the seed and the step alone (`data`), and the checkpoint holds everything else.
 `OUT/log.jsonl` gets one line every `log_every` steps.
 """
 
@@ -9,105 +9,33 @@ import argparse
 import io
 import json
 import math
-import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from mbtref.bitstream import STRIDE_Z
 from mbtref.files import write_whole
 from mbtref.model import networks_of
 from mbtref.networks import MBT2018
+from training.command import refusing
+from training.config import Config, read_rounds
 from training.data import Pixels, draw_batch, read_pictures, rng_of_step
 from training.gradients import BoundsPassGradients
 from training.objective import Loss, quantile_loss, rate_distortion, schedule
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """One model's training: a TOML file with these keys, `lambda` without its underscore.
-
-    Keys with a default may be left out.
-    """
-
-    quality: str
-    """q1 ... q8, the name of λ on CompressAI's ladder."""
-    N: int
-    """Channels of the transforms and of z."""
-    M: int
-    """Channels of y."""
-    lambda_: float
-    """loss = bpp + λ · 255² · MSE."""
-    start: str = ""
-    """A model file to start from, relative to the config; "" starts from scratch."""
-    seed: int
-    steps: int
-    """Where the learning rate reaches zero and training ends."""
-    batch: int
-    """Crops in a step."""
-    crop: int
-    """Side of a crop in pixels, a multiple of STRIDE_Z."""
-    learning_rate: float
-    """Peak of the learning rate."""
-    warmup: int
-    """Steps over which the learning rate rises to its peak."""
-    quantile_learning_rate: float
-    """Constant learning rate of the auxiliary loss."""
-    clip_norm: float
-    """A longer gradient is shortened to this norm."""
-    ema_decay: float
-    """Weight of the past in the averaged weights."""
-    bfloat16_steps: int = 0
-    """The networks of the first steps run in 16-bit floats, and the weights stay float32.
-
-    It saves up to half the time on processors that have them. The last steps should be float32: a latent above
-    64 has 8 bits before the point.
-    """
-    log_every: int
-    """Steps for each line of the log."""
-    checkpoint_every: int
-    """Steps from one checkpoint to the next."""
-
-
-def read_config(path: Path) -> Config:
-    """Reads and checks a config.
-
-    Raises OSError, or ValueError on an unknown or missing key, a wrong type or a crop that doesn't fit.
-    """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: {error}") from error
-    types = {field.name.rstrip("_"): field.type for field in fields(Config)}
-    for key in sorted(values.keys() - types.keys()):
-        raise ValueError(f"{path}: unknown key {key}")
-    optional = {field.name for field in fields(Config) if field.default is not MISSING}
-    for key in sorted(types.keys() - values.keys() - optional):
-        raise ValueError(f"{path}: missing key {key}")
-    for key, value in values.items():
-        if type(value) is not types[key]:
-            raise ValueError(f"{path}: {key} = {value!r} is of type {type(value).__name__}")
-        if not isinstance(value, str) and key != "seed" and value <= 0:
-            raise ValueError(f"{path}: {key} = {value!r} is not above zero")
-    if values["crop"] % STRIDE_Z:
-        raise ValueError(f"{path}: crop = {values['crop']} is not a multiple of {STRIDE_Z}")
-    return Config(lambda_=values.pop("lambda"), **values)
-
-
 def learning_rate(config: Config, step: int) -> float:
-    """The learning rate of a step, see `schedule`."""
+    """The learning rate of a step, from 0."""
     return config.learning_rate * schedule(step, config.steps, config.warmup)
 
 
 def initial(N: int, M: int, seed: int) -> MBT2018:
-    """Networks with PyTorch's initial weights, drawn by `seed`. The process's random numbers stay as they were."""
+    """Networks with PyTorch's initial weights, drawn by `seed`. The global random generator isn't changed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MBT2018(N, M)
@@ -120,7 +48,7 @@ COUNTED = ("step", "seconds", "sums")
 
 
 class Training:
-    """A model in training: all state that changes from step to step. A checkpoint holds it.
+    """A model in training: all state that changes from step to step, which a checkpoint holds.
 
     net, average: the weights and their running average. optimizer, quantile_optimizer: one for each loss.
     step: steps done. seconds: the time they took. sums: (4,) float, the losses since the log's last line.
@@ -168,7 +96,7 @@ class Training:
             setattr(self, name, state[name])
 
     def advance(self, pictures: Sequence[Pixels]) -> None:
-        """Takes one step: a batch, then for each of the two losses its gradient and its optimiser.
+        """Takes one step: draws a batch, then takes the gradient step of each of the two losses.
 
         Raises RuntimeError if the gradient isn't finite, before any weight has changed.
         """
@@ -213,7 +141,7 @@ class Training:
 
 
 def cut_log(path: Path, lines: int) -> None:
-    """Keeps the first lines of a log. Later lines were written after the checkpoint and will come again."""
+    """Keeps the first lines of a log. Later ones were written after the checkpoint and will be written again."""
     kept = path.read_text().splitlines(keepends=True)[:lines] if path.exists() else []
     write_whole(path, "".join(kept).encode())
 
@@ -239,12 +167,36 @@ def train(training: Training, pictures: Sequence[Pixels], out: Path, stop: int) 
                 training.save(out / "checkpoint.pt")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line. Exit status: 0, 2 if it can't begin, 130 if it was interrupted."""
+    parser = argparse.ArgumentParser(prog="training.train", description="Trains one model.")
+    parser.add_argument("config", type=Path, help="a TOML file such as training/lite-q4.toml")
+    parser.add_argument("--round", type=int, default=1, help="which of the config's rounds; default: the first")
+    parser.add_argument("--data", type=Path, required=True, help="a folder of photographs, .jpg or .png")
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the checkpoint and the log")
+    parser.add_argument("--start", type=Path, help="a model file to start from, in place of the config's")
+    parser.add_argument("--steps", type=int, help="stop after this many more steps; the schedule stays the same")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    options = parser.parse_args(arguments)
+    with refusing(parser):
+        training, pictures = prepare(options)
+    steps = training.config.steps
+    stop = steps if options.steps is None else min(steps, training.step + options.steps)
+    try:
+        train(training, pictures, options.out, stop)
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: stopped; the same command continues from the last checkpoint\n")
+
+
 def prepare(options: argparse.Namespace) -> tuple[Training, list[Pixels]]:
     """The training, begun from a checkpoint, a model file or random weights, and the pictures.
 
     Raises OSError, or ValueError on a config, a picture, a model file or a checkpoint that can't be used.
     """
-    config = read_config(options.config)
+    rounds = read_rounds(options.config)
+    if not 1 <= options.round <= len(rounds):
+        raise ValueError(f"{options.config} has no round {options.round}: choose 1 to {len(rounds)}")
+    config = rounds[options.round - 1]
     pictures = read_pictures(options.data, config.crop)
     training = Training(config, torch.device(options.device))
     start = options.start or (config.start and options.config.parent / config.start)
@@ -257,31 +209,5 @@ def prepare(options: argparse.Namespace) -> tuple[Training, list[Pixels]]:
     return training, pictures
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns the exit status: 0, 2 if it can't begin, 130 if it was interrupted."""
-    parser = argparse.ArgumentParser(prog="training.train", description="Trains one model.")
-    parser.add_argument("config", type=Path, help="a TOML file such as training/lite-q4.toml")
-    parser.add_argument("--data", type=Path, required=True, help="a folder of photographs, .jpg or .png")
-    parser.add_argument("--out", type=Path, required=True, help="a folder for the checkpoint and the log")
-    parser.add_argument("--start", type=Path, help="a model file to start from, in place of the config's")
-    parser.add_argument(
-        "--steps", type=int, help="stop after this many more steps; the schedule stays the config's"
-    )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    options = parser.parse_args(arguments)
-    try:
-        training, pictures = prepare(options)
-    except (OSError, ValueError) as error:
-        print(f"training.train: {error}", file=sys.stderr)
-        return 2
-    stop = training.config.steps if options.steps is None else training.step + options.steps
-    try:
-        train(training, pictures, options.out, min(stop, training.config.steps))
-    except KeyboardInterrupt:
-        print("training.train: stopped; the same command continues from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,12 +1,11 @@
 """Gives a model more channels: `python -m training.widen lite-q6 wider.safetensors --M 128`.
 
-The wide model begins as the narrow one. Its first channels are the narrow model's and take nothing from the new
-ones, so z, sigma, mu and the picture stay what they were. The new channels of y carry random features, which cost
-bits until training finds a use for them.
+The wide model begins as the narrow one. Its first channels are the narrow model's and take no input from the new
+ones, so z, sigma, mu and the picture don't change. The new channels of y carry random features, which cost bits
+until training finds a use for them.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from mbtref import load
 from mbtref.making.complete import export
 from mbtref.networks import MBT2018
+from training.command import refusing
 from training.train import initial
 
 PAIRS = {
@@ -23,9 +23,9 @@ PAIRS = {
     ("entropy_parameters.4.weight", 0),  # sigma, mu
     ("entropy_parameters.4.bias", 0),
 }
-"""The axes of weights along which there is a pair of tensors, one behind the other."""
+"""The axes of weights along which two tensors follow one another."""
 SIGMA = 1.0
-"""The bias of the new channels' sigma: without it, sigma is near 0, and every feature is a surprise."""
+"""The bias of the new channels' sigma. Without it, sigma is near 0 and every feature costs many bits."""
 
 
 def places(name: str, axis: int, narrow: int, wide: int) -> Tensor:
@@ -61,8 +61,8 @@ def widen(narrow: MBT2018, N: int, M: int, seed: int) -> MBT2018:
     return wide
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns the exit status: 0, or 2 with a line on stderr."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="training.widen", description="Gives a model more channels.")
     parser.add_argument("narrow", help="the name or the file of a model")
     parser.add_argument("wide", type=Path, help="the model file to write, .safetensors")
@@ -70,16 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--M", type=int, help="channels of y; default: as before")
     parser.add_argument("--seed", type=int, default=0, help="of the new weights; default: %(default)s")
     options = parser.parse_args(arguments)
-    try:
+    with refusing(parser):
         narrow = load(options.narrow)
         N, M = options.N or narrow.networks.N, options.M or narrow.networks.M
         wide = widen(narrow.networks, N, M, options.seed).eval().requires_grad_(False)
         export(wide, options.wide, narrow.metadata)
-    except (OSError, ValueError) as error:
-        print(f"training.widen: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
