@@ -160,7 +160,8 @@ def test_failed_checkpoint_leaves_the_last(run: Runner, monkeypatch: pytest.Monk
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    training = train.Training(*read_rounds(out.parent / "tiny.toml"), torch.device("cpu"))
+    (config,) = read_rounds(out.parent / "tiny.toml")
+    training = train.Training(config, torch.device("cpu"))
     monkeypatch.setattr("os.replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         training.save(out / "checkpoint.pt")

@@ -34,7 +34,8 @@ class FloatNetworks(EntropyNetworks):
     def __init__(self, model: Model) -> None:
         super().__init__(model.networks.state_dict())
         self.networks = copy.deepcopy(model.networks).double()
-        kernel = self.networks.context_prediction.weight
+        self.state: dict[str, Tensor] = self.networks.state_dict()
+        kernel = self.state["context_prediction.weight"]
         self.taps = torch.cat([kernel[:, :, row, column].T for row, column in CONTEXT_TAPS])
 
     def psi(self, z_hat: Tensor) -> Tensor:
@@ -42,18 +43,22 @@ class FloatNetworks(EntropyNetworks):
         return psi.permute(0, 2, 3, 1) * ONE
 
     def phi(self, context: Tensor) -> Tensor:
-        return (context / ONE @ self.taps + self.networks.context_prediction.bias) * ONE
+        return (context / ONE @ self.taps + self.state["context_prediction.bias"]) * ONE
 
     def psi_sums(self, psi: Tensor) -> Tensor:
-        layer = self.networks.entropy_parameters[0]
-        return F.linear(psi / ONE, layer.weight[:, : 2 * self.M, 0, 0], layer.bias)
+        weight, bias = self.head(0)
+        return F.linear(psi / ONE, weight[:, : 2 * self.M], bias)
 
     def parameters(self, psi_sums: Tensor, phi: Tensor) -> Parameters:
-        first, _, second, _, third = self.networks.entropy_parameters
-        a = psi_sums + F.linear(phi / ONE, first.weight[:, 2 * self.M :, 0, 0])
-        for layer in (second, third):
-            a = F.linear(F.leaky_relu(a), layer.weight[:, :, 0, 0], layer.bias)
+        a = psi_sums + F.linear(phi / ONE, self.head(0)[0][:, 2 * self.M :])
+        for layer in (2, 4):
+            a = F.linear(F.leaky_relu(a), *self.head(layer))
         return Parameters(*(a * ONE).chunk(2, dim=-1))
+
+    def head(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a layer of entropy_parameters."""
+        name = f"entropy_parameters.{layer}"
+        return self.state[f"{name}.weight"][:, :, 0, 0], self.state[f"{name}.bias"]
 
 
 class Coded(NamedTuple):
