@@ -2,8 +2,8 @@
 
     python -m benchmarks.reproducible PICTURE
 
-The models are lite-q4, and N = M = 192 with seeded weights (`seeded`). Times are medians in
-seconds; the two kinds take turns.
+The models are lite-q4, and N = M = 192 with seeded weights (`seeded`). Times are medians in seconds; the two kinds
+take turns.
 """
 
 import sys
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.calls import Call
+from benchmarks.measure import take_turns
 from benchmarks.seeded import make
-from benchmarks.timing import Call, take_turns
 from mbtref import Model, decode, encode, load
 from mbtref.image import Image
 from mbtref.workbench import picturefiles
@@ -38,7 +39,7 @@ def main(path: Path) -> None:
 
 
 def pairs(model: Model, picture: Image) -> dict[str, dict[str, Call]]:
-    """Encoding and decoding, with either kind of transforms."""
+    """Encoding and decoding, each with both kinds of transforms."""
     kinds = {"float32": model, "reproducible": model.made_reproducible()}
     data = encode(model, picture)
     return {

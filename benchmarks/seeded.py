@@ -1,11 +1,13 @@
-"""Models of any width with seeded weights, whose symbols are as sparse as a trained model's.
+"""Models and pictures that are made from a seed.
 
 The speed of a codec depends on its symbols: how many are 0, how many tables they use. PyTorch's own initial
-weights give nothing but zeros. So every layer is scaled here, on a made picture:
+weights give nothing but zeros. So every layer is scaled here, on a made picture, until the symbols are as sparse
+as a trained model's:
 
 - The outputs of all inner layers have spread 1. No value becomes tiny, huge or denormal.
-- The spreads of y form a ladder: each channel's is the same share of the one before. A few channels carry most of
-  the rate, and many are always 0. The ladder falls so fast that the made picture takes BPP bits per pixel.
+- The spread of each channel of y is the same share of the one before. A few channels carry most of the rate, and
+many
+  are always 0. The spreads fall so fast that the made picture takes BPP bits per pixel.
 - The means of sigma are a little above the spreads of y. Both sigma and mu vary with the context.
 
 The weights follow from the seed up to float noise: the file may differ from machine to machine. For comparison: a
@@ -14,18 +16,27 @@ trained model of M = 128 has 43 % zeros and 0.004 % escapes at 1.2 bpp; with mor
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from benchmarks.pictures import clouds
 from mbtref import planes
 from mbtref.bitstream import STRIDE_Y
+from mbtref.image import Image
 from mbtref.making.complete import export
 from mbtref.model import Model
 from mbtref.networks import MBT2018, SIGMA_MIN
 from mbtref.openloop.forward import quantized
 from mbtref.openloop.likelihoods import gaussian_likelihoods
 
+OCTAVES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+"""Distances between the random values of each octave, in pixels."""
+CONTRAST = 16.0
+"""Standard deviation of each octave, in levels: the same for all, as in photographs."""
+COLOUR = 0.2
+"""Contrast of the difference between colour channels, as a share of their common contrast."""
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 BPP = 0.9
@@ -42,6 +53,33 @@ Z_SPREAD = 0.25
 """The spread of z, and the scale of its density."""
 
 
+def clouds(height: int, width: int, seed: int = 0) -> Image:
+    """A made picture (height, width, 3) whose spectrum falls like a photograph's."""
+    random = np.random.default_rng(seed)
+
+    def field() -> npt.NDArray[np.float64]:
+        total = np.zeros((height, width))
+        for step in OCTAVES:
+            coarse = random.standard_normal((-(-height // step) + 1, -(-width // step) + 1)).astype(np.float32)
+            size = (step * coarse.shape[1], step * coarse.shape[0])
+            fine = np.asarray(PIL.Image.fromarray(coarse).resize(size))
+            total += CONTRAST * fine[:height, :width] / fine.std()
+        return total
+
+    grey = field()
+    channels = [128 + grey + COLOUR * field() for _ in range(3)]
+    return np.stack(channels, -1).round().clip(0, 255).astype(np.uint8)
+
+
+def sized(picture: Image, height: int, width: int) -> Image:
+    """A picture (height, width, 3): the top left of the given one, repeatedly mirrored at its edges.
+
+    A larger size has more of the same content, not larger content. So times per pixel can be compared.
+    """
+    more = [(0, max(0, side - have)) for side, have in zip((height, width), picture.shape, strict=False)]
+    return np.ascontiguousarray(np.pad(picture, (*more, (0, 0)), mode="symmetric")[:height, :width])
+
+
 @torch.no_grad()
 def make(N: int, M: int, path: Path, seed: int = 0) -> Model:
     """Writes the model file of seeded weights, and returns its model."""
@@ -53,10 +91,10 @@ def make(N: int, M: int, path: Path, seed: int = 0) -> Model:
 
 
 def calibrate(networks: MBT2018, x: Tensor) -> None:
-    """Scales all layers as told above. x: (1, 3, H, W) float, sides multiples of 64."""
+    """Scales all layers as explained above. x: (1, 3, H, W) float, sides multiples of 64."""
     M = networks.M
     y = settle(networks.g_a, x, torch.ones(M))
-    spreads = ladder(y)
+    spreads = falling(y)
     scale(last(networks.g_a), spreads)
     y = y * spreads[:, None, None]
     y_hat = torch.round(y)
@@ -113,8 +151,8 @@ def scale(layer: Convolution, factors: Tensor) -> None:
     bias(layer).mul_(factors)
 
 
-def ladder(y: Tensor) -> Tensor:
-    """The spreads of the channels of y: LARGEST, falling by one ratio, so that y takes BPP.
+def falling(y: Tensor) -> Tensor:
+    """The spreads of the channels of y: they begin at LARGEST and fall by one ratio, so that y takes BPP.
 
     y: (1, M, H, W) float of spread 1. Returns (M,) float.
     """

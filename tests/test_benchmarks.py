@@ -2,35 +2,29 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import __main__ as benchmark
-from benchmarks import calls, memory, pages, pictures, seeded, settings
-from benchmarks.ratios import KODAK, LARGE, targets
-from benchmarks.settings import Coded, Result, Setting
-from benchmarks.timing import Timing, take_turns
+from benchmarks import calls, measure, pages, seeded
+from benchmarks.measure import Coded, Result, Setting, Timing, take_turns
+from benchmarks.pages import KODAK, LARGE, targets
 from mbtref.codec import encode_latents
 
 TIMED = (
-    *(calls.ENCODE, calls.DECODE, calls.COMPRESS, calls.DECOMPRESS, *calls.PARTS),
+    *(*calls.WHOLES, *calls.PARTS),
     *(calls.ENCODES, calls.ENCODE_BATCH, calls.DECODES, calls.DECODE_BATCH),
 )
 
 
-def here(work: Callable[..., object], *arguments: object) -> object:
-    """In place of `alone`: a process of its own takes seconds to start."""
-    return work(*arguments)
-
-
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Measures here: a process of its own takes seconds to start."""
     threads = torch.get_num_threads()
-    for module in (settings, memory):
-        monkeypatch.setattr(module, "alone", here)
+    monkeypatch.setattr(measure, "alone", lambda work, *arguments: work(*arguments))
     yield
     torch.set_num_threads(threads)
 
@@ -57,24 +51,24 @@ def test_a_row_for_each_call(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_process_of_its_own() -> None:
     """What runs alone runs in another process."""
-    assert memory.alone(os.getpid) != os.getpid(), "it ran here"
+    assert measure.alone(os.getpid) != os.getpid(), "it ran here"
 
 
 def test_seeded_models_are_sparse(tmp_path: Path) -> None:
     """Seeded weights give the rate of a trained model, as many zeros, and hardly an escape."""
     model = seeded.make(48, 160, tmp_path / "a.safetensors")
-    encoded = encode_latents(model, pictures.clouds(192, 192, seed=1))
+    encoded = encode_latents(model, seeded.clouds(192, 192, seed=1))
     bpp = 8 * len(encoded.data) / 192**2
     assert 0.7 < bpp < 1.3, f"{bpp} bpp"
-    zeros, escapes = settings.shares(model, encoded)
+    zeros, escapes = measure.shares(model, encoded)
     assert 0.4 < zeros < 0.9, f"{zeros:.0%} zeros"
     assert escapes < 0.003, f"{escapes:.2%} escapes"
 
 
 def test_a_size_has_the_content_of_the_others() -> None:
     """A smaller picture is cut out, a larger one is mirrored."""
-    picture = pictures.clouds(64, 96)
-    large = pictures.sized(picture, 160, 50)
+    picture = seeded.clouds(64, 96)
+    large = seeded.sized(picture, 160, 50)
     assert large.shape == (160, 50, 3), f"{large.shape}"
     assert (large[:64] == picture[:, :50]).all(), "it isn't cut out"
     assert (large[64:128] == picture[::-1, :50]).all(), "it isn't mirrored"

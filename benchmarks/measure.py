@@ -1,0 +1,174 @@
+"""Measures one setting, a model, a size and a number of threads, in processes of its own.
+
+Surprises first:
+
+- A machine's speed drifts while it warms up or works for others. So calls that are compared take turns, round by
+  round, and each call's median stands for it. A slow call has fewer rounds than a quick one.
+- Memory is Linux's own count of a process that makes one call. `getrusage` would begin with what the parent held.
+"""
+
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from benchmarks.calls import COMPARED_UP_TO, COMPRESS, DECODE, DECOMPRESS, ENCODE, Call, CompressAI, all_calls
+from mbtref.codec import Encoded, decode, encode, encode_latents
+from mbtref.image import Image
+from mbtref.model import Model, load
+
+T = TypeVar("T")
+
+FEWEST = 2
+"""Rounds that even a slow call has, if so many are asked for."""
+PATIENCE = 60.0
+"""Seconds that the rounds of one call may take together, beyond FEWEST rounds."""
+STATUS = Path("/proc/self/status")
+FROM_FILE: dict[str, Callable[[Path, Any], object]] = {
+    ENCODE: lambda file, picture: encode(load(file), picture),
+    DECODE: lambda file, data: decode(load(file), data),
+    COMPRESS: lambda file, picture: CompressAI(file).compress(picture),
+    DECOMPRESS: lambda file, strings: CompressAI(file).decompress(strings),
+}
+"""Whole calls from a model file."""
+
+
+class Setting(NamedTuple):
+    """What a result belongs to."""
+
+    model: str
+    height: int
+    width: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.model}, {self.width}×{self.height}, {plural(self.threads)}"
+
+
+def plural(threads: int) -> str:
+    return f"{threads} thread{'s' * (threads > 1)}"
+
+
+class Coded(NamedTuple):
+    """What the picture became."""
+
+    N: int
+    M: int
+    bpp: float
+    zeros: float
+    """The share of zeros among the symbols of y."""
+    escapes: float
+    """The share of the symbols of y that are outside their table."""
+
+
+class Timing(NamedTuple):
+    """How long a call takes."""
+
+    median: float
+    """Seconds."""
+    rounds: int
+    """How many times the median is of."""
+
+
+class Result(NamedTuple):
+    """What a setting gave."""
+
+    setting: Setting
+    coded: Coded
+    timings: dict[str, Timing]
+    peaks: dict[str, int]
+    """See `peaks`."""
+
+    def best(self, *names: str) -> float | None:
+        """The shortest median of these calls, in seconds; None if one wasn't timed."""
+        return min(self.timings[n].median for n in names) if self.timings.keys() >= set(names) else None
+
+
+def run(setting: Setting, file: Path, picture: Image, rounds: int) -> Result:
+    """Measures a setting. file: the model's. picture: (height, width, 3) uint8.
+
+    Raises BrokenProcessPool if a process is killed, for example because memory ends.
+    """
+    coded, timings = alone(timed, file, picture, setting.threads, rounds)
+    return Result(setting, coded, timings, peaks(file, picture, setting.threads))
+
+
+def alone(work: Callable[..., T], *arguments: object) -> T:
+    """The result of a function in a new process. Raises BrokenProcessPool if the process is killed."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def timed(file: Path, picture: Image, threads: int, rounds: int) -> tuple[Coded, dict[str, Timing]]:
+    """Times all calls, in turns."""
+    torch.set_num_threads(threads)
+    model = load(file)
+    encoded = encode_latents(model, picture)
+    with torch.no_grad():
+        timings = take_turns(all_calls(model, file, picture, encoded), rounds)
+    bpp = 8 * len(encoded.data) / (picture.shape[0] * picture.shape[1])
+    return Coded(model.networks.N, model.networks.M, bpp, *shares(model, encoded)), timings
+
+
+def take_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, Timing]:
+    """The time of each call, under the same names.
+
+    rounds: how often each is timed, at least 1; fewer times where that passes PATIENCE. Every call runs once
+    before the first round: it fills caches, and its time decides how many rounds there are.
+    """
+    first = {name: seconds(call) for name, call in calls.items()}
+    turns = {name: min(rounds, max(FEWEST, int(PATIENCE / first[name]))) for name in calls}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds):
+        for name, call in calls.items():
+            if turn < turns[name]:
+                times[name].append(seconds(call))
+    return {name: Timing(statistics.median(row), len(row)) for name, row in times.items()}
+
+
+def seconds(call: Call) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def shares(model: Model, encoded: Encoded) -> tuple[float, float]:
+    """The shares of zeros and of escapes among the symbols of y."""
+    k, table = np.asarray(encoded.symbols), np.asarray(encoded.indexes)
+    k, table = k[table >= model.networks.N], table[table >= model.networks.N]
+    offsets = np.array([t.offset for t in model.tables])[table]
+    bins = np.array([len(t.cdf) - 2 for t in model.tables])[table]
+    escaped = (k < offsets) | (k >= offsets + bins)
+    return float((k == 0).mean()), float(escaped.mean())
+
+
+def peaks(file: Path, picture: Image, threads: int) -> dict[str, int]:
+    """The most memory of a process that makes one whole call, in bytes: Python, PyTorch and the model included.
+
+    file: the model's. Empty where the system doesn't tell. Raises BrokenProcessPool as `alone` does.
+    """
+    found: dict[str, int] = {}
+    if not STATUS.exists():
+        return found
+    compared = picture.shape[0] * picture.shape[1] <= COMPARED_UP_TO
+    for there, back in ((ENCODE, DECODE), (COMPRESS, DECOMPRESS))[: 1 + compared]:
+        found[there], coded = alone(peak, there, file, picture, threads)
+        found[back], _ = alone(peak, back, file, coded, threads)
+    return found
+
+
+def peak(name: str, file: Path, given: object, threads: int) -> tuple[int, object]:
+    """The most memory that this process has held after a call of FROM_FILE, in bytes, and the call's result."""
+    torch.set_num_threads(threads)
+    result = FROM_FILE[name](file, given)
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    assert found, f"{STATUS} has no VmHWM"
+    return 1024 * int(found[1]), result
