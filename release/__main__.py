@@ -1,20 +1,23 @@
 """Builds a release and tries it: `python -m release -o dist`, or `make release`.
 
-Into the folder go the source distribution, the wheel made of it, the archive of the vectors, and SHA256SUMS. Each
-step ends the release if it fails:
+The folder gets the source distribution, the wheel made of it, the archive of the vectors, and SHA256SUMS. A step
+that fails ends the release:
 
 1. CHANGELOG.md and CITATION.cff name the version of pyproject.toml, and nothing is uncommitted.
 2. `build` makes both distributions, and `twine check` reads their descriptions.
-3. The wheel has one name at its top.
-4. In an empty environment, the wheel without extras has no PyTorch, and its suite passes its smoke tier with the
-   one-file decoder.
+3. The source distribution, unpacked, passes the smoke tier of its suite and the tests of SAMPLE.
+4. The wheel has one name at its top and isn't larger than LARGEST_WHEEL.
+5. In an empty environment, the wheel without extras has no PyTorch. Its suite passes the smoke tier with the
+   one-file decoder, as a command and as tests of the installed package.
 """
 
 import argparse
 import hashlib
+import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 import venv
@@ -27,6 +30,10 @@ from release.archive import write
 
 ROOT = Path(__file__).parent.parent
 SUMS = "SHA256SUMS"
+SAMPLE = ("tests/test_house.py", "tests/test_release.py")
+"""Tests that the unpacked source distribution runs: those that look at the whole project."""
+LARGEST_WHEEL = 60_000_000
+"""Bytes. The models take most of them."""
 
 
 class ReleaseError(Exception):
@@ -43,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if folder.exists() and any(folder.iterdir()):
             raise ReleaseError(f"{folder} isn't empty: remove it, or choose another folder with -o")
         folder.mkdir(parents=True, exist_ok=True)
-        wheel = distributions(folder)
-        one_name(wheel)
-        tried(wheel, version)
+        sdist, wheel = distributions(folder)
+        try_sdist(sdist)
+        check_wheel(wheel)
+        try_wheel(wheel, version)
         write(folder, version)
         print(sums(folder), end="")
     except (ReleaseError, OSError) as error:
@@ -65,22 +73,34 @@ def checked_version() -> str:
     return version
 
 
-def distributions(folder: Path) -> Path:
-    """Builds the source distribution and, out of it, the wheel. Returns the wheel's path."""
+def distributions(folder: Path) -> tuple[Path, Path]:
+    """Builds the source distribution, and the wheel from it. Returns their paths."""
     output(sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT))
     output(sys.executable, "-m", "twine", "check", "--strict", *map(str, folder.iterdir()))
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel
 
 
-def one_name(wheel: Path) -> None:
-    """A wheel installs the package mbtref and nothing beside it."""
+def try_sdist(sdist: Path) -> None:
+    """Unpacks the source distribution outside the clone, and runs a part of its tests there."""
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(sdist) as packed:
+            packed.extractall(folder, filter="data")
+        (root,) = Path(folder).iterdir()
+        for words in (("conformance", "--tier", "smoke"), SAMPLE):
+            print(output(sys.executable, "-m", "pytest", "-q", *words, cwd=root).splitlines()[-1])
+
+
+def check_wheel(wheel: Path) -> None:
+    """A wheel installs the package mbtref and nothing beside it, and it isn't too large."""
     top = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     if top != {"mbtref"}:
         raise ReleaseError(f"the wheel would install {', '.join(sorted(top))}")
+    if (size := wheel.stat().st_size) > LARGEST_WHEEL:
+        raise ReleaseError(f"the wheel has {size} bytes, more than {LARGEST_WHEEL}")
 
 
-def tried(wheel: Path, version: str) -> None:
+def try_wheel(wheel: Path, version: str) -> None:
     """Installs the wheel into an empty environment, outside the clone, and runs the suite there."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
@@ -91,8 +111,10 @@ def tried(wheel: Path, version: str) -> None:
             raise ReleaseError(f"the wheel says that it is {shown!r}, not mbtref {version}")
         if "torch" in output(str(programs / "python"), "-m", "pip", "list", cwd=folder):
             raise ReleaseError("the wheel needs PyTorch")
-        words = ("conformance", "--subject", "numpy", "--tier", "smoke", "-q")
-        print(output(str(programs / "mbtref"), *words, cwd=folder).splitlines()[-1])
+        options = ("--subject", "numpy", "--tier", "smoke", "-q")
+        installed = ("-m", "pytest", "-p", "mbtref.suite.plugin", "--pyargs", "mbtref.conformance")
+        for words in (("mbtref", "conformance"), ("python", *installed)):
+            print(output(str(programs / words[0]), *words[1:], *options, cwd=folder).splitlines()[-1])
 
 
 def sums(folder: Path) -> str:
@@ -104,8 +126,9 @@ def sums(folder: Path) -> str:
 
 
 def output(*command: str, cwd: str | Path = ROOT) -> str:
-    """What a command prints. Raises ReleaseError with its last words if it fails."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    """What a command prints, importing from its folder first. Raises ReleaseError with its last words if it fails."""
+    environment = os.environ | {"PYTHONPATH": str(cwd)}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
     if done.returncode:
         words = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
         raise ReleaseError(f"{' '.join(command)} ended with {done.returncode}:\n{words}")

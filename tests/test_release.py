@@ -93,7 +93,16 @@ def test_a_wheel_with_two_names_is_no_release(tmp_path: Path) -> None:
         out.writestr("mbtref/__init__.py", "")
         out.writestr("tests/__init__.py", "")
     with pytest.raises(release.ReleaseError, match="would install mbtref, tests"):
-        release.one_name(wheel)
+        release.check_wheel(wheel)
+
+
+def test_a_large_wheel_is_no_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel that grew beyond the limit is refused."""
+    monkeypatch.setattr(release, "LARGEST_WHEEL", 100)
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as out:
+        out.writestr("mbtref/__init__.py", "")
+    with pytest.raises(release.ReleaseError, match="more than 100"):
+        release.check_wheel(tmp_path / "a.whl")
 
 
 def test_a_full_folder_is_refused(
