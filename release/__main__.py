@@ -126,7 +126,7 @@ def sums(folder: Path) -> str:
 
 
 def output(*command: str, cwd: str | Path = ROOT) -> str:
-    """What a command prints, importing from its folder first. Raises ReleaseError with its last words if it fails."""
+    """What a command prints; it imports from cwd first. Raises ReleaseError with its last words if it fails."""
     environment = os.environ | {"PYTHONPATH": str(cwd)}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
     if done.returncode:
