@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ checkpoint_every = 10
 
 Command = Callable[[list[str]], None]
 Runner = Callable[..., Path]
+Refused = Callable[..., None]
 
 
 def status(command: Command, *arguments: object) -> int:
@@ -55,14 +57,16 @@ def status(command: Command, *arguments: object) -> int:
     return 0
 
 
-def check_refused(
-    capsys: pytest.CaptureFixture[str], complaint: str, command: Command, *arguments: object
-) -> None:
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
     """Asserts that a command ends with status 2 and one line that holds the complaint."""
-    ended, said = status(command, *arguments), capsys.readouterr().err
-    assert ended == 2, f"expected status 2 and {complaint!r}, got {ended} and {said!r}"
-    assert said.count("\n") == 1, f"expected one line, got {said!r}"
-    assert complaint in said, f"expected {complaint!r}, got {said!r}"
+
+    def check(complaint: str, command: Command, *arguments: object) -> None:
+        ended, said = status(command, *arguments), capsys.readouterr().err
+        found = (ended, said.count("\n"), complaint in said)
+        assert found == (2, 1, True), f"expected status 2 and {complaint!r} in one line, got {ended} and {said!r}"
+
+    return check
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +119,7 @@ def test_bfloat16_steps(run: Runner, tmp_path: Path) -> None:
     for count in (0, 4, STEPS):
         (tmp_path / "tiny.toml").write_text(f"{CONFIG}bfloat16_steps = {count}\n" if count else CONFIG)
         losses[count] = [line["loss"] for line in read_log(run(f"{count} of {STEPS}"))]
-    assert losses[STEPS][0] == losses[4][0] != losses[0][0], (
-        f"steps 1 to 4 are 16-bit in two of three runs, and their mean losses are {losses}"
-    )
+    assert losses[STEPS][0] == losses[4][0] != losses[0][0], f"steps 1 to 4 are 16-bit in two of three: {losses}"
     assert losses[STEPS][1] != losses[4][1], f"step 5 is 16-bit in one run and float32 in the other: {losses}"
     assert losses[4][0] == pytest.approx(losses[0][0], rel=0.01), f"16-bit floats change the loss: {losses}"
 
@@ -130,13 +132,9 @@ def test_resumed_equals_unbroken(run: Runner, broken_at: int) -> None:
     ours, theirs = checkpoint(broken), checkpoint(unbroken)
     for part in ("net", "average"):
         for name, tensor in theirs[part].items():
-            assert torch.equal(ours[part][name], tensor), (
-                f"{part} {name} of a run resumed at step {broken_at} isn't that of an unbroken one, by up to "
-                f"{(ours[part][name] - tensor).abs().max():g}: the checkpoint lacks something that changes"
-            )
-    assert read_log(broken) == read_log(unbroken), (
-        "the log of the resumed run differs from that of the unbroken one"
-    )
+            error = (ours[part][name] - tensor).abs().max()
+            assert error == 0, f"{part} {name} is off by {error:g}: the checkpoint lacks something that changes"
+    assert read_log(broken) == read_log(unbroken), "the log of the resumed run is another one"
 
 
 def test_log_is_cut_on_resume(run: Runner) -> None:
@@ -156,13 +154,9 @@ def test_failed_checkpoint_leaves_the_last(run: Runner, monkeypatch: pytest.Monk
     """A run stopped by Ctrl-C, even while it writes, leaves the last checkpoint as it was."""
     out = run("interrupted", "--steps", "4")
     before = (out / "checkpoint.pt").read_bytes()
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     (config,) = read_rounds(out.parent / "tiny.toml")
     training = train.Training(config, torch.device("cpu"))
-    monkeypatch.setattr("os.replace", interrupt)
+    monkeypatch.setattr("os.replace", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         training.save(out / "checkpoint.pt")
     assert (out / "checkpoint.pt").read_bytes() == before, "half a checkpoint took the last one's place"
@@ -184,16 +178,14 @@ def test_failed_checkpoint_leaves_the_last(run: Runner, monkeypatch: pytest.Monk
         ("batch = 2", "batch = 2\nrounds = 3", "rounds are tables"),
     ],
 )
-def test_bad_config(
-    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, complaint: str
-) -> None:
+def test_bad_config(tmp_path: Path, pictures: Path, refused: Refused, old: str, new: str, complaint: str) -> None:
     """A config that can't be used ends with status 2 and one line that says why."""
     config = tmp_path / "bad.toml"
     config.write_text(CONFIG.replace(old, new))
-    check_refused(capsys, complaint, train.main, config, "--data", pictures, "--out", tmp_path / "out")
+    refused(complaint, train.main, config, "--data", pictures, "--out", tmp_path / "out")
 
 
-def test_rounds(run: Runner, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rounds(run: Runner, pictures: Path, tmp_path: Path, refused: Refused) -> None:
     """A round has the keys of its own table and those above it; a round that isn't there is refused."""
     config = tmp_path / "tiny.toml"
     config.write_text(f"{CONFIG}[[rounds]]\nsteps = 8\n[[rounds]]\nsteps = 4\nseed = 8\n")
@@ -204,15 +196,15 @@ def test_rounds(run: Runner, pictures: Path, tmp_path: Path, capsys: pytest.Capt
         end = read_log(run(f"round {number}", "--round", number))[-1]["step"]
         assert end == steps, f"round {number} ended at step {end}, not {steps}"
     words = (config, "--data", pictures, "--out", tmp_path / "none", "--round")
-    check_refused(capsys, "has no round 3: choose 1 to 2", train.main, *words, "3")
+    refused("has no round 3: choose 1 to 2", train.main, *words, "3")
 
 
-def test_other_config_is_refused(run: Runner, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_config_is_refused(run: Runner, pictures: Path, refused: Refused) -> None:
     """A checkpoint of another config is refused, not silently continued."""
     out = run("first", "--steps", "1")
     other = out.parent / "other.toml"
     other.write_text(CONFIG.replace("0.013", "0.025"))
-    check_refused(capsys, "another config", train.main, other, "--data", pictures, "--out", out)
+    refused("another config", train.main, other, "--data", pictures, "--out", out)
 
 
 def test_batch_depends_on_seed_and_step_alone() -> None:
@@ -282,6 +274,14 @@ def test_export_writes_the_averaged_weights(run: Runner, pictures: Path, tmp_pat
     assert not torch.equal(written, last), "g_a.0.weight is the last step's, not the average"
 
 
+def test_start_takes_up_a_model_file(run: Runner, pictures: Path, tmp_path: Path) -> None:
+    """A run that starts from a model file begins with its weights."""
+    exported(run("before"), pictures, tmp_path / "start.safetensors")
+    first = read_log(run("after", "--start", tmp_path / "start.safetensors", "--steps", "4"))[0]["loss"]
+    scratch = read_log(run("scratch", "--steps", "4"))[0]["loss"]
+    assert first < scratch, f"the first loss from a model file is {first:.3f}, from scratch {scratch:.3f}"
+
+
 def test_closed_loop_learns_the_rate_alone(run: Runner, pictures: Path, tmp_path: Path) -> None:
     """The end of training lowers the bits of the symbols and leaves the transforms and the prior of z alone."""
     out = run("loop")
@@ -313,40 +313,25 @@ def test_compact_weights_are_half_floats(run: Runner, pictures: Path, tmp_path: 
         assert (error <= exact.abs() * 2**-11).all(), f"{name} moved by more than half a unit of its last bit"
 
 
-def test_start_takes_up_a_model_file(run: Runner, pictures: Path, tmp_path: Path) -> None:
-    """A run that starts from a model file begins with its weights."""
-    model_file = tmp_path / "start.safetensors"
-    exported(run("before"), pictures, model_file)
-    first = read_log(run("after", "--start", str(model_file), "--steps", "4"))[0]["loss"]
-    scratch = read_log(run("scratch", "--steps", "4"))[0]["loss"]
-    assert first < scratch, f"the first loss from a model file is {first:.3f}, from scratch {scratch:.3f}"
-
-
 @pytest.mark.parametrize(("N", "M"), [(48, 80), (52, 64), (50, 97), (48, 64)])
 def test_widened_begins_as_the_narrow_one(N: int, M: int) -> None:
     """A widened model's first pass is the narrow one's in all that the old channels make, up to float rounding."""
     narrow = load("lite-q3").networks
     wide = widen.widen(narrow, N, M, seed=1)
     x = torch.rand(1, 3, 128, 64, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        y, wide_y = narrow.g_a(x), wide.g_a(x)
-        pass_of_narrow, pass_of_wide = forward_pass(narrow, x), forward_pass(wide, x)
-        parameters = parameters_of_y(narrow, pass_of_narrow.y_hat, pass_of_narrow.z_hat)
-        wide_parameters = parameters_of_y(wide, pass_of_wide.y_hat, pass_of_wide.z_hat)
-    pairs = {
-        "y": (y, wide_y),
-        "z_hat": (pass_of_narrow.z_hat, pass_of_wide.z_hat),
-        "x_hat": (pass_of_narrow.x_hat, pass_of_wide.x_hat),
-        "sigma": (parameters[0], wide_parameters[0]),
-        "mu": (parameters[1], wide_parameters[1]),
-    }
-    for name, (old, new) in pairs.items():
-        assert torch.allclose(new[:, : old.shape[1]], old, rtol=0, atol=1e-3), (
-            f"{name} of the old channels is off by up to {(new[:, : old.shape[1]] - old).abs().max():g}: "
-            "a new channel feeds an old one, or an old weight isn't in its place"
-        )
-    assert M == 64 or wide_y[:, 64:].std() > 0.01, (
-        "the new channels of y are silent: nothing could learn from them"
+
+    @torch.no_grad()
+    def made(net: MBT2018) -> dict[str, Tensor]:
+        found = forward_pass(net, x)
+        sigma, mu = parameters_of_y(net, found.y_hat, found.z_hat)
+        return {"y": net.g_a(x), "z_hat": found.z_hat, "x_hat": found.x_hat, "sigma": sigma, "mu": mu}
+
+    after = made(wide)
+    for name, old in made(narrow).items():
+        error = (after[name][:, : old.shape[1]] - old).abs().max()
+        assert error <= 1e-3, f"{name}: off by {error:g}; a new channel feeds an old one, or a weight is misplaced"
+    assert M == 64 or after["y"][:, 64:].std() > 0.01, (
+        "the new channels of y are silent: nothing can learn from them"
     )
 
 
@@ -364,10 +349,9 @@ def test_widened_model_learns_with_all_its_channels(tmp_path: Path, pictures: Pa
     assert new_inputs.abs().amax(dim=(1, 2, 3)).min() > 0, "g_s still ignores a new channel of y"
 
 
-def test_narrower_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_narrower_is_refused(tmp_path: Path, refused: Refused) -> None:
     """Fewer channels than before end with status 2, one line and no file."""
-    words = ("lite-q3", tmp_path / "out.safetensors", "--M", "63")
-    check_refused(capsys, "choose at least these", widen.main, *words)
+    refused("choose at least these", widen.main, "lite-q3", tmp_path / "out.safetensors", "--M", "63")
     assert not list(tmp_path.iterdir()), "something was written"
 
 
@@ -375,11 +359,14 @@ def test_linear_bound(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixt
     """M numbers hold pictures of M dimensions and no more: flat blocks of any colour have three."""
     colours = np.random.default_rng(1).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     Image.fromarray(colours.repeat(16, axis=0).repeat(16, axis=1)).save(tmp_path / "flat.png")
-    linear.main([str(tmp_path), str(tmp_path), "--M", "2,3"])
-    two, three = (float(line.split()[3]) for line in capsys.readouterr().out.splitlines()[2:])
+
+    def bound(folder: Path, numbers: str) -> list[float]:
+        linear.main([str(folder), str(folder), "--M", numbers])
+        return [float(line.split()[3]) for line in capsys.readouterr().out.splitlines()[2:]]
+
+    two, three = bound(tmp_path, "2,3")
     assert three > 100 > 60 > two, f"two numbers give {two} dB of flat blocks, three {three} dB"
-    linear.main([str(pictures), str(pictures), "--M", "768"])
-    whole = float(capsys.readouterr().out.split()[-3])
+    (whole,) = bound(pictures, "768")
     assert whole > 100, f"all 768 numbers of a block give {whole} dB"
 
 
@@ -391,7 +378,7 @@ def write_log(run: Path, lines: int) -> None:
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
 
 
-def test_the_small_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_small_table(tmp_path: Path, refused: Refused) -> None:
     """The table has each round's lines in steps of EVERY; steps and seconds count on; PSNR is a moving mean."""
     for name, lines in (("a", 2 * log.EVERY), ("b", 8 * log.EVERY), ("empty", 0)):
         write_log(tmp_path / name, lines)
@@ -405,7 +392,7 @@ def test_the_small_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     last = [25 + i / 10 for i in range(1, 8 * log.EVERY + 1)][-log.SMOOTHING :]
     assert rows[-1]["psnr"] == pytest.approx(sum(last) / len(last), abs=1e-3), "not the mean of SMOOTHING lines"
     assert {row["bpp"] for row in rows} == {0.51}, "not the rate of y and z"
-    check_refused(capsys, "is empty", log.main, tmp_path / "empty", "-o", tmp_path / "d.csv")
+    refused("is empty", log.main, tmp_path / "empty", "-o", tmp_path / "d.csv")
 
 
 def fake_results(folder: Path) -> list[object]:
@@ -413,12 +400,9 @@ def fake_results(folder: Path) -> list[object]:
     for name in "ab":
         write_log(folder / name, 29)
     records = []
-    starts = {
-        "lite-q4": 'start = "elsewhere/lite-q4.safetensors"',
-        "wide-q4": 'start = "runs/wide-q5.safetensors"',
-    }
-    for (name, start), psnr, runs in zip(starts.items(), (30.0, 31.0), ("a", "ab"), strict=True):
-        (folder / f"{name}.toml").write_text(f"{start}\n{CONFIG}" + "[[rounds]]\n" * len(runs))
+    for name, start, psnr, runs in (("lite-q4", "lite-q4", 30.0, "a"), ("wide-q4", "wide-q5", 31.0, "ab")):
+        text = f'start = "elsewhere/{start}.safetensors"\n{CONFIG}' + "[[rounds]]\n" * len(runs)
+        (folder / f"{name}.toml").write_text(text)
         (folder / f"{name}.csv").write_text(log.table(log.rows(log.lines([folder / run for run in runs]))))
         (folder / f"{name}.safetensors").write_bytes(name.encode())
         records.append({"model": name, "psnr": psnr + 0.1, "bpp_theoretical": 0.5, "bpp_bitstream": 0.45,
@@ -437,14 +421,11 @@ def fake_results(folder: Path) -> list[object]:
 
 def test_card_says_what_was_measured(tmp_path: Path) -> None:
     """The card holds the Kodak figures, the hash, the schedule, its cost, and the gain over published codecs."""
-    pytest.importorskip("matplotlib")
-    from training import card
-
+    card = pytest.importorskip("training.card")
     assert status(card.main, *fake_results(tmp_path)) == 0, "the card ended with an error"
     text = (tmp_path / "card.md").read_text()
-    jpeg_at_045, webp_at_045 = "28.00 (+2.00)", "30.50 (-0.50)"
     for expected in (
-        f"| lite-q4 | {jpeg_at_045} | {webp_at_045} | outside |",
+        "| lite-q4 | 28.00 (+2.00) | 30.50 (-0.50) | outside |",  # JPEG and WebP at 0.45 bpp
         "| lite-q4 | 0.500 | 30.10 | 0.450 | 30.00 | 29.90 | 0.9000 |",
         hashlib.sha256(b"wide-q4").hexdigest(),
         "| 1450 | 2.0 |",
@@ -461,14 +442,12 @@ def test_card_says_what_was_measured(tmp_path: Path) -> None:
             assert figure.width > 800, f"{name} is {figure.size}"
 
 
-def test_card_without_its_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_card_without_its_inputs(tmp_path: Path, refused: Refused) -> None:
     """A card whose evaluation lacks a model or a figure ends with status 2 and one line that says so."""
-    pytest.importorskip("matplotlib")
-    from training import card
-
+    card = pytest.importorskip("training.card")
     arguments = fake_results(tmp_path)
     evaluation = tmp_path / "kodak.json"
     bare = [{"model": "lite-q4"}, {"model": "wide-q4"}]
     for means, complaint in (([], "no means of lite-q4"), (bare, "lack 'bpp_theoretical'")):
         evaluation.write_text(json.dumps({"means": means}))
-        check_refused(capsys, complaint, card.main, *arguments)
+        refused(complaint, card.main, *arguments)

@@ -36,10 +36,10 @@ without a GPU. The published models have four times the channels.
 **Data.** 500 photographs of BSDS500, for research use; random crops in the eight orientations of the square. Kodak
 was never trained on.
 
-**Loss.** bpp + λ · 255² · MSE, with uniform noise in place of rounding, and an auxiliary loss for the quantiles of z.
-Adam, with clipped gradients; the learning rate rises linearly and falls to zero as a cosine. The averaged weights are
-kept. At the end the entropy networks alone learn for {STEPS} steps or more on the closed loop: on the latents that a
-decoder really has.
+**Loss.** bpp + λ · 255² · MSE, with uniform noise in place of rounding, and an auxiliary loss for the quantiles
+of z. Adam, with clipped gradients; the learning rate rises linearly and falls to zero as a cosine. The averaged
+weights are kept. At the end the entropy networks alone learn for {STEPS} steps or more on the closed loop: on the
+latents that a decoder really has.
 """
 
 
