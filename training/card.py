@@ -27,19 +27,19 @@ Curves = Mapping[str, Curve]
 OPENING = f"""\
 # The shipped models
 
-mbt2018 models (Minnen, Ballé and Toderici 2018) with few channels, small enough to be shipped and to be trained
-without a GPU. The published models have four times the channels.
+mbt2018 models (Minnen, Ballé and Toderici 2018), small enough to be shipped and to be trained without a GPU. The
+published models have four times the channels.
 
 - **lite**, 6 MB each, is quick. The golden vectors of every stage are made with it.
 - **wide** has more channels in y, which pictures of more than 30 dB need. Use it to look at pictures.
 
-**Data.** 500 photographs of BSDS500, for research use; random crops in the eight orientations of the square. Kodak
-was never trained on.
+**Data.** 500 photographs of BSDS500, for research use; random crops in all eight orientations. Kodak was never
+trained on.
 
-**Loss.** bpp + λ · 255² · MSE, with uniform noise in place of rounding, and an auxiliary loss for the quantiles
-of z. Adam, with clipped gradients; the learning rate rises linearly and falls to zero as a cosine. The averaged
-weights are kept. At the end the entropy networks alone learn for {STEPS} steps or more on the closed loop: on the
-latents that a decoder really has.
+**Loss.** bpp + λ · 255² · MSE, with uniform noise in place of rounding, and an auxiliary loss for the
+quantiles of z. Adam with clipped gradients; the learning rate rises linearly and falls to zero as a cosine. The
+averaged weights are kept. At the end the entropy networks alone learn for {STEPS} steps or more on the closed loop,
+from the latents that a decoder really has.
 """
 
 
@@ -50,18 +50,26 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def schedule_table(entries: Sequence[Entry]) -> str:
-    """How each model was trained: cost and origin of all its rounds, and the schedule of the last one."""
-    header = (
-        "model", "N", "M", "λ", "steps", "hours", "batch", "crop", "peak rate", "clip norm", "EMA", "seed", "from",
-    )  # fmt: skip
+    """How each model was trained: cost and origin of all its rounds, and the schedule of the last one.
+
+    What is the same for all models stands below the table.
+    """
     rows = []
     for entry in entries:
         c, end = entry.rounds[-1], entry.log[-1]
-        schedule = (c.batch, c.crop, c.learning_rate, c.clip_norm, c.ema_decay, c.seed)
-        before, after = (c.N, c.M, c.lambda_, end["step"]), [f"{n:g}" for n in schedule]
-        hours = f"{end['seconds'] / 3600:.1f}"
-        rows.append([entry.name, *(f"{n:g}" for n in before), hours, *after, entry.start])
-    return table(header, rows)
+        numbers = {"N": c.N, "M": c.M, "λ": c.lambda_, "steps": end["step"], "batch": c.batch, "crop": c.crop}
+        numbers |= {"peak rate": c.learning_rate, "clip norm": c.clip_norm, "EMA": c.ema_decay, "seed": c.seed}
+        cells = {name: f"{number:g}" for name, number in numbers.items()}
+        rows.append(cells | {"hours": f"{end['seconds'] / 3600:.1f}", "from": entry.start})
+    shared = [name for name in rows[0] if len({row[name] for row in rows}) == 1]
+    columns = [name for name in rows[0] if name not in shared]
+    body = [[entry.name, *(row[name] for name in columns)] for entry, row in zip(entries, rows, strict=True)]
+    note = ", ".join(f"{name} {rows[0][name]}" for name in shared)
+    return (
+        table(("model", *columns), body)
+        + "\nSteps and hours are those of all rounds; the schedule is that of the last one."
+        + (f"\nAll models: {note}.\n" if shared else "\n")
+    )
 
 
 def kodak_table(entries: Sequence[Entry]) -> str:
@@ -99,22 +107,12 @@ def gain_table(entries: Sequence[Entry], curves: Curves) -> str:
     return table(("BD-rate against", *ours), rows)
 
 
-def published_table(curves: Curves) -> str:
-    """The published points themselves, up to 1 bpp."""
-    rows = []
-    for key, name in PUBLISHED.items():
-        pairs = zip(*curves[key], strict=True)
-        rows.append([name, ", ".join(f"{bpp:.3f}/{psnr:.2f}" for bpp, psnr in pairs if bpp <= 1)])
-    return table(("codec", "bpp/PSNR, Kodak means"), rows)
-
-
 def card(entries: Sequence[Entry], curves: Curves, over_steps: str, on_kodak: str, findings: str) -> str:
     """The card's Markdown. over_steps, on_kodak: addresses of the figures; findings: Markdown to add."""
     files = table(("file", "SHA-256"), [[f"{e.name}.safetensors", f"`{e.sha256}`"] for e in entries])
     return "\n".join((
         OPENING,
         schedule_table(entries),
-        "Steps and hours are those of all rounds; the schedule is that of the last one.\n",
         f"PSNR and rate of the noisy pass on the training crops, means over {SMOOTHING} lines of the log:\n",
         f"![PSNR and rate over training]({over_steps})\n",
         "## On Kodak\n",
@@ -125,7 +123,6 @@ def card(entries: Sequence[Entry], curves: Curves, over_steps: str, on_kodak: st
         comparison_table(entries, curves),
         "BD-rate of each series (Bjøntegaard, piecewise cubic, over the PSNR that both curves have):\n",
         gain_table(entries, curves),
-        published_table(curves),
         *([findings] if findings else []),
         "## Files\n",
         files,
