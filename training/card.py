@@ -38,8 +38,8 @@ trained on.
 
 **Loss.** bpp + λ · 255² · MSE, with uniform noise in place of rounding, and an auxiliary loss for the
 quantiles of z. Adam with clipped gradients; the learning rate rises linearly and falls to zero as a cosine. The
-averaged weights are kept. At the end the entropy networks alone learn for {STEPS} steps or more on the closed loop,
-from the latents that a decoder really has.
+averaged weights are kept. At the end the entropy networks alone learn for {STEPS} steps or more on the closed
+loop, from the latents that a decoder really has.
 """
 
 
