@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref.suite import check, kodak, localise
+from mbtref.suite import check, explain, judge, kodak
 from mbtref.suite.difference import first_difference
-from mbtref.suite.header import field
-from mbtref.suite.subjects import one_file
 from mbtref.suite.vectors import frozen
 from tests.test_suite import CONFORMANCE, run
 
@@ -75,7 +73,7 @@ def test_the_header_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("miniature", "case", "parts"),
     [
-        ("OneLatentOff", "both_sides", ["the decoder hasn't what the encoder held: y_hat[3, 1, 2] is"]),
+        ("OneLatentOff", "both_sides", ["decoder and encoder disagree: y_hat[3, 1, 2] is"]),
         ("SpoilsTheBorder", "padding", ["whether it was padded before or by the codec: image["]),
         ("Remembers", "padding", ["the answer is that of an earlier picture"]),
         ("ForgetsZ", "buffer", ["z of the raw buffer isn't what was packed: z[0, 0, 0] is 7.0, expected"]),
@@ -106,7 +104,7 @@ def test_a_kodak_picture_leads_to_the_fault(miniature: str, parts: list[str], tm
     """A wrong figure of a `.mbt` stream is led back to the decoder or the encoder, with the first wrong place."""
     if not (kodak.folder() / "kodim20.png").is_file():
         pytest.skip("not run: no Kodak pictures, see 'mbtref kodak fetch'")
-    holds(message(tmp_path, miniature, "kodak", "test_closed_loop and lite-q3-kodim20"), *parts)
+    holds(message(tmp_path, miniature, "kodak", "test_closed_loop and lite-q3/kodim20"), *parts)
 
 
 def test_wrong_sides_are_told(tmp_path: Path) -> None:
@@ -139,8 +137,8 @@ def test_moved_latents_are_told(places: list[tuple[int, ...]], last: str, monkey
     found = {name: value.copy() for name, value in golden.items()}
     for place in places:
         found["y_hat"][place] = 1024
-    monkeypatch.setattr(one_file, "latents", lambda _, stream: golden if stream == b"golden" else found)
-    lines = localise.encoded("lite-q3", b"found", b"golden", 97, 71)
+    monkeypatch.setattr(judge, "latents", lambda _, stream: golden if stream == b"golden" else found)
+    lines = list(explain.moved("lite-q3", b"found", b"golden", 97, 71))
     assert lines[-1].endswith(last), f"{lines}"
 
 
@@ -191,7 +189,8 @@ def test_likelihoods_have_a_unit(error: float, unit: str) -> None:
 )
 def test_a_refusal_leads_to_the_header(stream: bytes, kind: str, words: str) -> None:
     """A kind that is known before the payload is read points to its field; others don't."""
-    assert field(stream, kind) == ([words] if words else []), f"{field(stream, kind)}"
+    found = list(explain.field(stream, kind))
+    assert found == ([words] if words else []), f"{found}"
 
 
 @pytest.mark.parametrize("on_ci", ["", "true"])
@@ -216,7 +215,7 @@ def test_what_is_not_run_is_told(
 ) -> None:
     """The last lines say how many cases weren't run, why, and what to do."""
     monkeypatch.setenv("MBTREF_KODAK", str(tmp_path))
-    run(tmp_path, "reference", "--in-process", "-k", "test_open_loop and lite-q3-kodim01", file="test_kodak.py")
+    run(tmp_path, "reference", "--in-process", "-k", "test_open_loop and lite-q3/kodim01", file="test_kodak.py")
     out = capsys.readouterr().out
     assert "not run, 1 case: " in out, out
     assert "mbtref kodak fetch" in out.rpartition("not run, 1 case: ")[2], f"it should say what to do:\n{out}"

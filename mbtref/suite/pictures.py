@@ -56,19 +56,3 @@ def tensor(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """The padded picture as the networks' input: (3, 64h, 64w) float32 in [0, 1]."""
     x: npt.NDArray[np.float32] = (pad(picture).transpose(2, 0, 1) / np.float32(255)).astype(np.float32)
     return np.ascontiguousarray(x)
-
-
-def psnr_8bit(picture: object, shown: object) -> float:
-    """PSNR in dB of two uint8 pictures of one shape."""
-    error = np.asarray(picture, np.float64) - np.asarray(shown, np.float64)
-    return float(-10 * np.log10(np.mean(error**2) / 255**2))
-
-
-def inside(x_hat: npt.NDArray[np.float32], x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """x_hat, (3, >= H, >= W), clamped to [0, 1] and cropped to x, (3, H, W)."""
-    return x_hat[:, : x.shape[1], : x.shape[2]].clip(0, 1).astype(np.float64)
-
-
-def psnr(x: npt.NDArray[np.float32], x_hat: npt.NDArray[np.float32]) -> float:
-    """PSNR in dB of floats in [0, 1]; x_hat is clamped and cropped to x. x: (3, H, W); x_hat: (3, >= H, >= W)."""
-    return float(-10 * np.log10(np.mean((inside(x_hat, x) - x) ** 2)))
