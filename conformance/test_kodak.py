@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mbtref.suite.cases import Question, WrongAnswer, ask, kodak_cases, kodak_picture
+from mbtref.suite.cases import WrongAnswer, ask, kodak_cases, kodak_picture, round_trip
 from mbtref.suite.figures import Figures, figures, off
 from mbtref.suite.pictures import tensor
 from mbtref.suite.subjects.protocol import Subject
@@ -31,9 +31,7 @@ def test_open_loop(subject: Subject, record: Mapping[str, Any]) -> None:
 def test_closed_loop(subject: Subject, record: Mapping[str, Any]) -> None:
     """A real stream, in the subject's own format if it has one, has this PSNR, MS-SSIM and rate."""
     image, model = kodak_picture(record["image"]), record["model"]
-    asked = Question("compress", model, {"image": image})
-    blob = ask(subject, *asked)
-    decoded = ask(subject, "decompress", model, blob)
+    asked, blob, decoded = round_trip(subject, model, image)
     if np.shape(decoded["image"]) != image.shape:
         raise WrongAnswer(f"a picture {image.shape} came back as {np.shape(decoded['image'])}", asked, blob)
     shown = np.asarray(decoded["image"]).transpose(2, 0, 1) / 255

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mbtref.suite.cases import Case, Verdict, WrongAnswer, ask, kodak_picture
+from mbtref.suite.cases import Case, Verdict, WrongAnswer, ask, kodak_picture, round_trip
 from mbtref.suite.difference import first_difference
 from mbtref.suite.figures import psnr_8bit
 from mbtref.suite.kodak import PIXELS
@@ -49,12 +49,11 @@ def test_kodak(subject: Subject, elsewhere: Callable[[str], Subject], model: str
 
 def check(subject: Subject, elsewhere: Callable[[str], Subject], model: str, image: npt.NDArray[np.uint8]) -> None:
     """Compresses here, decompresses here and on every simulated processor, and compares."""
-    compressed = ask(subject, "compress", model, {"image": image})
-    here = ask(subject, "decompress", model, compressed)
+    _, blob, here = round_trip(subject, model, image)
     for processor in PROCESSORS:
         where = f"in another process, {processor}"
         try:
-            there = ask(elsewhere(processor), "decompress", model, compressed)
+            there = ask(elsewhere(processor), "decompress", model, blob)
         except Verdict as verdict:
             verdict.add_note(f"{where}, of what was decompressed here")
             raise

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mbtref.suite.cases import Question, WrongAnswer, ask
+from mbtref.suite.cases import WrongAnswer, ask, round_trip
 from mbtref.suite.difference import first_difference
 from mbtref.suite.pictures import CONTENTS, draw, pad, tensor
 from mbtref.suite.plugin import BRIEF, THOROUGH
@@ -28,10 +28,9 @@ def pictures(test: Test) -> Test:
 @pictures
 def test_size(subject: Subject, height: int, width: int, content: str, model: str) -> None:
     """A decoded picture has the size of the original."""
-    picture = draw(content, height, width)
-    shown = ask(subject, "decompress", model, ask(subject, "compress", model, {"image": picture}))["image"]
-    if np.shape(shown) != picture.shape:
-        raise WrongAnswer(f"a picture {picture.shape} came back as {np.shape(shown)}")
+    shape = np.shape(round_trip(subject, model, draw(content, height, width)).decoded["image"])
+    if shape != (height, width, 3):
+        raise WrongAnswer(f"a picture {(height, width, 3)} came back as {shape}")
 
 
 @pytest.mark.case("ROUNDTRIP-2", "deterministic")
@@ -47,10 +46,9 @@ def test_deterministic(subject: Subject, height: int, width: int, content: str, 
 @pictures
 def test_both_sides(subject: Subject, height: int, width: int, content: str, model: str) -> None:
     """The decoder has the latents and the picture that the encoder held."""
-    asked = Question("compress", model, {"image": draw(content, height, width)})
-    held = ask(subject, "reconstruct", model, asked.inputs)
-    blob = ask(subject, *asked)
-    decoded = ask(subject, "decompress", model, blob)
+    picture = draw(content, height, width)
+    held = ask(subject, "reconstruct", model, {"image": picture})
+    asked, blob, decoded = round_trip(subject, model, picture)
     if difference := first_difference(decoded, {stage: held[stage] for stage in ("y_hat", "image")}, {}):
         raise WrongAnswer(f"decoder and encoder disagree: {difference}", asked, blob)
 
@@ -60,11 +58,9 @@ def test_both_sides(subject: Subject, height: int, width: int, content: str, mod
 def test_padding(subject: Subject, height: int, width: int, content: str, model: str) -> None:
     """Padding is replication and is cut off again: the padded picture decodes to the same top left."""
     picture = draw(content, height, width)
-    asked = Question("compress", model, {"image": picture})
-    blob = ask(subject, *asked)
-    shown = ask(subject, "decompress", model, blob)
-    padded = ask(subject, "decompress", model, ask(subject, "compress", model, {"image": pad(picture)}))["image"]
-    if difference := first_difference(shown, {"image": np.asarray(padded)[:height, :width]}, {}):
+    asked, blob, shown = round_trip(subject, model, picture)
+    padded = np.asarray(round_trip(subject, model, pad(picture)).decoded["image"])
+    if difference := first_difference(shown, {"image": padded[:height, :width]}, {}):
         wrong = f"the picture depends on whether it was padded before or by the codec: {difference}"
         raise WrongAnswer(wrong, asked, blob)
 

@@ -170,6 +170,24 @@ def ask(
     return answer
 
 
+class RoundTrip(NamedTuple):
+    """A picture that was compressed and decompressed."""
+
+    asked: Question
+    blob: Values
+    decoded: Values
+
+
+def round_trip(subject: Subject, model: str, image: npt.NDArray[np.uint8]) -> RoundTrip:
+    """Compresses and decompresses a picture. Raises Verdict if there is no answer."""
+    asked = Question("compress", model, {"image": image})
+    blob = ask(subject, *asked)
+    try:
+        return RoundTrip(asked, blob, ask(subject, "decompress", model, blob))
+    except WrongAnswer as wrong:
+        raise WrongAnswer(str(wrong), asked, blob) from wrong
+
+
 def kodak_cases(requirement: str, catches: str = "") -> list[object]:
     """The records of kodak.json, one for each picture and model, as parameters of pytest."""
     return [Case(requirement, f"{r['model']}/{r['image']}", catches).of(r) for r in vectors.frozen().kodak]
