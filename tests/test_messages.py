@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref.suite import check, explain, judge, kodak
+from mbtref.suite import check, explain, kodak
 from mbtref.suite.difference import first_difference
+from mbtref.suite.subjects import one_file
 from mbtref.suite.vectors import frozen
 from tests.test_suite import CONFORMANCE, run
 
@@ -137,7 +138,7 @@ def test_moved_latents_are_told(places: list[tuple[int, ...]], last: str, monkey
     found = {name: value.copy() for name, value in golden.items()}
     for place in places:
         found["y_hat"][place] = 1024
-    monkeypatch.setattr(judge, "latents", lambda _, stream: golden if stream == b"golden" else found)
+    monkeypatch.setattr(one_file, "latents", lambda _, stream: golden if stream == b"golden" else found)
     lines = list(explain.moved("lite-q3", b"found", b"golden", 97, 71))
     assert lines[-1].endswith(last), f"{lines}"
 

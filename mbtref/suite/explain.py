@@ -15,13 +15,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mbtref.suite import judge
 from mbtref.suite.cases import Case, Verdict, WrongAnswer, ask
 from mbtref.suite.difference import Difference, coding_order, first_difference
 from mbtref.suite.figures import U8, encoded, other_size, refusal, too_dear
 from mbtref.suite.operations import CLOSED_LOOP, GRID, OPERATIONS, Values
 from mbtref.suite.pictures import pad
 from mbtref.suite.requirements import REQUIREMENTS
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
 
 TEACHER_FORCED = "exact_parameters"
@@ -87,7 +87,7 @@ def decoder(
 ) -> Iterator[str]:
     """For a stream that was decoded wrongly, or refused. came: empty if it was refused. difference: if known."""
     try:
-        held, right = judge.latents(model, stream), judge.decode(model, stream)
+        held, right = one_file.latents(model, stream), one_file.decode(model, stream)
     except Rejected as rejected:
         yield refusal(rejected)
         return
@@ -136,8 +136,8 @@ def stages(subject: Subject, model: str, forced: Values, free: Values | None) ->
 
 def beside_the_right_one(subject: Subject, operation: str, model: str, inputs: Values) -> Difference | None:
     """The first difference in the answer to an exact operation. Raises Verdict if there is no answer."""
-    came = ask(subject, operation, model, inputs)
-    return first_difference(came, judge.exact(operation, model, inputs), {}, operation == CLOSED_LOOP)
+    came, right = (ask(each, operation, model, inputs) for each in (subject, one_file.REFERENCE_DECODER))
+    return first_difference(came, right, {}, operation == CLOSED_LOOP)
 
 
 def encoder(subject: Subject, model: str, image: U8, came: Values, golden: Values) -> Iterator[str]:
@@ -148,7 +148,7 @@ def encoder(subject: Subject, model: str, image: U8, came: Values, golden: Value
     """
     stream = bytes(came["stream"])
     try:
-        held = np.shape(judge.decode(model, stream)["image"])
+        held = np.shape(one_file.decode(model, stream)["image"])
     except Rejected as rejected:
         yield refusal(rejected)
         yield from field(stream, rejected.kind)
@@ -169,7 +169,7 @@ def encoder(subject: Subject, model: str, image: U8, came: Values, golden: Value
 
 def moved(model: str, stream: bytes, golden: bytes, height: int, width: int) -> Iterator[str]:
     """Lines about the symbols of a stream beside the golden one's. Both hold a picture of this size."""
-    found, right = (judge.latents(model, data) for data in (stream, golden))
+    found, right = (one_file.latents(model, data) for data in (stream, golden))
     k_z, y_hat = (np.asarray(found[name]) - np.asarray(right[name]) for name in ("k_z", "y_hat"))
     yield f"k_z differs from the golden one in {np.count_nonzero(k_z)} of {k_z.size} places"
     places = np.argwhere(np.abs(y_hat) > GRID // 2)

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mbtref.suite import judge
 from mbtref.suite.cases import Question, WrongAnswer, ask
 from mbtref.suite.msssim import decibels, ms_ssim
 from mbtref.suite.operations import Values
 from mbtref.suite.requirements import limit
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
 
 RATE, PSNR, WORTH = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth"))
@@ -69,7 +69,7 @@ def encoded(subject: Subject, model: str, image: U8) -> Values:
     asked = Question("encode", model, {"image": image})
     came = ask(subject, *asked)
     try:
-        shown = judge.decode(model, bytes(came["stream"]))["image"]
+        shown = one_file.decode(model, bytes(came["stream"]))["image"]
     except Rejected as rejected:
         raise WrongAnswer(refusal(rejected), asked, came) from rejected
     if np.shape(shown) != image.shape:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mbtref.suite import judge
 from mbtref.suite.cases import NOTHING, Question, ask
 from mbtref.suite.explain import sides
 from mbtref.suite.operations import OPERATIONS, Value, Values
 from mbtref.suite.pictures import draw
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Vector, frozen
 
@@ -47,7 +47,7 @@ def alike(subject: Subject, operation: str) -> list[Known]:
         return [known(first), *others]
     flipped = {key: np.flip(np.asarray(value)).copy() for key, value in inputs.items()}
     is_exact = OPERATIONS[operation].capability == "entropy-exact"
-    right = judge.exact(operation, str(first.model), flipped) if is_exact else NOTHING
+    right = one_file.REFERENCE_DECODER.call(operation, str(first.model), flipped) if is_exact else NOTHING
     return [known(first), Known(Question(operation, first.model, flipped), right), *others]
 
 
