@@ -174,8 +174,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    if SUITE not in session.config.stash:
+        return
     cases = [item for item in session.items if case_of(item)]
-    whole = bool(cases) and len(cases) == session.config.stash[SUITE].chosen
+    whole = len(cases) == session.config.stash[SUITE].chosen
     for item in cases:
         item.user_properties.append(("whole", whole))
 
