@@ -21,6 +21,8 @@ from mbtref.suite.operations import CAPABILITIES, Values
 from mbtref.suite.subjects.protocol import Methods, Rejected, Unsupported
 from mbtref.suite.subjects.reference import Reference
 
+Transform = Callable[[torch.nn.Module], torch.nn.Module]
+
 
 def answers(operation: str, change: Callable[[Any], Any]) -> type[Reference]:
     """The reference with another answer to one operation. change: makes it of the right one."""
@@ -62,6 +64,13 @@ def put(array: Any, place: tuple[int, ...], change: float) -> Any:
     return changed
 
 
+def with_spoiled_border(image: Any) -> Any:
+    """Another sample in the last row, if the picture has padding."""
+    changed = np.array(image)
+    changed[-1, 0, 2] ^= any(side % 64 for side in image.shape[:2])
+    return changed
+
+
 def blue_first(image: Any) -> Any:
     """(H, W, 3) with the colours in the wrong order."""
     return image[:, :, ::-1].copy()
@@ -86,6 +95,8 @@ WrongColoursEncoded = hears("encode", "image", blue_first)
 CompressesBlueFirst = hears("compress", "image", blue_first)
 OneSymbolOff = hears("exact_symbols", "y", lambda y: put(y, (5, 2, 1), 1))
 """In closed loop, one symbol is one too large."""
+SpoilsTheBorder = alters("decompress", "image", with_spoiled_border)
+"""Its decoder changes a pixel of pictures that have padding."""
 Raises = raises("g_s", ZeroDivisionError("division by zero"))
 SpeaksInSurrogates = raises("g_s", RuntimeError("bad \ud800 text\x85and more"))
 """Its messages can't be written as UTF-8, and have ends of lines of their own."""
@@ -94,28 +105,33 @@ OtherByteOrder = raises("decode", Rejected("too-large"))
 """Its decoder reads the sides as big-endian numbers."""
 
 
-class WrongMask(Reference):
+class WithContext(Reference):
+    """The reference with another layer as its context model."""
+
+    def model(self, name: str) -> mbtref.Model:
+        model = super().model(name)
+        wrong = copy.copy(model.entropy)
+        wrong.context = copy.copy(wrong.context)
+        self.spoil(wrong.context)
+        return dataclasses.replace(model, entropy=wrong)
+
+    def spoil(self, context: Any) -> None:
+        """Changes the layer."""
+
+
+class WrongMask(WithContext):
     """Its context model takes the tap left of the centre for the one left of that."""
 
-    def model(self, name: str) -> mbtref.Model:
-        model = super().model(name)
-        taps = model.entropy.context.weight.reshape(len(CONTEXT_TAPS), -1)
-        wrong = copy.copy(model.entropy)
-        wrong.context = copy.copy(wrong.context)
-        wrong.context.weight = taps[[*range(len(taps) - 2), -1, -2]].reshape(model.entropy.context.weight.shape)
-        return dataclasses.replace(model, entropy=wrong)
+    def spoil(self, context: Any) -> None:
+        taps = context.weight.reshape(len(CONTEXT_TAPS), -1)
+        context.weight = taps[[*range(len(taps) - 2), -1, -2]].reshape(context.weight.shape)
 
 
-class WrongRounding(Reference):
+class WrongRounding(WithContext):
     """Where it should round phi to the activation grid, it cuts off."""
 
-    def model(self, name: str) -> mbtref.Model:
-        model = super().model(name)
-        wrong = copy.copy(model.entropy)
-        wrong.context = copy.copy(wrong.context)
-        half = 2.0 ** (WEIGHT_BITS - 1)  # of a grid unit, in units of a sum
-        wrong.context.bias = wrong.context.bias - half
-        return dataclasses.replace(model, entropy=wrong)
+    def spoil(self, context: Any) -> None:
+        context.bias = context.bias - 2.0 ** (WEIGHT_BITS - 1)  # half a grid unit, in units of a sum
 
 
 class GoesAstray(Reference):
@@ -136,22 +152,6 @@ class ForgetsTheMean(Reference):
         raise Rejected("bad-final-state")
 
 
-class Analysis(Reference):
-    """An encoder with other transforms."""
-
-    def model(self, name: str) -> mbtref.Model:
-        model = super().model(name)
-        networks = copy.copy(model.networks)
-        networks._modules = {**networks._modules, "g_a": self.g(networks.g_a), "h_a": self.h(networks.h_a)}
-        return dataclasses.replace(model, networks=networks, transforms=Whole(networks))
-
-    def g(self, g_a: torch.nn.Module) -> torch.nn.Module:
-        return g_a
-
-    def h(self, h_a: torch.nn.Module) -> torch.nn.Module:
-        return h_a
-
-
 class After(torch.nn.Module):
     """A network whose input is changed first."""
 
@@ -162,16 +162,6 @@ class After(torch.nn.Module):
     def forward(self, a: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.network(self.change(a))
         return result
-
-
-class HalfPrecision(Analysis):
-    """Its analysis has weights and activations of bfloat16, as an encoder may."""
-
-    def g(self, g_a: torch.nn.Module) -> torch.nn.Module:
-        return Half(g_a)
-
-    def h(self, h_a: torch.nn.Module) -> torch.nn.Module:
-        return Half(h_a)
 
 
 class Half(torch.nn.Module):
@@ -189,6 +179,32 @@ class Half(torch.nn.Module):
         for layer in self.network.children():
             a = layer(a.bfloat16().float())
         return a.bfloat16().float()
+
+
+def unchanged(network: torch.nn.Module) -> torch.nn.Module:
+    return network
+
+
+def analysis(g: Transform = unchanged, h: Transform = unchanged) -> type[Reference]:
+    """The reference with other networks in its encoder. g, h: make them of g_a and h_a."""
+
+    class Analysis(Reference):
+        def model(self, name: str) -> mbtref.Model:
+            model = super().model(name)
+            networks = copy.copy(model.networks)
+            networks._modules = {**networks._modules, "g_a": g(networks.g_a), "h_a": h(networks.h_a)}
+            return dataclasses.replace(model, networks=networks, transforms=Whole(networks))
+
+    return Analysis
+
+
+HalfPrecision = analysis(g=Half, h=Half)
+"""Its analysis has weights and activations of bfloat16, as an encoder may."""
+RoundedLatents = analysis(h=lambda h_a: After(torch.round, h_a))
+"""Its hyper-analysis sees rounded latents, as an encoder's may."""
+AbsoluteLatents = analysis(h=lambda h_a: After(torch.abs, h_a))
+Darkens = analysis(g=lambda g_a: After(lambda x: x * 255 / 256, g_a))
+"""It divides pixels by 256."""
 
 
 class Capricious(Reference):
@@ -253,27 +269,6 @@ class NotReproducible(Reference):
         return {"image": super().decode(model, stream)["image"]}
 
 
-class RoundedLatents(Analysis):
-    """Its hyper-analysis sees rounded latents, as an encoder's may."""
-
-    def h(self, h_a: torch.nn.Module) -> torch.nn.Module:
-        return After(torch.round, h_a)
-
-
-class AbsoluteLatents(Analysis):
-    """Its hyper-analysis sees absolute values."""
-
-    def h(self, h_a: torch.nn.Module) -> torch.nn.Module:
-        return After(torch.abs, h_a)
-
-
-class Darkens(Analysis):
-    """It divides pixels by 256."""
-
-    def g(self, g_a: torch.nn.Module) -> torch.nn.Module:
-        return After(lambda x: x * 255 / 256, g_a)
-
-
 class DeadZone(Reference):
     """It rounds latents of y towards 0 if they are less than 0.7 away, to save bytes, as an encoder may."""
 
@@ -320,17 +315,6 @@ class ShowsNegatives(OneLatentOff):
     def decompress(self, model: str, blob: bytes) -> Values:
         wrong = super().decompress(model, blob)
         return {**wrong, "image": 255 - np.asarray(wrong["image"])}
-
-
-class SpoilsTheBorder(Reference):
-    """Its decoder changes a pixel of pictures that have padding."""
-
-    def decompress(self, model: str, blob: bytes) -> Values:
-        right = super().decompress(model, blob)
-        image = np.array(right["image"])
-        if image.shape[0] % 64 or image.shape[1] % 64:
-            image[-1, 0, 2] ^= 1
-        return {**right, "image": image}
 
 
 class Remembers(Reference):
