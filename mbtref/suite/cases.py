@@ -170,20 +170,12 @@ def ask(
     return answer
 
 
-class RoundTrip(NamedTuple):
-    """A picture that was compressed and decompressed."""
-
-    asked: Question
-    blob: Values
-    decoded: Values
-
-
-def round_trip(subject: Subject, model: str, image: npt.NDArray[np.uint8]) -> RoundTrip:
-    """Compresses and decompresses a picture. Raises Verdict if there is no answer."""
+def round_trip(subject: Subject, model: str, image: npt.NDArray[np.uint8]) -> tuple[Question, Values, Values]:
+    """Compresses and decompresses a picture. Returns the first question, and both answers."""
     asked = Question("compress", model, {"image": image})
     blob = ask(subject, *asked)
     try:
-        return RoundTrip(asked, blob, ask(subject, "decompress", model, blob))
+        return asked, blob, ask(subject, "decompress", model, blob)
     except WrongAnswer as wrong:
         raise WrongAnswer(str(wrong), asked, blob) from wrong
 

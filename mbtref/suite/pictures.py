@@ -10,33 +10,15 @@ Grid: TypeAlias = Any
 """(H, W, 3) int64."""
 
 
-def flat(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 90 + 40 * channels + 0 * rows
-
-
-def gradient(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 3 * rows + 2 * columns + 40 * channels
-
-
-def checker(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 255 * ((rows + columns + channels) % 2)
-
-
-def noise(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return (rows * 7919 + columns * 104729 + channels * 1299709) ** 2 >> 7
-
-
-def saturated(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 255 * (rows // 8 % 2 ^ channels % 2)
-
-
-def one_pixel(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 255 * ((rows == rows.max() // 2) & (columns == columns.max() // 2))
-
-
 CONTENTS: Mapping[str, Callable[[Grid, Grid, Grid], Grid]] = {
-    f.__name__: f for f in (flat, gradient, checker, noise, saturated, one_pixel)
+    "flat": lambda row, column, channel: 90 + 40 * channel + 0 * row,
+    "gradient": lambda row, column, channel: 3 * row + 2 * column + 40 * channel,
+    "checker": lambda row, column, channel: 255 * ((row + column + channel) % 2),
+    "noise": lambda row, column, channel: (row * 7919 + column * 104729 + channel * 1299709) ** 2 >> 7,
+    "saturated": lambda row, column, channel: 255 * (row // 8 % 2 ^ channel % 2),
+    "one_pixel": lambda row, column, _: 255 * ((row == row.max() // 2) & (column == column.max() // 2)),
 }
+"""Samples, modulo 256, of their places."""
 
 
 def draw(content: str, height: int, width: int) -> npt.NDArray[np.uint8]:
