@@ -53,7 +53,7 @@ def explain(case: Case, verdict: Verdict, subject: Subject, command: str) -> str
         f"required: {requirement.text} ({requirement.source})",
         f"repeat: {command}",
     ]
-    whole = "\n".join(dict.fromkeys(lines))  # what a subject does wrong may be found twice
+    whole = "\n".join(dict.fromkeys(lines))  # a line may be found in two ways
     return f"{case.id}: {verdict.outcome}\n{textwrap.indent(whole, '  ')}"
 
 
@@ -74,10 +74,10 @@ def where_to_look(subject: Subject, wrong: WrongAnswer) -> Iterator[str]:
             yield from stages(subject, model, {"k_z": inputs["k_z"], "y_hat": wrong.due["y_hat"]}, None)
         elif "stream" in came:
             yield from encoder(subject, model, np.asarray(inputs["image"], np.uint8), came, wrong.due)
-        elif (
-            "blob" in came and ask(subject, operation, model, {"image": 255 - np.asarray(inputs["image"])}) == came
-        ):
-            yield "the answer is that of an earlier picture: other pixels of this size give these bytes"
+        elif "blob" in came:
+            other = {"image": 255 - np.asarray(inputs["image"])}
+            if ask(subject, operation, model, other) == came:
+                yield "the answer is that of an earlier picture: other pixels of this size give these bytes"
     except Verdict as verdict:
         yield f"asked again to find the place, it gives no answer: {verdict}"
 

@@ -49,7 +49,7 @@ def psnr_8bit(image: U8, shown: object) -> float:
 def off(requirement: str, found: Figures, golden: Figures, limits: str = "") -> str | None:
     """A sentence about the first figure that is beyond the limit of a requirement, or None.
 
-    limits: what stands before the names of the limits.
+    limits: begins the names of the limits.
     """
     rows = (
         ("psnr", "PSNR", found.psnr, golden.psnr, 1),
@@ -58,7 +58,7 @@ def off(requirement: str, found: Figures, golden: Figures, limits: str = "") -> 
     )
     for key, name, value, right, unit in rows:
         tolerance = limit(requirement, limits + key) * unit
-        if abs(value - right) > tolerance:
+        if not abs(value - right) <= tolerance:  # NaN isn't
             times = abs(value - right) / tolerance
             return f"{name} is {value:.5f}, expected {right:.5f}: off by {times:.3g} times the tolerance"
     return None
