@@ -1,4 +1,4 @@
-"""Who gives this folder to pytest gets the suite's plugin; without --subject the reference is checked."""
+"""Passing this folder to pytest loads the suite's plugin. Without --subject the reference is checked."""
 
 import pytest
 
@@ -11,4 +11,4 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[plugin.ASKED] = True
+    config.option.subject = config.option.subject or plugin.REFERENCE

@@ -1,22 +1,97 @@
 """What a failed case tells: the field, the stage and the place to look at, the same in every run."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mbtref.suite import check, kodak, localise
+from mbtref.suite import check, explain, kodak
 from mbtref.suite.difference import first_difference
-from mbtref.suite.header import field
 from mbtref.suite.subjects import one_file
 from mbtref.suite.vectors import frozen
-from tests.test_suite import CONFORMANCE, run
+from tests.test_suite import REFERENCE, run
+
+FAULTS = """
+BareArray vectors TRANSFORM-3/lite-q3/square
+    the answer is ndarray, not a mapping … give {'x_hat': ...}
+JunkAfterZlib vectors BUFFER-2/lite-q3/odd
+    isn't one whole zlib stream
+NoFloor vectors FLOAT-2/lite-q3/floor
+    y_likelihoods[
+OffTheGrid vectors DECODE-3/lite-q3/kodim20
+    not a multiple of 1 / 1024
+GridUnits vectors DECODE-1/lite-q3/square
+    y_hat[ … : grid units, off by a factor of 1024;
+OtherByteOrder vectors DECODE-1/lite-q3/odd
+    refused as too-large … look at the header (§6): bytes 12 to 15, height and width … : 61 00 47 00
+WrongMask vectors DECODE-1/lite-q3/odd
+    teacher-forced, the first wrong stage is phi: phi[
+WrongMask vectors DECODE-1/lite-q3/scattered_symbols
+    teacher-forced, the first wrong stage is phi: phi[
+GoesAstray vectors DECODE-1/lite-q3/odd
+    teacher-forced, every stage is right … or decode runs other networks
+ForgetsTheMean vectors DECODE-1/lite-q3/odd
+    refused as bad-final-state … without the coder, the first wrong value is y_hat at ch
+OneLatentOff vectors DECODE-3/lite-q3/kodim20
+    y_hat: its SHA-256 isn't … y_hat[3, 1, 2] is … every stage is right … look at the entropy coder
+OneSymbolOff vectors EXACT-2/lite-q3/square
+    k[5, 2, 1] is … teacher-forced, every stage is right … look at what a step hands on
+RefusesAll roundtrip test_size
+    decompress: refused as bad-magic, should be taken
+WrongOnce roundtrip test_size
+    the same question was answered in two ways: decompress: refused as bad-magic
+Capricious roundtrip test_deterministic
+    different bytes
+OneLatentOff roundtrip test_both_sides
+    decoder and encoder disagree: y_hat[3, 1, 2] is
+SpoilsTheBorder roundtrip test_padding
+    whether it was padded before or by the codec: image[
+Remembers roundtrip test_padding
+    the answer is that of an earlier picture
+ForgetsZ roundtrip test_buffer
+    z of the raw buffer isn't what was packed: z[0, 0, 0] is 7.0, expected
+SwapsSides encode lite-q3/tall
+    refuses the stream as truncated … its header has a height of 64 and a width of 128
+SwapsSides encode lite-q3/odd
+    the stream holds a picture (71, 97, 3), the encoder was given (97, 71, 3)
+PadsWithZeros encode lite-q3/odd
+    dB worse … k_z differs … padded before it is encoded, is right: look at the padding (§3)
+WrongColoursEncoded encode lite-q3/odd
+    dB worse … padded before it is encoded, is wrong too
+ShowsNegatives kodak closed_loop and lite-q3/kodim20
+    PSNR is … the decoder is wrong: y_hat[3, 1, 2] is … every stage is right
+CompressesBlueFirst kodak closed_loop and lite-q3/kodim20
+    PSNR is … decoded right: look at the encoder … k_z differs from the golden one in … latents moved
+"""
+"""A wrong implementation, the file and the case that it is asked; below them the message, shortened."""
 
 
-def message(folder: Path, miniature: str, file: str, only: str) -> str:
+def faults() -> list[object]:
+    """Each as a parameter of pytest."""
+    lines = FAULTS.strip().splitlines()
+    return [
+        pytest.param(*line.split(maxsplit=2), text.strip().split(" … "), id=line)
+        for line, text in zip(lines[::2], lines[1::2], strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("miniature", "file", "only", "parts"), faults())
+def test_a_message_leads_to_the_fault(
+    miniature: str, file: str, only: str, parts: list[str], tmp_path: Path
+) -> None:
+    """A wrong answer is led back to the field of the header, the stage, or the first wrong place."""
+    if file == "kodak" and not (kodak.folder() / "kodim20.png").is_file():
+        pytest.skip("not run: no Kodak pictures, see 'mbtref kodak fetch'")
+    text = message(tmp_path, miniature, file, only)
+    holds(text, *parts, "required: ", "repeat: pytest")
+    if parts[0] == "refused as too-large":
+        assert "teacher-forced" not in text, f"the header is enough, but the stages are asked:\n{text}"
+
+
+def message(folder: Path, miniature: str, file: str, only: str, *options: str) -> str:
     """The message of the one case that is chosen, which must fail."""
-    subject = f"tests.miniatures:{miniature}"
-    status, cases = run(folder, subject, "--in-process", "-k", only, file=f"test_{file}.py")
+    status, cases = run(folder, miniature, "--in-process", "-k", only, *options, file=f"test_{file}.py")
     ends = [(case["case"], case["outcome"]) for case in cases]
     assert (status, len(cases)) == (pytest.ExitCode.TESTS_FAILED, 1), f"{ends} ended with {status}"
     return str(cases[0]["message"])
@@ -31,98 +106,16 @@ def holds(text: str, *parts: str) -> None:
     assert " object at 0x" not in text, f"the message is another one in the next run:\n{text}"
 
 
-@pytest.mark.parametrize(
-    ("miniature", "vector", "parts"),
-    [
-        (
-            "OtherByteOrder",
-            "DECODE-1/lite-q3/odd",
-            [
-                "refused as too-large",
-                "look at the header (§6): bytes 12 to 15, height and width",
-                ": 61 00 47 00\n",
-            ],
-        ),
-        ("GridUnits", "DECODE-1/lite-q3/square", ["y_hat[", ": grid units, off by a factor of 1024; "]),
-        (
-            "WrongMask",
-            "DECODE-1/lite-q3/scattered_symbols",
-            ["teacher-forced, the first wrong stage is phi: phi["],
-        ),
-        (
-            "OneLatentOff",
-            "DECODE-3/lite-q3/kodim20",
-            ["y_hat: its SHA-256 isn't", "y_hat[3, 1, 2] is", "every stage is right", "look at the entropy coder"],
-        ),
-        (
-            "OneSymbolOff",
-            "EXACT-2/lite-q3/square",
-            ["k[5, 2, 1] is", "teacher-forced, every stage is right", "look at what a step hands on"],
-        ),
-    ],
-)
-def test_a_vector_leads_to_the_fault(miniature: str, vector: str, parts: list[str], tmp_path: Path) -> None:
-    """A wrong answer to a vector is led back to the header's field, the stage or the first wrong latent."""
-    holds(message(tmp_path, miniature, "vectors", vector), *parts)
+def test_surrogates_are_told(tmp_path: Path) -> None:
+    """A message that can't be written as UTF-8 is in the report."""
+    text = message(tmp_path, "SpeaksInSurrogates", "vectors", "TRANSFORM-3/lite-q3/odd")
+    holds(text, "RuntimeError: bad \ud800 text\x85", "required: ", "repeat: pytest")
 
 
-def test_the_header_is_enough(tmp_path: Path) -> None:
-    """A stream refused for its header says nothing about stages."""
-    text = message(tmp_path, "OtherByteOrder", "vectors", "DECODE-1/lite-q3/odd")
-    assert "teacher-forced" not in text, f"the stages are asked:\n{text}"
-
-
-@pytest.mark.parametrize(
-    ("miniature", "case", "parts"),
-    [
-        ("OneLatentOff", "both_sides", ["the decoder hasn't what the encoder held: y_hat[3, 1, 2] is"]),
-        ("SpoilsTheBorder", "padding", ["whether it was padded before or by the codec: image["]),
-        ("Remembers", "padding", ["the answer is that of an earlier picture"]),
-        ("ForgetsZ", "buffer", ["z of the raw buffer isn't what was packed: z[0, 0, 0] is 7.0, expected"]),
-        ("WrongOnce", "size", ["the same question was answered in two ways: decompress: refused as bad-magic"]),
-    ],
-)
-def test_a_round_trip_names_the_place(miniature: str, case: str, parts: list[str], tmp_path: Path) -> None:
-    """A codec that disagrees with itself is told the first coordinate, or that it answered another question."""
-    holds(message(tmp_path, miniature, "roundtrip", f"test_{case}"), *parts)
-
-
-@pytest.mark.parametrize(
-    ("miniature", "parts"),
-    [
-        ("ShowsNegatives", ["PSNR is", "the decoder is wrong: y_hat[3, 1, 2] is", "every stage is right"]),
-        (
-            "CompressesBlueFirst",
-            [
-                "PSNR is",
-                "decoded right: look at the encoder",
-                "k_z differs from the golden one in",
-                "latents moved",
-            ],
-        ),
-    ],
-)
-def test_a_kodak_picture_leads_to_the_fault(miniature: str, parts: list[str], tmp_path: Path) -> None:
-    """A wrong figure of a `.mbt` stream is led back to the decoder or the encoder, with the first wrong place."""
-    if not (kodak.folder() / "kodim20.png").is_file():
-        pytest.skip("not run: no Kodak pictures, see 'mbtref kodak fetch'")
-    holds(message(tmp_path, miniature, "kodak", "test_closed_loop and lite-q3-kodim20"), *parts)
-
-
-def test_wrong_sides_are_told(tmp_path: Path) -> None:
-    """An encoder that writes other sides is told those of its header, whether its stream can be decoded or not."""
-    text = message(tmp_path, "SwapsSides", "encode", "lite-q3/tall")
-    holds(text, "refuses the stream as truncated", "its header has a height of 64 and a width of 128")
-    text = message(tmp_path, "SwapsSides", "encode", "lite-q3/odd")
-    holds(text, "the stream holds a picture (71, 97, 3), the encoder was given (97, 71, 3)")
-
-
-def test_padding_is_suspected_where_it_is_to_blame(tmp_path: Path) -> None:
-    """An encoder that fails with padding alone is told so."""
-    text = message(tmp_path, "PadsWithZeros", "encode", "lite-q3/odd")
-    holds(text, "dB worse", "k_z differs", "padded before it is encoded, is right: look at the padding (§3)")
-    text = message(tmp_path, "WrongColoursEncoded", "encode", "lite-q3/odd")
-    holds(text, "dB worse", "padded before it is encoded, is wrong too")
+def test_an_isolated_answer_must_be_a_mapping(tmp_path: Path) -> None:
+    """An adapter that returns an array is told what to return in a process of its own too."""
+    _, cases = run(tmp_path, "BareArray", "-k", "TRANSFORM-3/lite-q3/square")
+    holds(str(cases[0]["message"]), "the answer is ndarray, not a mapping", "give {'x_hat': ...}")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +133,7 @@ def test_moved_latents_are_told(places: list[tuple[int, ...]], last: str, monkey
     for place in places:
         found["y_hat"][place] = 1024
     monkeypatch.setattr(one_file, "latents", lambda _, stream: golden if stream == b"golden" else found)
-    lines = localise.encoded("lite-q3", b"found", b"golden", 97, 71)
+    lines = list(explain.moved("lite-q3", b"found", b"golden", 97, 71))
     assert lines[-1].endswith(last), f"{lines}"
 
 
@@ -160,18 +153,10 @@ def test_grid_units_are_seen(values: list[float], expected: list[float], toleran
     assert ("grid units, off by a factor of 1024" in found) is units, found
 
 
-@pytest.mark.parametrize("options", [[], ["--in-process"]], ids=["isolated", "in process"])
-def test_an_array_in_place_of_a_mapping(options: list[str], tmp_path: Path) -> None:
-    """An adapter that returns an array is told what to return, wherever it runs."""
-    only = ["-k", "TRANSFORM-3/lite-q3/square", *options]
-    _, cases = run(tmp_path, "tests.miniatures:BareArray", *only)
-    holds(str(cases[0]["message"]), "the answer is ndarray, not a mapping", "give {'x_hat': ...}")
-
-
 @pytest.mark.parametrize(("error", "unit"), [(1.01, " (probability)"), (0.5, " bits")])
 def test_likelihoods_have_a_unit(error: float, unit: str) -> None:
     """Whether a likelihood is compared as a probability or in bits is said."""
-    vector = next(v for v in frozen().vectors if v.id == "FLOAT-2/lite-q3/square")
+    vector = frozen().vector("FLOAT-2/lite-q3/square")
     right = dict(vector.expected)
     likelihoods = np.array(right["y_likelihoods"])
     place = np.unravel_index((likelihoods if unit == " bits" else -likelihoods).argmin(), likelihoods.shape)
@@ -184,14 +169,26 @@ def test_likelihoods_have_a_unit(error: float, unit: str) -> None:
 @pytest.mark.parametrize(
     ("stream", "kind", "words"),
     [
-        (b"MBT", "truncated", "look at the header (§6): it has 20 bytes, this stream has 3"),
-        (bytes(40), "bad-magic", "look at the header (§6): bytes 0 to 2, the letters MBT: 00 00 00"),
-        (bytes(40), "bad-final-state", ""),
+        (b"MBT", "truncated", ["look at the header (§6): it has 20 bytes, this stream has 3"]),
+        (bytes(40), "bad-magic", ["look at the header (§6): bytes 0 to 2, the letters MBT: 00 00 00"]),
+        (bytes(40), "bad-final-state", []),
     ],
 )
-def test_a_refusal_leads_to_the_header(stream: bytes, kind: str, words: str) -> None:
+def test_a_refusal_leads_to_the_header(stream: bytes, kind: str, words: list[str]) -> None:
     """A kind that is known before the payload is read points to its field; others don't."""
-    assert field(stream, kind) == ([words] if words else []), f"{field(stream, kind)}"
+    found = list(explain.field(stream, kind))
+    assert found == words, f"{found}"
+
+
+@pytest.mark.parametrize("options", [(), ("--answer-timeout", "45"), ("--processor", "sse4")])
+def test_a_message_repeats_the_options_of_its_run(options: tuple[str, ...], tmp_path: Path) -> None:
+    """The command that repeats a failed case has every option that its answer may depend on."""
+    isolation = options or ("--in-process",)
+    _, cases = run(tmp_path, "WrongMask", "-k", "EXACT-1/lite-q3/square", *isolation)
+    (case,) = cases
+    command = str(case["message"]).partition("repeat: ")[2].splitlines()[0]
+    assert "phi[" in str(case["message"]), f"the message doesn't name the stage:\n{case['message']}"
+    assert command.endswith(shlex.join(isolation)), f"{shlex.join(isolation)} should end the command:\n{command}"
 
 
 @pytest.mark.parametrize("on_ci", ["", "true"])
@@ -202,12 +199,12 @@ def test_one_cause_is_one_message(
     monkeypatch.setenv("CI", on_ci)
     only = ["--in-process", "-k", "TRANSFORM-3/lite-q3"]
     capsys.readouterr()
-    _, cases = run(tmp_path, "tests.miniatures:WrongDtype", *only)
+    _, cases = run(tmp_path, "WrongDtype", *only)
     short = capsys.readouterr().out
     assert "the same in 3 cases: g_s: x_hat has dtype float64, not float32 (TRANSFORM-3 3)" in short, short
     assert short.count("repeat: pytest") == 1, f"one message should be whole:\n{short}"
     assert all("repeat: pytest" in str(case["message"]) for case in cases), "the report lacks a message"
-    run(tmp_path, "tests.miniatures:WrongDtype", *only, "-vv")
+    run(tmp_path, "WrongDtype", *only, "-vv")
     assert capsys.readouterr().out.count("repeat: pytest") == 3, "-v should show each message"
 
 
@@ -216,18 +213,7 @@ def test_what_is_not_run_is_told(
 ) -> None:
     """The last lines say how many cases weren't run, why, and what to do."""
     monkeypatch.setenv("MBTREF_KODAK", str(tmp_path))
-    run(tmp_path, "reference", "--in-process", "-k", "test_open_loop and lite-q3-kodim01", file="test_kodak.py")
+    run(tmp_path, REFERENCE, "--in-process", "-k", "test_open_loop and lite-q3/kodim01", file="test_kodak.py")
     out = capsys.readouterr().out
     assert "not run, 1 case: " in out, out
     assert "mbtref kodak fetch" in out.rpartition("not run, 1 case: ")[2], f"it should say what to do:\n{out}"
-
-
-def test_collecting_needs_no_subject(tmp_path: Path) -> None:
-    """`--collect-only` starts no subject, writes no file and ends well."""
-    report, known = tmp_path / "report.json", tmp_path / "known.json"
-    files = ["--report", str(report), "--write-known-failures", str(known)]
-    options = ["--collect-only", "-q", "--subject", "no_such_module:Subject", *files, "-p", "no:cacheprovider"]
-    status = pytest.main([str(CONFORMANCE / "test_vectors.py"), *options])
-    assert status == pytest.ExitCode.OK, f"collecting ended with {status}"
-    assert not report.exists(), "a report was written, though nothing was checked"
-    assert not known.exists(), "a list of known failures was written, though nothing was checked"

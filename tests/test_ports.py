@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from mbtref.suite.folders import project_folder
 from mbtref.suite.reports import badge, levels
 from mbtref.suite.reports.levels import EXACT_CODEC, EXACT_DECODER, FLOAT_CODEC, PORTABLE, TRANSFORMS, Kind, Run
 from tests.support import run as mbtref
@@ -77,7 +76,9 @@ from mbtref.suite.subjects.protocol import Methods
 class Subject(Methods):
     name, version, capabilities = "a port", "1", ("transforms",)
 """
-SUITE = ("-p", "mbtref.suite.plugin", str(project_folder("conformance")), "mine")
+PLUGIN = ("-p", "mbtref.suite.plugin")
+FROM_WHEEL = (*PLUGIN, "--pyargs", "mbtref.conformance", "mine")
+FROM_CLONE = (*PLUGIN, str(ROOT / "conformance"), "mine")
 
 
 @pytest.fixture
@@ -89,25 +90,41 @@ def port(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """pytest in a folder, with mbtref importable, as if it were installed."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables of a machine on which the action's first step has installed mbtref, without the network."""
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("installed")
+    offline = dict.fromkeys(("PIP_NO_INDEX", "PIP_NO_DEPS"), "1") | {"PIP_NO_BUILD_ISOLATION": "0"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    where = {"PIP_TARGET": str(folder / "site"), "GITHUB_ACTION_PATH": str(ROOT), "PATH": path}
+    ended = take("Install mbtref", {}, folder, **offline, **where)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return {"PYTHONPATH": str(folder / "site"), "PATH": f"{folder / 'site' / 'bin'}{os.pathsep}{path}"}
+
+
+def pytest_in(folder: Path, installed: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """pytest in the folder of a port."""
+    environment = {**os.environ, **installed, "PYTHONPATH": f"{installed['PYTHONPATH']}{os.pathsep}{folder}"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
-    ("options", "whole"),
+    ("suite", "options", "whole"),
     [
-        ((), True),
-        (("-n", "2"), True),
-        (("-k", "not lite-q3"), False),
-        (("--tier", "smoke"), True),
+        (FROM_WHEEL, (), True),
+        (FROM_WHEEL, ("-n", "2"), True),
+        (FROM_WHEEL, ("-k", "not lite-q3"), False),
+        (FROM_CLONE, ("--tier", "smoke"), True),
     ],
 )
-def test_the_suite_among_a_ports_own_tests(port: Path, options: tuple[str, ...], whole: bool) -> None:
+def test_the_suite_among_a_ports_own_tests(
+    suite: tuple[str, ...], options: tuple[str, ...], whole: bool, installed: Mapping[str, str], port: Path
+) -> None:
     """A port's pytest runs the suite and its own tests; the report knows if it is of all cases."""
-    ended = pytest_in(port, *SUITE, "--subject", "numpy", "--report", "report.json", "--tier", "full", *options)
+    chosen = ("--subject", "numpy", "--report", "report.json", "--tier", "full", *options)
+    ended = pytest_in(port, installed, *suite, *chosen)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     opening, *cases, closing = json.loads((port / "report.json").read_text())
     assert opening["tier"] == ("smoke" if "smoke" in options else "full"), f"tier {opening['tier']}"
@@ -118,12 +135,12 @@ def test_the_suite_among_a_ports_own_tests(port: Path, options: tuple[str, ...],
     assert claims is (whole and "smoke" not in options), ended.stdout
 
 
-def test_the_plugin_keeps_out_of_other_runs(port: Path) -> None:
+def test_the_plugin_keeps_out_of_other_runs(installed: Mapping[str, str], port: Path) -> None:
     """A run of the port's own tests starts no subject; one of the suite without a subject says what to give."""
-    alone = pytest_in(port, "-p", "mbtref.suite.plugin", "mine")
+    alone = pytest_in(port, installed, *PLUGIN, "mine")
     assert (alone.returncode, "1 passed" in alone.stdout) == (0, True), alone.stdout + alone.stderr
     assert "level" not in alone.stdout, f"the suite speaks: {alone.stdout}"
-    nobody = pytest_in(port, *SUITE)
+    nobody = pytest_in(port, installed, *FROM_WHEEL)
     assert nobody.returncode == pytest.ExitCode.USAGE_ERROR, nobody.stdout
     assert "say which implementation the suite should check: --subject" in nobody.stdout + nobody.stderr
 
@@ -182,23 +199,6 @@ def take(name: str, inputs: Mapping[str, str], folder: Path, **variables: str) -
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
         cwd=folder, env={**os.environ, **environment, **variables}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables of a machine on which the action's first step has installed mbtref, without the network."""
-    pytest.importorskip("setuptools", minversion="77")
-    folder = tmp_path_factory.mktemp("installed")
-    settings = folder / "build.cfg"  # the clone stays as it is
-    settings.write_text(f"[build]\nbuild_base = {folder}/build\n[egg_info]\negg_base = {folder}\n")
-    offline = dict.fromkeys(("PIP_NO_INDEX", "PIP_NO_DEPS"), "1") | {"PIP_NO_BUILD_ISOLATION": "0"}
-    ended = take(
-        "Install mbtref", {}, folder, **offline, PIP_TARGET=str(folder / "site"), GITHUB_ACTION_PATH=str(ROOT),
-        DIST_EXTRA_CONFIG=str(settings), PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    site = folder / "site"
-    return {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""What the conformance tests stand on: requirements, questions, vectors, subjects, judging, messages, reports."""
+"""What the conformance tests stand on: requirements, vectors, subjects, asking, comparing, explaining, reports."""

@@ -1,10 +1,17 @@
-"""Questions to a subject, and the outcomes of a case."""
+"""Asking: the cases of the suite, the questions that they put to a subject, and how a case may end."""
 
 from enum import StrEnum
-from typing import NamedTuple, NoReturn
+from types import MappingProxyType
+from typing import NamedTuple
 
-from mbtref.suite.header import field
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from mbtref.suite import kodak, vectors
+from mbtref.suite.difference import Difference
 from mbtref.suite.operations import OPERATIONS, Values, fault
+from mbtref.suite.requirements import EACH, REQUIREMENTS
 from mbtref.suite.subjects.protocol import (
     Crashed,
     Errored,
@@ -15,6 +22,8 @@ from mbtref.suite.subjects.protocol import (
     Unsupported,
     account,
 )
+
+NOTHING: Values = MappingProxyType({})
 
 
 class Outcome(StrEnum):
@@ -46,31 +55,34 @@ ENDINGS = {
 """The outcome for each exception of a subject."""
 
 
-class Verdict(BaseException):
-    """The end of a case that doesn't pass.
+class Case(NamedTuple):
+    """What a test checks: selects cases, and names them in messages and reports."""
 
-    It isn't an Exception: hypothesis would try such a case again, and a subject that hangs would hang each time.
-    """
-
-    stage = ""
-    """The first wrong output, if one was compared."""
-
-    def __init__(self, outcome: Outcome, message: str) -> None:
-        super().__init__(message)
-        self.outcome = outcome
+    requirement: str
+    """One of `requirements.REQUIREMENTS`."""
+    name: str
+    catches: str = ""
+    """The mistake that it catches, for the message of a failure."""
 
     @property
-    def cause(self) -> str:
-        """What cases with one cause have in common: the first wrong stage, or the first line."""
-        return f"the first wrong stage is {self.stage}" if self.stage else str(self).partition("\n")[0]
+    def id(self) -> str:
+        """Names the case in --known-failures."""
+        return f"{self.requirement}/{self.name}"
 
+    @property
+    def capability(self) -> str:
+        """The capability that it needs."""
+        capability = REQUIREMENTS[self.requirement].capability
+        return OPERATIONS[self.name].capability if capability == EACH else capability
 
-class WrongAnswer(Verdict, Exception):
-    """A wrong answer. Hypothesis may try the case again with a smaller picture."""
+    @property
+    def tier(self) -> str:
+        """The smallest of `requirements.TIERS` that has it."""
+        return REQUIREMENTS[self.requirement].tier
 
-    def __init__(self, message: str, stage: str = "") -> None:
-        super().__init__(Outcome.FAILED, message)
-        self.stage = stage
+    def of(self, *values: object) -> object:
+        """This case as a parameter of pytest. values: the arguments of the test."""
+        return pytest.param(*values, id=self.id, marks=pytest.mark.case(*self))
 
 
 class KnownFailure(NamedTuple):
@@ -80,49 +92,103 @@ class KnownFailure(NamedTuple):
     reason: str
 
 
-class Case(NamedTuple):
-    """What a test checks: it selects cases and names them in messages and reports."""
+class Question(NamedTuple):
+    """What a subject is asked. See `operations.OPERATIONS`."""
 
-    requirement: str
-    """One of `requirements.REQUIREMENTS`."""
-    name: str
+    operation: str
+    model: str | None
+    inputs: Values
+
+
+class Verdict(BaseException):
+    """The end of a case that doesn't pass.
+
+    It isn't an Exception: hypothesis would try such a case again, and a subject that hangs would hang each time.
+    """
+
+    def __init__(self, outcome: Outcome, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
 
     @property
-    def id(self) -> str:
-        """Names the case in --known-failures."""
-        return f"{self.requirement}/{self.name}"
+    def cause(self) -> str:
+        """What cases with the same cause have in common."""
+        return str(self).partition("\n")[0]
 
 
-def failed(message: str, stage: str = "") -> NoReturn:
-    """Ends a case whose answer is wrong. stage: the first wrong output, if one was compared."""
-    raise WrongAnswer(message, stage)
+class WrongAnswer(Verdict, Exception):
+    """A wrong answer, and all that `explain` needs to say where to look. Hypothesis may try another picture.
+
+    wrong: what is wrong with it. asked, came, due: the question, the answer, and what is known of the right one.
+    refusal: the kind with which the subject refused the question, or should have refused it.
+    """
+
+    def __init__(
+        self,
+        wrong: str | Difference,
+        asked: Question | None = None,
+        came: Values = NOTHING,
+        due: Values = NOTHING,
+        refusal: str = "",
+    ) -> None:
+        super().__init__(Outcome.FAILED, str(wrong))
+        self.difference = wrong if isinstance(wrong, Difference) else None
+        self.asked, self.came, self.due, self.refusal = asked, came, due, refusal
+
+    @property
+    def cause(self) -> str:
+        return f"the first wrong stage is {self.difference.stage}" if self.difference else super().cause
 
 
-def ask(subject: Subject, operation: str, model: str | None, inputs: Values) -> Values:
-    """The answer of a subject, of the right form. Raises Verdict for everything else."""
-    try:
-        return attempt(subject, operation, model, inputs)
-    except Rejected as rejected:
-        stream = inputs.get("stream")
-        lines = field(stream, rejected.kind) if model and isinstance(stream, bytes) else []
-        failed("\n".join([f"{operation}: refused as {rejected.kind}, should be taken", *lines]))
+def ask(
+    subject: Subject, operation: str, model: str | None, inputs: Values, rejected: str | None = None
+) -> Values:
+    """The answer of a subject, of the right form. Raises Verdict for everything else.
 
-
-def attempt(subject: Subject, operation: str, model: str | None, inputs: Values) -> Values:
-    """Like `ask`, for inputs that the subject may have to refuse: raises Rejected if the subject does."""
-    if OPERATIONS[operation].capability not in subject.capabilities:
-        raise Verdict(Outcome.UNSUPPORTED, f"{subject.name} doesn't declare {OPERATIONS[operation].capability}")
+    rejected: the kind with which the subject must refuse the question. The answer is then empty.
+    """
+    capability, asked = OPERATIONS[operation].capability, Question(operation, model, inputs)
+    due = f"should be refused as {rejected}" if rejected else "should be taken"
+    if capability not in subject.capabilities:
+        raise Verdict(Outcome.UNSUPPORTED, f"{subject.name} doesn't declare {capability}")
     try:
         answer = subject.call(operation, model, inputs)
-    except Rejected:
-        raise
+    except Rejected as refused:
+        if refused.kind == rejected:
+            return NOTHING
+        raise WrongAnswer(f"{operation}: refused as {refused.kind}, {due}", asked, refusal=refused.kind) from None
     except Unsupported as reason:
         raise Verdict(Outcome.UNSUPPORTED, f"{operation}: {reason}") from reason
-    except tuple(ENDINGS) as error:
-        raise Verdict(ENDINGS[type(error)], f"{operation}: {error}") from error
     except Exception as error:
-        raise Verdict(Outcome.ERRORED, f"{operation}: {account(error)}") from error
-    wrong = fault(operation, inputs, answer)
-    if wrong:
-        failed(f"{operation}: {wrong}")
+        known = type(error) in ENDINGS
+        outcome = ENDINGS[type(error)] if known else Outcome.ERRORED
+        raise Verdict(outcome, f"{operation}: {error if known else account(error)}\n{due}") from error
+    if rejected:
+        raise WrongAnswer(f"{operation}: taken, {due}", asked, refusal=rejected)
+    if wrong := fault(operation, inputs, answer):
+        raise WrongAnswer(f"{operation}: {wrong}")
     return answer
+
+
+def round_trip(subject: Subject, model: str, image: npt.NDArray[np.uint8]) -> tuple[Question, Values, Values]:
+    """Compresses and decompresses a picture. Returns the first question, and both answers."""
+    asked = Question("compress", model, {"image": image})
+    blob = ask(subject, *asked)
+    try:
+        return asked, blob, ask(subject, "decompress", model, blob)
+    except WrongAnswer as wrong:
+        raise WrongAnswer(str(wrong), asked, blob) from wrong
+
+
+def kodak_cases(requirement: str, catches: str = "") -> list[object]:
+    """The records of kodak.json, one for each picture and model, as parameters of pytest."""
+    return [Case(requirement, f"{r['model']}/{r['image']}", catches).of(r) for r in vectors.frozen().kodak]
+
+
+def kodak_picture(name: str) -> npt.NDArray[np.uint8]:
+    """The pixels of a Kodak picture. If the file is missing or wrong, the case ends as not run."""
+    try:
+        return kodak.pixels(kodak.folder() / name, name)
+    except ValueError as error:
+        how = f"set {kodak.FOLDER_VARIABLE} to the folder of the Kodak pictures, or run 'mbtref kodak fetch'"
+        raise Verdict(Outcome.NOT_RUN, f"{error}; {how}") from error

@@ -1,4 +1,4 @@
-"""The first difference between an answer and the expected one, in the order of computation."""
+"""Comparing: the first difference between an answer and the expected one, in the order of computation."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from mbtref.suite.operations import GRID, Array, Value, Values
 
 ROW_LAG = 3
 """Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3). It isn't the
-codec's constant, on purpose: the suite judges the codec."""
+codec's constant, on purpose: the suite checks the codec."""
 
 
 class Difference(NamedTuple):
@@ -44,8 +44,16 @@ class Difference(NamedTuple):
         return f"{text}; {self.wrong} of {self.total} values differ"
 
     @property
+    def place(self) -> str:
+        """The place in words."""
+        if len(self.where) != 3:
+            return self.stage
+        row, column, channel = self.where if self.stage == "image" else (*self.where[1:], self.where[0])
+        return f"{self.stage} at channel {channel}, row {row}, column {column}"
+
+    @property
     def position(self) -> tuple[int, int]:
-        """A latent's place in coding order but for its channel; before all others, if shapes differ."""
+        """A latent's place in coding order, without its channel; before all others, if shapes differ."""
         if len(self.where) != 3:
             return (-1, -1)
         _, row, column = self.where
@@ -61,9 +69,7 @@ def first_difference(
     by_position: position by position in coding order, and by stage within each. In a closed loop a wrong symbol
     spoils the means of later positions, so the stage alone doesn't tell what was wrong first.
     """
-    found = (
-        _difference(stage, answer[stage], right, tolerance.get(stage, 0.0)) for stage, right in expected.items()
-    )
+    found = (_difference(key, answer[key], right, tolerance.get(key, 0.0)) for key, right in expected.items())
     differences = (difference for difference in found if difference)
     return min(differences, key=lambda d: d.position, default=None) if by_position else next(differences, None)
 

@@ -1,4 +1,4 @@
-"""The 24 Kodak pictures: where they are, whether they are the right ones, and cases made of them.
+"""The 24 Kodak pictures: where they are, and whether they are the right ones.
 
 They aren't part of the project. `data/kodak.json` has the SHA-256 of their pixels, not of their files.
 """
@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from mbtref.suite import vectors
-from mbtref.suite.cases import Outcome, Verdict
 from mbtref.suite.folders import home
 
 FOLDER_VARIABLE = "MBTREF_KODAK"
@@ -57,26 +55,3 @@ def pictures() -> list[Path]:
     for name in PIXELS:
         pixels(here / name, name)
     return [here / name for name in PIXELS]
-
-
-def picture(name: str) -> npt.NDArray[np.uint8]:
-    """The pixels of a picture for a case. If the file is missing or wrong, the case ends as not run."""
-    try:
-        return pixels(folder() / name, name)
-    except ValueError as error:
-        why = f"{error}; set {FOLDER_VARIABLE} to the folder of the Kodak pictures, or run 'mbtref kodak fetch'"
-        raise Verdict(Outcome.NOT_RUN, why) from error
-
-
-def cases(requirement: str) -> list[object]:
-    """The records of kodak.json, one for each picture and model, as parameters of pytest."""
-    import pytest  # the command line looks for the pictures without it
-
-    return [
-        pytest.param(
-            record,
-            id=f"{record['model']}-{record['image']}",
-            marks=pytest.mark.case(requirement, f"{record['model']}/{record['image']}"),
-        )
-        for record in vectors.frozen().kodak
-    ]

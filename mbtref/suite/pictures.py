@@ -10,33 +10,15 @@ Grid: TypeAlias = Any
 """(H, W, 3) int64."""
 
 
-def flat(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 90 + 40 * channels + 0 * rows
-
-
-def gradient(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 3 * rows + 2 * columns + 40 * channels
-
-
-def checker(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 255 * ((rows + columns + channels) % 2)
-
-
-def noise(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return (rows * 7919 + columns * 104729 + channels * 1299709) ** 2 >> 7
-
-
-def saturated(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 255 * (rows // 8 % 2 ^ channels % 2)
-
-
-def one_pixel(rows: Grid, columns: Grid, channels: Grid) -> Grid:
-    return 255 * ((rows == rows.max() // 2) & (columns == columns.max() // 2))
-
-
 CONTENTS: Mapping[str, Callable[[Grid, Grid, Grid], Grid]] = {
-    f.__name__: f for f in (flat, gradient, checker, noise, saturated, one_pixel)
+    "flat": lambda row, column, channel: 90 + 40 * channel + 0 * row,
+    "gradient": lambda row, column, channel: 3 * row + 2 * column + 40 * channel,
+    "checker": lambda row, column, channel: 255 * ((row + column + channel) % 2),
+    "noise": lambda row, column, channel: (row * 7919 + column * 104729 + channel * 1299709) ** 2 >> 7,
+    "saturated": lambda row, column, channel: 255 * (row // 8 % 2 ^ channel % 2),
+    "one_pixel": lambda row, column, _: 255 * ((row == row.max() // 2) & (column == column.max() // 2)),
 }
+"""Samples, modulo 256, of their places."""
 
 
 def draw(content: str, height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -56,19 +38,3 @@ def tensor(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """The padded picture as the networks' input: (3, 64h, 64w) float32 in [0, 1]."""
     x: npt.NDArray[np.float32] = (pad(picture).transpose(2, 0, 1) / np.float32(255)).astype(np.float32)
     return np.ascontiguousarray(x)
-
-
-def psnr_8bit(picture: object, shown: object) -> float:
-    """PSNR in dB of two uint8 pictures of one shape."""
-    error = np.asarray(picture, np.float64) - np.asarray(shown, np.float64)
-    return float(-10 * np.log10(np.mean(error**2) / 255**2))
-
-
-def inside(x_hat: npt.NDArray[np.float32], x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """x_hat, (3, >= H, >= W), clamped to [0, 1] and cropped to x, (3, H, W)."""
-    return x_hat[:, : x.shape[1], : x.shape[2]].clip(0, 1).astype(np.float64)
-
-
-def psnr(x: npt.NDArray[np.float32], x_hat: npt.NDArray[np.float32]) -> float:
-    """PSNR in dB of floats in [0, 1]; x_hat is clamped and cropped to x. x: (3, H, W); x_hat: (3, >= H, >= W)."""
-    return float(-10 * np.log10(np.mean((inside(x_hat, x) - x) ** 2)))

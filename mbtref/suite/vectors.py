@@ -92,6 +92,10 @@ class Manifest:
     kodak: tuple[Mapping[str, Any], ...]
     """The figures of every Kodak picture at every model: the records of kodak.json."""
 
+    def vector(self, id: str) -> Vector:
+        """The vector with this id."""
+        return next(vector for vector in self.vectors if vector.id == id)
+
 
 def read(path: Path) -> Value:
     """A file as a value of an operation: an array, in native byte order, for .npy and .png, else bytes."""

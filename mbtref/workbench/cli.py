@@ -64,6 +64,7 @@ EXTRAS = {
     **dict.fromkeys(("dask", "distributed"), "cluster"),
     **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     "flint": "import",
+    "jsonschema": "vectors",
 }
 """The extra that installs each package that only some commands need."""
 NAMES = f"{', '.join(EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"

@@ -1,0 +1,105 @@
+"""Comparing: quality and rate of pictures, and what an encoder's stream costs beside the golden one."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mbtref.suite.cases import Question, WrongAnswer, ask
+from mbtref.suite.msssim import decibels, ms_ssim
+from mbtref.suite.operations import Values
+from mbtref.suite.requirements import limit
+from mbtref.suite.subjects import one_file
+from mbtref.suite.subjects.protocol import Rejected, Subject
+
+RATE, PSNR, WORTH = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth"))
+U8 = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class Figures(NamedTuple):
+    """Figures of a picture."""
+
+    psnr: float
+    """dB."""
+    msssim: float
+    """In [0, 1]."""
+    rate: float
+    """Bits per pixel."""
+
+
+def figures(image: U8, x_hat: Floats, bits: float) -> Figures:
+    """Figures of a Kodak picture, (H, W, 3), that came back as x_hat, (3, H, W) in [0, 1]."""
+    x, x_hat = image.transpose(2, 0, 1) / 255, x_hat.astype(np.float64)
+    msssim = ms_ssim(x, x_hat)
+    assert msssim is not None, "a Kodak picture is large enough"
+    return Figures(psnr(x, x_hat), msssim, bits / x[0].size)
+
+
+def psnr(x: Floats, x_hat: Floats) -> float:
+    """PSNR in dB of two pictures in [0, 1]."""
+    return float(-10 * np.log10(np.mean((x - x_hat) ** 2)))
+
+
+def psnr_8bit(image: U8, shown: object) -> float:
+    """The same of two uint8 pictures."""
+    return psnr(image / 255, np.asarray(shown) / 255)
+
+
+def off(requirement: str, found: Figures, golden: Figures, limits: str = "") -> str | None:
+    """A sentence about the first figure that is beyond the limit of a requirement, or None.
+
+    limits: begins the names of the limits.
+    """
+    rows = (
+        ("psnr", "PSNR", found.psnr, golden.psnr, 1),
+        ("msssim", "MS-SSIM in dB", decibels(found.msssim), decibels(golden.msssim), 1),
+        ("rate", "the rate in bpp", found.rate, golden.rate, golden.rate),
+    )
+    for key, name, value, right, unit in rows:
+        tolerance = limit(requirement, limits + key) * unit
+        if not abs(value - right) <= tolerance:  # NaN isn't
+            times = abs(value - right) / tolerance
+            return f"{name} is {value:.5f}, expected {right:.5f}: off by {times:.3g} times the tolerance"
+    return None
+
+
+def encoded(subject: Subject, model: str, image: U8) -> Values:
+    """A subject's stream of a picture, and the image of the same size that the one-file decoder finds in it."""
+    asked = Question("encode", model, {"image": image})
+    came = ask(subject, *asked)
+    try:
+        shown = one_file.decode(model, bytes(came["stream"]))["image"]
+    except Rejected as rejected:
+        raise WrongAnswer(refusal(rejected), asked, came) from rejected
+    if np.shape(shown) != image.shape:
+        raise WrongAnswer(other_size(np.shape(shown), image.shape), asked, came)
+    return {**came, "image": shown}
+
+
+def refusal(rejected: Rejected) -> str:
+    """A line about a stream that should be valid."""
+    return f"the one-file decoder refuses the stream as {rejected.kind}"
+
+
+def other_size(held: tuple[int, ...], given: tuple[int, ...]) -> str:
+    """A line about a stream whose picture has another size than the original."""
+    return f"the stream holds a picture {held}, the encoder was given {given}"
+
+
+def too_dear(image: U8, came: Values, golden: Values) -> str | None:
+    """What a stream costs beyond the limits, or None.
+
+    came, golden: the streams, and their images, which may be padded.
+    """
+    height, width, _ = image.shape
+    size, right_size = (len(bytes(values["stream"])) for values in (came, golden))
+    shown, right = (np.asarray(values["image"])[:height, :width] for values in (came, golden))
+    more, loss = size / right_size - 1, psnr_8bit(image, right) - psnr_8bit(image, shown)
+    allowed = PSNR + WORTH * 100 * max(0.0, -more)
+    if more <= RATE and loss <= allowed:
+        return None
+    return (
+        f"the stream has {size} bytes, {more:+.1%} against the golden one, and its picture is "
+        f"{loss:.2f} dB worse; {RATE:+.0%} and {allowed:.2f} dB are allowed"
+    )

@@ -1,0 +1,104 @@
+"""The suite's options on pytest's command line, and what they mean."""
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mbtref.suite.cases import KnownFailure, Outcome
+from mbtref.suite.operations import CAPABILITIES
+from mbtref.suite.processors import PROCESSORS
+from mbtref.suite.requirements import TIERS
+from mbtref.suite.subjects.loading import NAMES, in_process, is_program, isolated
+from mbtref.suite.subjects.program import POSIX
+from mbtref.suite.subjects.protocol import Subject
+
+TIMEOUT = 60.0
+"""Seconds that an answer may take by default."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add = parser.getgroup("conformance").addoption
+    names, capabilities = ", ".join(NAMES), ", ".join(CAPABILITIES)
+    subject_help = f"the implementation to check, or one of {names}; default: reference"
+    add("--subject", metavar="MODULE:NAME|cmd:PROGRAM|onnx:DIR", help=subject_help)
+    add("--capabilities", metavar="A,B", help=f"check only these of {capabilities}")
+    add("--tier", choices=TIERS, default=TIERS[-1], help="how much to check; default: all")
+    timeout_help = f"seconds an answer may take; default: {TIMEOUT:g}"
+    add("--answer-timeout", type=float, default=TIMEOUT, metavar="S", help=timeout_help)
+    processor_help = "run the subject as on another processor; not with --in-process"
+    add("--processor", choices=PROCESSORS, help=processor_help)
+    in_process_help = "run a Python subject inside pytest, for a debugger; if it crashes, so does the run"
+    add("--in-process", action="store_true", help=in_process_help)
+    add("--report", type=Path, metavar="FILE.json", help="write the outcome of every case")
+    known_help = "cases known to fail, with reasons; if one passes, it fails"
+    add("--known-failures", type=Path, metavar="FILE", help=known_help)
+    add("--write-known-failures", type=Path, metavar="FILE", help="write the cases that failed")
+
+
+def check(config: pytest.Config) -> None:
+    """Ends the run with a message if an option makes no sense, before any case, so that no long run is lost."""
+    option = config.option
+    if unknown := [name for name in capabilities(config) if name not in CAPABILITIES]:
+        raise pytest.UsageError(f"--capabilities: no {', '.join(unknown)}; there are {', '.join(CAPABILITIES)}")
+    if not option.answer_timeout > 0:
+        raise pytest.UsageError("--answer-timeout: must be more than 0 seconds")
+    if option.in_process and option.processor:
+        raise pytest.UsageError(
+            "--processor sets the environment of the subject's process: leave out --in-process"
+        )
+    for name, path in (("report", option.report), ("write-known-failures", option.write_known_failures)):
+        if path and (path.is_dir() or not path.parent.is_dir()):
+            why = "is a folder" if path.is_dir() else "its folder doesn't exist"
+            raise pytest.UsageError(f"--{name} {path}: {why}")
+    pictures = os.environ.get("MBTREF_KODAK")
+    if pictures and not Path(pictures).is_dir():
+        raise pytest.UsageError(f"MBTREF_KODAK is {pictures}, which isn't a folder")
+
+
+def capabilities(config: pytest.Config) -> list[str]:
+    """The wanted capabilities, as on the command line."""
+    names = config.option.capabilities
+    return list(CAPABILITIES) if names is None else [name.strip() for name in names.split(",")]
+
+
+def known_failures(config: pytest.Config) -> dict[str, KnownFailure]:
+    """The file of --known-failures, by the id of a case. A wrong one ends the run with a message."""
+    path = config.option.known_failures
+    if path is None:
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {str(e["id"]): KnownFailure(Outcome(e["outcome"]), str(e["reason"])) for e in entries}
+    except OSError as error:
+        raise pytest.UsageError(f"--known-failures {path}: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        form = '[{"id": "RANS-1/rare", "outcome": "failed", "reason": "why"}, ...]'
+        raise pytest.UsageError(f"--known-failures {path}: not of the form {form}: {error!r}") from error
+
+
+def subject(config: pytest.Config) -> Subject:
+    """The subject of --subject. A wrong one ends the run with a message."""
+    text, processor = config.option.subject, config.option.processor
+    try:
+        if config.option.in_process or not (POSIX or processor or is_program(text)):
+            return in_process(text)
+        return isolated(text, config.option.answer_timeout, PROCESSORS[processor] if processor else None)
+    except ValueError as error:
+        raise pytest.UsageError(f"--subject {text}: {error}") from error
+
+
+def command(config: pytest.Config, item: pytest.Item) -> str:
+    """The command that repeats a test, with every option that its result may depend on."""
+    option, here = config.option, config.invocation_params.dir
+    file = item.path.relative_to(here) if item.path.is_relative_to(here) else item.path
+    words = ["pytest", "::".join([str(file), *item.nodeid.split("::", 1)[1:]]), "--subject", option.subject]
+    if option.in_process:
+        words.append("--in-process")
+    elif option.answer_timeout != TIMEOUT:
+        words += ["--answer-timeout", f"{option.answer_timeout:g}"]
+    if option.processor:
+        words += ["--processor", option.processor]
+    return shlex.join(words)

@@ -1,0 +1,74 @@
+"""Questions of one shape, about which a subject that keeps something of an earlier question is wrong."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mbtref.suite.cases import NOTHING, Question, ask
+from mbtref.suite.explain import sides
+from mbtref.suite.operations import OPERATIONS, Value, Values
+from mbtref.suite.pictures import draw
+from mbtref.suite.subjects import one_file
+from mbtref.suite.subjects.protocol import Subject
+from mbtref.suite.vectors import Vector, frozen
+
+MODELS = ("lite-q3", "lite-q4")
+"""Of pictures that are drawn here."""
+PICTURES: Sequence[Value] = [draw(content, 64, 64) for content in ("gradient", "noise")]
+MOST = 3
+"""Vectors that are asked in between."""
+FIRST = ("square", "gdn", "small_scales", "improbable", "rare")
+"""How names of vectors end that can be asked first: others have their shape."""
+
+
+class Known(NamedTuple):
+    """A question, and what is known of the right answer."""
+
+    asked: Question
+    due: Values = NOTHING
+    tolerance: Mapping[str, float] = {}
+
+
+def alike(subject: Subject, operation: str) -> list[Known]:
+    """Questions of one shape: the first, others about its model, and one about another model."""
+    if operation == "decompress":
+        blobs = [ask(subject, "compress", MODELS[0], {"image": picture}) for picture in PICTURES]
+        return [Known(Question(operation, MODELS[0], blob)) for blob in blobs]
+    vectors = [v for v in frozen().vectors if v.operation == operation and not v.rejected and v.expected_files]
+    if not vectors:
+        both = itertools.product(MODELS, PICTURES)
+        return [Known(Question(operation, model, {"image": picture})) for model, picture in both]
+    first = next(v for v in vectors if v.name.endswith(FIRST))
+    others = [known(v) for v in itertools.islice(of_its_shape(first, vectors), MOST)]
+    inputs = first.inputs
+    if "cdf" in inputs or any(isinstance(value, bytes) for value in inputs.values()):
+        return [known(first), *others]
+    flipped = {key: np.flip(np.asarray(value)).copy() for key, value in inputs.items()}
+    is_exact = OPERATIONS[operation].capability == "entropy-exact"
+    right = one_file.REFERENCE_DECODER.call(operation, str(first.model), flipped) if is_exact else NOTHING
+    return [known(first), Known(Question(operation, first.model, flipped), right), *others]
+
+
+def known(vector: Vector) -> Known:
+    """The question of a vector. Pictures may differ near ties, and buffers be deflated otherwise: no answers."""
+    due = {key: value for key, value in vector.expected.items() if key not in ("image", "buffer")}
+    return Known(Question(vector.operation, vector.model, vector.inputs), due, vector.tolerance)
+
+
+def of_its_shape(vector: Vector, others: Sequence[Vector]) -> Iterator[Vector]:
+    """Vectors with arrays of the same shapes, or a stream of the same sides, but other values."""
+    inputs = vector.inputs
+    for other in others:
+        values = other.inputs
+        same = all(shape(inputs[key]) == shape(values[key]) for key in inputs)
+        if same and any(not np.array_equal(np.asarray(inputs[key]), np.asarray(values[key])) for key in inputs):
+            yield other
+
+
+def shape(value: Value) -> object:
+    """The shape of an array; the sides of a stream; None for other bytes."""
+    if not isinstance(value, bytes):
+        return np.shape(value)
+    return sides(value) if value.startswith(b"MBT") else None
