@@ -13,6 +13,7 @@ from tests.support import picture, write_png
 
 ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"\d+(?:\.(\d+))?(e[+-]\d+)?")
+PAGES = sorted(page for folder in (".", "docs", "training", "vectors") for page in (ROOT / folder).glob("*.md"))
 SCATTER = 0.005
 """Relative: what the floats of another machine may move a figure by, where one latent is rounded otherwise."""
 
@@ -60,9 +61,48 @@ def test_the_page_of_requirements_is_made() -> None:
     assert made == requirements.page(), "run 'mbtref requirements -o docs/requirements.md'"
 
 
-def test_the_specification_states_all_limits() -> None:
-    """Whoever reads the specification alone knows by which limits the suite judges."""
+def test_the_specification_points_to_the_limits() -> None:
+    """The specification leads its reader to every limit, and repeats none."""
     text = (ROOT / "docs" / "specification.md").read_text(encoding="utf-8")
-    *_, table = requirements.page().split("## Limits")
-    for line in table.strip().splitlines():
-        assert line in text, f"§11 lacks: {line}"
+    assert "(requirements.md#limits), which is part of this specification" in text, "§11 doesn't name the table"
+    for key, name, _ in requirements.limits():
+        assert f"| {key} | {name} |" not in text, f"the limit {name} of {key} stands in two places"
+
+
+def test_the_first_verdict(tmp_path: Path) -> None:
+    """The subject of docs/subjects.md gets the verdicts shown there: without escapes, then with them."""
+    text = (ROOT / "docs" / "subjects.md").read_text(encoding="utf-8")
+    section = text.partition("## A first verdict")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```(?:python)?\n(.*?)```", section, re.DOTALL)
+    _, code, asked, failure, counts, escapes, right = blocks
+    mended, replaced = re.subn(r" *symbols = .*\n", lambda _: escapes, code)
+    assert replaced == 1, "there isn't one line of symbols to replace"
+    command = [sys.executable, "-m", *asked.split(), "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for subject, shown in ((code, failure + counts), (mended, right)):
+        (tmp_path / "mine.py").write_text(subject, encoding="utf-8")
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        said = re.sub(r" \d+ deselected,", "", done.stdout)
+        for line in shown.splitlines():
+            assert line in said, f"the suite doesn't say {line!r}:\n{said}{done.stderr}"
+
+
+def anchors(path: Path) -> set[str]:
+    """The names of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_and_paths_lead_somewhere(path: Path) -> None:
+    """Every relative link of a page leads to a file or a heading, and every path in its words is there."""
+    text = path.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(\s*([^)\s]+)\s*\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        there = (path.parent / target).resolve() if target else path
+        assert there.exists(), f"the link {link} leads nowhere"
+        assert not anchor or anchor in anchors(there), f"{link}: no such heading"
+    for named in re.findall(r"`((?:mbtref|conformance|vectors|training|tests|docs|mutants)/[\w./-]+)`", text):
+        assert "NAME" in named or (ROOT / named).exists(), f"there is no {named}"
