@@ -306,7 +306,7 @@ def test_missing_files_are_unsupported(exports: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_model_is_refused(exports: Path, tmp_path: Path) -> None:
-    """A file that says that it is of another model isn't judged by this one's vectors."""
+    """A file that says that it is of another model isn't compared with this one's vectors."""
     shutil.copytree(exports / MODEL, tmp_path / "lite-q4")
     with pytest.raises(ValueError, match="export it again"):
         Onnx(tmp_path).call("h_a", "lite-q4", {"y": np.zeros((64, 4, 4), np.float32)})

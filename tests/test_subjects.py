@@ -256,6 +256,12 @@ from pathlib import Path
 def say(answer):
     print(json.dumps(answer), flush=True)
 
+def tell(**answer):
+    say({"id": number, **answer})
+
+def give(name):
+    tell(result={"buffer": name})
+
 greeting = {"protocol": 1, "name": "miniature", "version": "7", "capabilities": ["buffers"]}
 START
 for line in sys.stdin:
@@ -268,7 +274,7 @@ for line in sys.stdin:
 BAD
         continue
     Path(folder, "buffer.bin").write_bytes(b"good")
-    say({"id": number, "result": {"buffer": "buffer.bin"}})
+    give("buffer.bin")
 """
 """A program that packs buffers. START is done first, BAD when it is asked to pack a raw one."""
 PATIENCE = 20.0
@@ -301,37 +307,21 @@ def works(program: Command) -> None:
         ("say(['id', number])", ProtocolFault, "answered \\['id', 1\\] to request 1"),
         ("say({'unsupported': True})", ProtocolFault, "to request 1"),
         ("say({'id': number + 1, 'unsupported': True})", ProtocolFault, "'id': 2.*to request 1"),
-        ("say({'id': number, 'unsupported': True, 'error': 'no'})", ProtocolFault, "to request 1"),
-        ("say({'id': number, 'unsupported': False})", ProtocolFault, "neither result"),
-        ("say({'id': number, 'answer': 42})", ProtocolFault, "neither result"),
-        ("say({'id': number, 'result': ['buffer.bin']})", ProtocolFault, "neither result"),
-        ("say({'id': number, 'result': {'buffer': 'buffer.bin'}})", ProtocolFault, "didn't write it"),
-        ("say({'id': number, 'result': {'buffer': None}})", ProtocolFault, "didn't write it"),
-        ("say({'id': number, 'result': {'buffer': '../inputs/y_hat.npy'}})", ProtocolFault, "isn't in the folder"),
-        (
-            "say({'id': number, 'result': {'buffer': request['inputs']['y_hat']}})",
-            ProtocolFault,
-            "isn't in the fol",
-        ),
-        (
-            "os.symlink(request['inputs']['y_hat'], folder / 'a'); say({'id': number, 'result': {'buffer': 'a'}})",
-            ProtocolFault,
-            "isn't in the folder",
-        ),
-        (
-            "os.mkfifo(folder / 'a'); say({'id': number, 'result': {'buffer': 'a'}})",
-            ProtocolFault,
-            "didn't write it",
-        ),
-        (
-            "(folder / 'a.npy').write_bytes(b'x'); say({'id': number, 'result': {'buffer': 'a.npy'}})",
-            ProtocolFault,
-            "'a.npy' can't be read: not a .npy file",
-        ),
-        ("say({'id': number, 'result': {'buffer': 'a\\0b'}})", ProtocolFault, "can't be read"),
-        ("say({'id': number, 'error': 'no such layer'})", Errored, "no such layer"),
-        ("say({'id': number, 'rejected': 'truncated'})", Rejected, "truncated"),
-        ("say({'id': number, 'unsupported': True})", Unsupported, "the program says so"),
+        ("tell(unsupported=True, error='no')", ProtocolFault, "to request 1"),
+        ("tell(unsupported=False)", ProtocolFault, "neither result"),
+        ("tell(answer=42)", ProtocolFault, "neither result"),
+        ("tell(result=['buffer.bin'])", ProtocolFault, "neither result"),
+        ("give('buffer.bin')", ProtocolFault, "didn't write it"),
+        ("give(None)", ProtocolFault, "didn't write it"),
+        ("give('../inputs/y_hat.npy')", ProtocolFault, "isn't in the folder"),
+        ("give(request['inputs']['y_hat'])", ProtocolFault, "isn't in the folder"),
+        ("os.symlink(request['inputs']['y_hat'], folder / 'a'); give('a')", ProtocolFault, "isn't in the folder"),
+        ("os.mkfifo(folder / 'a'); give('a')", ProtocolFault, "didn't write it"),
+        ("(folder / 'a.npy').touch(); give('a.npy')", ProtocolFault, "'a.npy' can't be read: not a .npy file"),
+        ("give('a\\0b')", ProtocolFault, "can't be read"),
+        ("tell(error='no such layer')", Errored, "no such layer"),
+        ("tell(rejected='truncated')", Rejected, "truncated"),
+        ("tell(unsupported=True)", Unsupported, "the program says so"),
     ],
 )
 def test_a_bad_answer_has_its_own_outcome(bad: str, expected: type[Exception], message: str) -> None:

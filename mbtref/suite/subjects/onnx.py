@@ -6,7 +6,7 @@
                 step.onnx                       psi, context -> phi, sigma, mu, index at P positions
 
 The networks are the files'; the traversal, the entropy coder and the tables are the reference's. Any file may be
-somebody else's; the exact ones need these names of inputs and outputs. What a missing file is needed for is
+somebody else's; the exact ones need these names of inputs and outputs. An operation whose file is missing is
 unsupported, not wrong.
 """
 
@@ -17,18 +17,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 import torch
 
-from mbtref import BitstreamError, bitstream, planes, rans, tables
+from mbtref import BitstreamError, bitstream, planes, rans
 from mbtref.exact import CONTEXT_TAPS, REACH
 from mbtref.grid import ACTIVATION_BITS, LIMIT, ONE
-from mbtref.modelfile import fingerprint_of
 from mbtref.scan import wavefronts
 from mbtref.suite.operations import Values
-from mbtref.suite.subjects.data import model_file
 from mbtref.suite.subjects.protocol import Methods, Rejected, Unsupported
+from mbtref.suite.subjects.reference import load
 from mbtref.suite.subjects.tensors import F32, I32, U8
+from mbtref.tables import z_indexes
 
 FINGERPRINT = "mbtref.fingerprint"
 """The key of the model's fingerprint, in hexadecimal digits, in a file's metadata. Others' files may lack it."""
@@ -61,11 +60,9 @@ class Exported:
     """
 
     def __init__(self, folder: Path, model: str) -> None:
-        data = model_file(model).read_bytes()
-        arrays = safetensors.numpy.load(data)
-        z_tables = tables.from_arrays({part: arrays[f"entropy_bottleneck.{part}"] for part in tables.PARTS})
-        self.folder, self.fingerprint, self.N = folder, fingerprint_of(data), len(z_tables)
-        self.tables = rans.Tables(z_tables + tables.load_gaussian().tables)
+        reference = load(model)
+        self.folder, self.fingerprint, self.tables = folder, reference.fingerprint, reference.tables
+        self.N = reference.networks.N
         self.session = functools.cache(self._session)
 
     def _session(self, name: str) -> Any:
@@ -135,7 +132,7 @@ class Exported:
             torch.cat(places).numpy() for places in zip(*wavefronts(y.shape[1], y.shape[2]), strict=True)
         )
         k, index = (found[name][:, rows, columns].T.ravel() for name in ("k", "index"))
-        indexes = np.concatenate([tables.z_indexes((*k_z.shape[1:], self.N)), self.N + index])
+        indexes = np.concatenate([z_indexes((*k_z.shape[1:], self.N)), self.N + index])
         payload = rans.encode(np.concatenate([k_z.ravel(), k]), indexes, self.tables)
         return bitstream.pack(bitstream.Stream(self.fingerprint, height, width, payload)), found["y_hat"]
 
@@ -146,7 +143,7 @@ class Exported:
             raise Rejected("unknown-model")
         reader = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
         shape = (self.N, *stream.z_size)
-        k_z = reader.pop(tables.z_indexes((*stream.z_size, self.N)), self.tables).reshape(shape)
+        k_z = reader.pop(z_indexes((*stream.z_size, self.N)), self.tables).reshape(shape)
 
         def choose(rows: I64, columns: I64, mu: I32, index: I32) -> I64:
             return latents(reader.pop(self.N + index.ravel(), self.tables).reshape(mu.shape), mu)
