@@ -4,7 +4,7 @@ An operation is one stage of mbt2018, fed with golden inputs (teacher-forced), o
 stages. The suite checks an answer against this table before it compares values: an extra array, a wrong shape or
 dtype, or a NaN is a fault of its own.
 
-Letters stand for sizes: H, W of the picture, padded where it goes into a network; M, N channels of y and z;
+Letters stand for sizes: H, W of the picture, padded where it is the input of a network; M, N channels of y and z;
 h = H/64, w = W/64 of z; i = 4h, j = 4w of y. Arrays have no batch axis.
 """
 
@@ -29,7 +29,7 @@ class Form(NamedTuple):
 
 
 GRID = 2**10
-"""Grid units in 1 (specification, §1). The suite has its own constant, since it judges the codec."""
+"""Grid units in 1 (specification, §1). The suite has a constant of its own, since it checks the codec's."""
 X = Form("float32", "3HW")
 Y, Z = Form("float32", "Mij"), Form("float32", "Nhw")
 PARAMETERS = Form("float32", "Pij")  # P = 2M
@@ -108,7 +108,7 @@ OPERATIONS: Mapping[str, Operation] = {
 `compress` and `decompress` may use a format of the subject's own. `reconstruct` gives the
 encoder's latents, which the decoder must get too, and their picture. `encode_reproducible` and
 `decode_reproducible` are `encode` and `decode` of an implementation whose bytes and pixels don't depend on the
-machine; it need not have others.
+machine. It may lack the others.
 """
 
 CLOSED_LOOP = "exact_symbols"

@@ -1,14 +1,14 @@
 """Simulated processors: environment variables that make a process compute like an older or another machine.
 
-A numerical library chooses its loops, and so its order of sums, by the processor's instructions and the number of
-threads. Each library reads variables of its own, so a setting names them all. Measured on g_a of lite-q4 and on
+A numerical library chooses its loops, and so the order of its sums, by the processor's instructions and the number
+of threads. Each library has its own variables, so a setting names them all. Measured with g_a of lite-q4 and with
 matrix products (AVX-512, 2 cores):
 
-- ONEDNN_MAX_CPU_ISA moves float32 convolutions of PyTorch, by up to three times what threads do;
-- MKL_CBWR and MKL_ENABLE_INSTRUCTIONS move its matrix products, and through them convolutions in float64;
-- ATEN_CPU_CAPABILITY moves its element-wise functions (softplus, tanh), and no convolution;
-- NPY_DISABLE_CPU_FEATURES moves NumPy's functions, OPENBLAS_CORETYPE its matrix products;
-- the number of threads moves all but the element-wise.
+- ONEDNN_MAX_CPU_ISA changes PyTorch's float32 convolutions, by up to three times as much as threads do;
+- MKL_CBWR and MKL_ENABLE_INSTRUCTIONS change its matrix products, and with them convolutions in float64;
+- ATEN_CPU_CAPABILITY changes its element-wise functions (softplus, tanh), and no convolution;
+- NPY_DISABLE_CPU_FEATURES changes NumPy's functions, OPENBLAS_CORETYPE its matrix products;
+- the number of threads changes everything except the element-wise functions.
 
 A library that doesn't know a variable ignores it, so the settings work for a subject in any language.
 """

@@ -9,7 +9,7 @@ NONE = "no level yet"
 GREEN, GREY, DARK = "#2e7d32", "#6b7178", "#3d434a"
 """White text on each of them has a contrast of more than 4.5."""
 ADVANCE, MARGIN, HEIGHT = 6.6, 8, 20
-"""Pixels: the mean width of a letter at the size of 11 pixels, the room at each side, and the badge's height."""
+"""Pixels: the mean width of a letter of size 11, the margin at each side, and the badge's height."""
 
 
 def text(run: Run) -> str:
@@ -42,5 +42,5 @@ def svg(run: Run) -> str:
 
 
 def _words(words: str, x: float) -> str:
-    """A text that takes its room in every font."""
+    """A text that has the same width in every font."""
     return f'<text x="{x:g}" y="14" textLength="{ADVANCE * len(words):g}">{html.escape(words)}</text>'

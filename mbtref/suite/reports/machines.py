@@ -1,7 +1,7 @@
 """Shows that a decoder gives one result on every machine: real, simulated and emulated.
 
     real        this machine
-    simulated   this machine, computing as an older one would (`conformance.processors`)
+    simulated   this machine, computing as an older one would (`mbtref.suite.processors`)
     emulated    another architecture, by qemu-user (`emulate`)
 
 The reference runs on the first two. The one-file decoder, which needs NumPy alone, runs on the first and the last.
@@ -53,34 +53,31 @@ class Machine(NamedTuple):
     decoder: str
     subject: str
     """The text after --subject."""
-    processor: str | None
+    processor: str | None = None
     """A name in PROCESSORS, or None."""
 
 
 def machines(folder: Path) -> Iterator[Machine | tuple[str, str]]:
     """All available machines; for each other one, its name and the reason. folder: holds the emulated ones."""
-    real = f"{platform.machine()}, {about([sys.executable])}"
-    torch = f"mbtref, PyTorch {metadata.version('torch')}"
-    yield Machine(f"real: {real}", torch, NAMES["reference"], None)
+    real = f"real: {platform.machine()}, {about([sys.executable])}"
+    torch, one_file = f"mbtref, PyTorch {metadata.version('torch')}", "one-file decoder"
+    yield Machine(real, torch, "reference")
     for name in PROCESSORS:
-        yield Machine(f"simulated: {name}", torch, NAMES["reference"], name)
-    yield Machine(f"real: {real}", "one-file decoder", program([sys.executable]), None)
+        yield Machine(f"simulated: {name}", torch, "reference", name)
+    yield Machine(real, one_file, "numpy")
     for architecture in emulate.EMULATORS:
         try:
             python = emulate.python(architecture, folder)
-            yield Machine(f"emulated: {architecture}, {about(python)}", "one-file decoder", program(python), None)
         except emulate.NotHere as why:
             yield f"emulated: {architecture}", str(why)
+        else:
+            program = f"{PROGRAM}{shlex.join([*python, *SERVE, NAMES['numpy']])}"
+            yield Machine(f"emulated: {architecture}, {about(python)}", one_file, program)
 
 
 def about(python: Sequence[str]) -> str:
     """Byte order, word length and versions. python: the command that runs Python."""
     return subprocess.run([*python, "-c", ABOUT], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def program(python: Sequence[str]) -> str:
-    """The one-file decoder as a subject."""
-    return f"{PROGRAM}{shlex.join([*python, *SERVE, NAMES['numpy']])}"
 
 
 def rows(folder: Path) -> Iterator[Sequence[str]]:
@@ -94,13 +91,12 @@ def rows(folder: Path) -> Iterator[Sequence[str]]:
             bar.set_description(machine.name)
             simulated = PROCESSORS[machine.processor] if machine.processor else None
             subject = isolated(machine.subject, TIMEOUT, simulated)
-            is_reference = machine.subject == NAMES["reference"]
             yield (
                 machine.name,
                 machine.decoder,
                 suite(machine),
                 digest(subject, "DECODE-1", "y_hat"),
-                digest(subject, "DECODE-3", "y_hat") if is_reference else "",
+                digest(subject, "DECODE-3", "y_hat") if machine.subject == "reference" else "",
                 digest(subject, "REPRODUCIBLE-2", "image"),
             )
             if isinstance(subject, Command):
@@ -111,19 +107,7 @@ def suite(machine: Machine) -> str:
     """How many cases of the full tier had each outcome."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "report.json")
-        options = [
-            "--subject",
-            machine.subject,
-            "--tier",
-            "full",
-            "--answer-timeout",
-            str(TIMEOUT),
-            "--report",
-            str(path),
-        ]
-        if machine.processor:
-            options += ["--processor", machine.processor]
-        command = [
+        pytest = [
             sys.executable,
             "-m",
             "pytest",
@@ -131,8 +115,10 @@ def suite(machine: Machine) -> str:
             "-q",
             "-p",
             "no:cacheprovider",
-            *options,
         ]
+        options = ["--subject", machine.subject, "--tier", "full", "--answer-timeout", str(TIMEOUT)]
+        processor = ["--processor", machine.processor] if machine.processor else []
+        command = [*pytest, *options, *processor, "--report", str(path)]
         done = subprocess.run(command, capture_output=True, text=True)
         if not path.exists():
             raise ValueError(f"the suite can't run on {machine.name}: {done.stderr.strip()[-500:]}")
@@ -150,21 +136,22 @@ def digest(subject: Subject, requirement: str, output: str) -> str:
     return f"`{whole.hexdigest()[:DIGITS]}`"
 
 
-def chosen(requirement: str) -> Iterable[Vector]:
-    return (vector for vector in frozen().vectors if vector.requirement == requirement)
+def chosen(requirement: str) -> list[Vector]:
+    """The vectors of a requirement."""
+    return [vector for vector in frozen().vectors if vector.requirement == requirement]
 
 
 def agree(found: Sequence[Sequence[str]]) -> bool:
     """Whether no case failed and every digest is the same in all rows that have it."""
     digests = [{row[column] for row in found if row[column]} for column in range(HEAD.index("latents"), len(HEAD))]
-    run = [row for row in found if row[HEAD.index("latents")]]
-    failed = [row for row in run if any(outcome in row[HEAD.index("suite")] for outcome in FAILURES)]
+    run = [row[HEAD.index("suite")] for row in found if row[HEAD.index("latents")]]
+    failed = any(outcome in counts for counts in run for outcome in FAILURES)
     return not failed and all(len(different) == 1 for different in digests)
 
 
 def page(found: Iterable[Sequence[str]]) -> str:
     """The page of documentation with the table."""
-    decode, kodak, pixels = (len(list(chosen(name))) for name in ("DECODE-1", "DECODE-3", "REPRODUCIBLE-2"))
+    decode, kodak, pixels = (len(chosen(name)) for name in ("DECODE-1", "DECODE-3", "REPRODUCIBLE-2"))
     lines = [
         "# One result on every machine",
         "",

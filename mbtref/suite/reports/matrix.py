@@ -32,10 +32,10 @@ WORST_FIRST = (
 
 
 class Row(NamedTuple):
-    """One requirement of one capability; a requirement of each has a row in all. Rows are sorted by these."""
+    """One requirement of one capability. A requirement of `EACH` has a row for every one. Rows sort by these."""
 
     stage: int
-    """The place of the capability in `operations.CAPABILITIES`, which follow the path of a picture."""
+    """The place of the capability in `operations.CAPABILITIES`, whose order is the path of a picture."""
     id: str
     text: str
 

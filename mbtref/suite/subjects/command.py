@@ -17,7 +17,7 @@ into the folder, which was empty. In place of a result an answer may have one of
 
 where `unsupported` may also be the reason, a text. The model is null where the operation needs none. One request
 is open at a time. The program ends when its input does. If it fails, its standard error is shown.
-`numpy_program.py` is such a program. `program.py` runs it, on a POSIX system.
+`serve.py` makes such a program of a Python subject. `program.py` runs any, on a POSIX system.
 """
 
 import itertools
@@ -25,7 +25,6 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -37,19 +36,11 @@ from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Reje
 PROTOCOL = 1
 
 
-class Greeting(NamedTuple):
-    """A program's description of itself."""
-
-    name: str
-    version: str
-    capabilities: Collection[str]
-
-
 class Command:
     """A program as a subject. It is started at once. After a failure the next request starts it again.
 
     arguments: the program and its arguments. timeout: seconds for an answer. more: added to its environment.
-    Raises Crashed, TimedOut, ProtocolFault or Errored if the program doesn't greet.
+    Raises Crashed, TimedOut or ProtocolFault if the program doesn't greet.
     """
 
     def __init__(self, arguments: Sequence[str], timeout: float, more: Mapping[str, str] | None = None) -> None:
@@ -84,20 +75,12 @@ class Command:
         program = self._running = self._running or Program(self._arguments, self._timeout, self._more)
         try:
             if new:
-                self._greet(program)
+                self.name, self.version, self.capabilities = greet(program)
             yield program
         except (Crashed, TimedOut, ProtocolFault) as failure:
             words = program.last_words()
             self.close()
             raise type(failure)(f"{failure}{words}") from failure
-
-    def _greet(self, program: Program) -> None:
-        """The handshake. A program that can't begin is stopped, so that the next request starts it again."""
-        try:
-            self.name, self.version, self.capabilities = greet(program)
-        except Errored:
-            self.close()
-            raise
 
     def close(self) -> None:
         """Ends the program."""
@@ -106,17 +89,20 @@ class Command:
             self._running = None
 
 
-def greet(program: Program) -> Greeting:
-    """The handshake. Raises Errored if the program can't begin, ProtocolFault if the answer isn't a greeting."""
+def greet(program: Program) -> tuple[str, str, Collection[str]]:
+    """The handshake. Returns the program's name, version and capabilities.
+
+    Raises Crashed if the program can't begin, ProtocolFault if its answer isn't a greeting.
+    """
     answer = program.ask({"protocol": PROTOCOL, "hello": True})
     match answer:
         case {"protocol": 1, "name": str(name), "version": str(version), "capabilities": list(capabilities)}:
             unknown = [c for c in capabilities if c not in CAPABILITIES]
             if unknown:
                 raise ProtocolFault(f"declares {shown(unknown)}; capabilities are {', '.join(CAPABILITIES)}")
-            return Greeting(name, version, capabilities)
+            return name, version, capabilities
         case {"protocol": 1, "error": str(text)}:
-            raise Errored(text)
+            raise Crashed(text)
     raise ProtocolFault(f"answered {shown(answer)} to the greeting of protocol 1")
 
 

@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors.torch
 import torch
 import torch.nn.functional as F
@@ -24,10 +23,7 @@ from torch import Tensor
 from mbtref.suite.operations import Values
 from mbtref.suite.subjects.data import model_file
 from mbtref.suite.subjects.protocol import Methods, Unsupported
-
-F32 = npt.NDArray[np.float32]
-I32 = npt.NDArray[np.int32]
-U8 = npt.NDArray[np.uint8]
+from mbtref.suite.subjects.tensors import F32, I32, U8, batch, single
 
 SHAPES = struct.Struct("<8i")
 """A latent buffer's header: the shapes of y and z."""
@@ -60,17 +56,6 @@ def network(model: str) -> Any:
     loaded = compressai("models.google").JointAutoregressiveHierarchicalPriors.from_state_dict(state)
     loaded.update()
     return loaded.eval()
-
-
-def batch(array: npt.NDArray[np.generic]) -> Tensor:
-    """Adds an axis of length 1 in front."""
-    return torch.from_numpy(array.copy())[None]
-
-
-def single(tensor: Tensor) -> F32:
-    """(1, C, H, W) float32 -> (C, H, W)."""
-    result: F32 = tensor[0].numpy()
-    return result
 
 
 @contextmanager
@@ -132,20 +117,17 @@ class CompressAI(Methods):
 
     @torch.no_grad()
     def gaussian_likelihoods(self, y: F32, mu: F32, sigma: F32) -> Values:
-        gaussian = compressai("entropy_models").GaussianConditional(None)
-        _, likelihoods = gaussian.eval()(batch(y), batch(sigma), batch(mu))
-        return {"y_likelihoods": single(likelihoods)}
+        gaussian = compressai("entropy_models").GaussianConditional(None).eval()
+        return {"y_likelihoods": single(gaussian(batch(y), batch(sigma), batch(mu))[1])}
 
     @torch.no_grad()
     def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
-        _, likelihoods = network(model).entropy_bottleneck(batch(z_hat))
-        return {"z_likelihoods": single(likelihoods)}
+        return {"z_likelihoods": single(network(model).entropy_bottleneck(batch(z_hat))[1])}
 
     def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
         refuse_what_breaks_the_encoder(symbols, indexes, length, offset)
-        encoder = compressai("ans").RansEncoder()
         arguments = (array.tolist() for array in (symbols, indexes, cdf, length, offset))
-        return {"stream": encoder.encode_with_indexes(*arguments)}
+        return {"stream": compressai("ans").RansEncoder().encode_with_indexes(*arguments)}
 
     def rans_decode(self, stream: bytes, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
         arguments = (array.tolist() for array in (indexes, cdf, length, offset))
@@ -186,7 +168,7 @@ class CompressAI(Methods):
             x_hat = net.decompress([[strings[:length]], [strings[length:]]], shape)["x_hat"]
         hook.remove()
         pixels = (x_hat[0, :, :height, :width] * 255).round().byte()
-        return {"y_hat": y_hats[0][0].numpy(), "image": pixels.permute(1, 2, 0).numpy()}
+        return {"y_hat": single(y_hats[0]), "image": pixels.permute(1, 2, 0).numpy()}
 
 
 class ChannelsLast(CompressAI):
@@ -210,14 +192,9 @@ def refuse_what_breaks_the_encoder(symbols: I32, indexes: I32, length: I32, offs
     raw = np.where(value < 0, -2 * value - 1, 2 * (value - escapes))
     if (raw >= 1 << 28).any():
         raise Unsupported("CompressAI never ends for an escape of more than 7 digits")
-    # a symbol is one step; an escaped one also takes the count of its digits, and each digit
-    if sum(1 if r < 0 else 2 + digits(r) for r in raw.tolist()) < 3:
+    # a symbol is one step; an escaped one also takes the count of its digits, and each digit in base 16
+    if sum(1 if r < 0 else 2 + -(-r.bit_length() // 4) for r in raw.tolist()) < 3:
         raise Unsupported("CompressAI writes before its buffer for fewer than 3 coding steps")
-
-
-def digits(raw: int) -> int:
-    """How many base-16 digits an escaped value takes."""
-    return -(-raw.bit_length() // 4)
 
 
 def shapes(y_hat: F32, z_hat: F32) -> bytes:

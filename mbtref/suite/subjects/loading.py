@@ -10,7 +10,7 @@ from pathlib import Path
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.subjects.command import Command
 from mbtref.suite.subjects.program import POSIX
-from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Subject, TimedOut, account
+from mbtref.suite.subjects.protocol import Crashed, ProtocolFault, Subject, TimedOut, account
 
 PROGRAM = "cmd:"
 ONNX = "onnx:"
@@ -48,7 +48,7 @@ def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) 
         if not arguments:
             raise ValueError("needs a program after cmd:")
         return Command(arguments, timeout, more)
-    except (Crashed, TimedOut, ProtocolFault, Errored) as error:
+    except (Crashed, TimedOut, ProtocolFault) as error:
         raise ValueError(str(error)) from error
 
 

@@ -6,8 +6,8 @@
                 step.onnx                       psi, context -> phi, sigma, mu, index at P positions
 
 The networks are the files'; the traversal, the entropy coder and the tables are the reference's. Any file may be
-somebody else's; the exact ones need these names of inputs and outputs. A file that is missing is unsupported, not
-wrong.
+somebody else's; the exact ones need these names of inputs and outputs. An operation whose file is missing is
+unsupported, not wrong.
 """
 
 import functools
@@ -17,19 +17,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 import torch
 
-from mbtref import bitstream, planes, rans, tables
+from mbtref import BitstreamError, bitstream, planes, rans
 from mbtref.exact import CONTEXT_TAPS, REACH
 from mbtref.grid import ACTIVATION_BITS, LIMIT, ONE
-from mbtref.modelfile import fingerprint_of
 from mbtref.scan import wavefronts
 from mbtref.suite.operations import Values
-from mbtref.suite.subjects.data import model_file
 from mbtref.suite.subjects.protocol import Methods, Rejected, Unsupported
-from mbtref.suite.subjects.reference import rejections
+from mbtref.suite.subjects.reference import load
 from mbtref.suite.subjects.tensors import F32, I32, U8
+from mbtref.tables import z_indexes
 
 FINGERPRINT = "mbtref.fingerprint"
 """The key of the model's fingerprint, in hexadecimal digits, in a file's metadata. Others' files may lack it."""
@@ -62,11 +60,9 @@ class Exported:
     """
 
     def __init__(self, folder: Path, model: str) -> None:
-        data = model_file(model).read_bytes()
-        arrays = safetensors.numpy.load(data)
-        z_tables = tables.from_arrays({part: arrays[f"entropy_bottleneck.{part}"] for part in tables.PARTS})
-        self.folder, self.fingerprint, self.N = folder, fingerprint_of(data), len(z_tables)
-        self.tables = rans.Tables(z_tables + tables.load_gaussian().tables)
+        reference = load(model)
+        self.folder, self.fingerprint, self.tables = folder, reference.fingerprint, reference.tables
+        self.N = reference.networks.N
         self.session = functools.cache(self._session)
 
     def _session(self, name: str) -> Any:
@@ -111,25 +107,34 @@ class Exported:
             bordered[rows + REACH, columns + REACH] = choose(rows, columns, found["mu"], found["index"])
         return bordered[REACH:, REACH:-REACH].transpose(2, 0, 1)
 
-    def encode(self, picture: U8) -> tuple[bytes, I32]:
-        """A stream and its latents, (M, 4h, 4w) grid units. picture: (H, W, 3)."""
-        height, width, _ = picture.shape
-        x = planes.pad(planes.to_tensor(picture))[0].numpy()
-        y = self.transform("g_a", x)
-        z = self.transform("h_a", y)
-        medians = self.whole("h_s", k_z=np.zeros((self.N, 1, 1), np.int32))["z_hat"]
-        k_z, wanted = symbols(units(z) - medians), units(y)
-        message, of = [k_z.ravel()], [tables.z_indexes((*k_z.shape[1:], self.N))]
+    def closed_loop(self, k_z: I32, y: F32) -> dict[str, I32]:
+        """mu, index, k and y_hat of latents y: (M, 4h, 4w) each."""
+        wanted = units(y)
+        stages = {name: np.zeros(y.shape, np.int32) for name in ("mu", "index", "k")}
 
         def choose(rows: I64, columns: I64, mu: I32, index: I32) -> I64:
             k = symbols(wanted[:, rows, columns].T - mu)
-            message.append(k.ravel())
-            of.append(self.N + index.ravel())
+            for name, value in (("mu", mu), ("index", index), ("k", k)):
+                stages[name][:, rows, columns] = value.T
             return latents(k, mu)
 
-        y_hat = self.scan(k_z.astype(np.int32), choose)
-        payload = rans.encode(np.concatenate(message), np.concatenate(of), self.tables)
-        return bitstream.pack(bitstream.Stream(self.fingerprint, height, width, payload)), y_hat
+        return {**stages, "y_hat": self.scan(k_z, choose)}
+
+    def encode(self, picture: U8) -> tuple[bytes, I32]:
+        """A stream and its latents, (M, 4h, 4w) grid units. picture: (H, W, 3)."""
+        height, width, _ = picture.shape
+        y = self.transform("g_a", planes.pad(planes.to_tensor(picture))[0].numpy())
+        medians = self.whole("h_s", k_z=np.zeros((self.N, 1, 1), np.int32))["z_hat"]
+        k_z = symbols(units(self.transform("h_a", y)) - medians).astype(np.int32)
+        found = self.closed_loop(k_z, y)
+        # in coding order
+        rows, columns = (
+            torch.cat(places).numpy() for places in zip(*wavefronts(y.shape[1], y.shape[2]), strict=True)
+        )
+        k, index = (found[name][:, rows, columns].T.ravel() for name in ("k", "index"))
+        indexes = np.concatenate([z_indexes((*k_z.shape[1:], self.N)), self.N + index])
+        payload = rans.encode(np.concatenate([k_z.ravel(), k]), indexes, self.tables)
+        return bitstream.pack(bitstream.Stream(self.fingerprint, height, width, payload)), found["y_hat"]
 
     def decode(self, data: bytes) -> tuple[I32, U8]:
         """The latents of a stream, (M, 4h, 4w) grid units, and its picture. Raises Rejected, BitstreamError."""
@@ -138,7 +143,7 @@ class Exported:
             raise Rejected("unknown-model")
         reader = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
         shape = (self.N, *stream.z_size)
-        k_z = reader.pop(tables.z_indexes((*stream.z_size, self.N)), self.tables).reshape(shape)
+        k_z = reader.pop(z_indexes((*stream.z_size, self.N)), self.tables).reshape(shape)
 
         def choose(rows: I64, columns: I64, mu: I32, index: I32) -> I64:
             return latents(reader.pop(self.N + index.ravel(), self.tables).reshape(mu.shape), mu)
@@ -177,8 +182,7 @@ class Onnx(Methods):
     capabilities = ("transforms", "entropy-exact", "decode", "encode", "roundtrip", "portable")
 
     def __init__(self, folder: Path) -> None:
-        self.version = runtime().__version__
-        self.folder = folder
+        self.version, self.folder = runtime().__version__, folder
         self.exported = functools.cache(self._exported)
         if not any(folder.glob(f"*/*{SUFFIX}")):
             raise ValueError(
@@ -204,32 +208,24 @@ class Onnx(Methods):
         return self.exported(model).whole("parameters", k_z=k_z, y_hat=y_hat)
 
     def exact_symbols(self, model: str, k_z: I32, y: F32) -> Values:
-        wanted = units(y)
-        answer = {name: np.zeros(y.shape, np.int32) for name in ("mu", "index", "k")}
-
-        def choose(rows: I64, columns: I64, mu: I32, index: I32) -> I64:
-            k = symbols(wanted[:, rows, columns].T - mu)
-            for name, value in (("mu", mu), ("index", index), ("k", k)):
-                answer[name][:, rows, columns] = value.T
-            return latents(k, mu)
-
-        return {**answer, "y_hat": self.exported(model).scan(k_z, choose)}
+        return self.exported(model).closed_loop(k_z, y)
 
     def encode(self, model: str, image: U8) -> Values:
         return {"stream": self.exported(model).encode(image)[0]}
 
     def decode(self, model: str, stream: bytes) -> Values:
-        with rejections():
+        try:
             y_hat, image = self.exported(model).decode(stream)
+        except BitstreamError as error:
+            raise Rejected(str(error.kind)) from error
         return {"y_hat": values(y_hat), "image": image}
 
     def compress(self, model: str, image: U8) -> Values:
         return {"blob": self.exported(model).encode(image)[0]}
 
     def reconstruct(self, model: str, image: U8) -> Values:
-        exported = self.exported(model)
-        _, y_hat = exported.encode(image)
-        return {"y_hat": values(y_hat), "image": exported.shown(y_hat, *image.shape[:2])}
+        _, y_hat = self.exported(model).encode(image)
+        return {"y_hat": values(y_hat), "image": self.exported(model).shown(y_hat, *image.shape[:2])}
 
     def decompress(self, model: str, blob: bytes) -> Values:
         return self.decode(model, blob)

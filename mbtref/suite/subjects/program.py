@@ -57,8 +57,8 @@ class Program:
         except OSError as error:
             self._errors.close()
             raise Crashed(f"{arguments[0]} can't be started: {error}") from error
-        # called by `stop`, or when this object is deleted, or at the end of the run
-        self._end = weakref.finalize(self, end, self._process, self._errors)
+        self.stop = weakref.finalize(self, end, self._process, self._errors)
+        """Ends the program and its children. Also called when this object is deleted, and when Python ends."""
 
     def ask(self, request: Mapping[str, object]) -> object:
         """The answer to a request. Raises Crashed, TimedOut, or ProtocolFault for a line that isn't JSON."""
@@ -96,10 +96,6 @@ class Program:
         # pread doesn't move the position, which the program shares
         text = os.pread(self._errors.fileno(), LAST_WORDS, max(0, size - LAST_WORDS)).decode(errors="replace")
         return f"; it wrote:\n{text.rstrip()}" if text else ""
-
-    def stop(self) -> None:
-        """Ends the program and its children."""
-        self._end()
 
 
 def end(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:

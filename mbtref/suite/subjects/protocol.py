@@ -76,6 +76,6 @@ class Methods:
     def call(self, operation: str, model: str | None, inputs: Values) -> Values:
         method = getattr(self, operation, None)
         if method is None:
-            raise Unsupported(operation)
+            raise Unsupported("there is no method for it")
         answer: Values = method(model, **inputs) if OPERATIONS[operation].needs_model else method(**inputs)
         return answer
