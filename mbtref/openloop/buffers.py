@@ -4,7 +4,7 @@
          16  16  shape of z, four int32: 1, N, h, w
          32      y, then z, int16; plain (raw) or as one zlib stream (zlib)
 
-All numbers are little-endian. The buffer holds round(y), so g_s gives exactly the x_hat of `MBT2018.forward`.
+All numbers are little-endian. The buffer holds round(y), so g_s gives exactly the x_hat of `forward_pass`.
 Medians aren't integers, so z is truncated toward zero. A buffer is enough for g_s, never for entropy decoding.
 """
 
