@@ -5,8 +5,11 @@ import hashlib
 import sys
 from pathlib import Path
 
+from mbtref.files import write_whole
 from mutants.gallery import MUTANTS
-from mutants.run import AboutMutant, Failed, Verdict, ask_all
+from mutants.page import page, table
+from mutants.run import Failed, ask_all
+from mutants.verdict import About, Verdict
 
 
 def main() -> int:
@@ -35,7 +38,7 @@ def main() -> int:
         chosen = chosen[: args.count]
     verdicts: list[Verdict] = []
 
-    def tell(question: AboutMutant, failed: Failed) -> None:
+    def tell(question: About, failed: Failed) -> None:
         verdict = Verdict(question.mutant, failed)
         verdicts.append(verdict)
         if args.messages:
@@ -43,7 +46,11 @@ def main() -> int:
         if verdict.fault:
             print(f"{question.name}: {verdict.fault} ({question.mutant.wrong})", flush=True)
 
-    ask_all([AboutMutant(mutant, args.everything) for mutant in chosen], args.jobs, tell)
+    ask_all([About(mutant, args.everything) for mutant in chosen], args.jobs, tell)
+    verdicts.sort(key=lambda verdict: list(MUTANTS).index(verdict.mutant.name))
+    if args.output:
+        write_whole(args.output, page(verdicts).encode())
+        write_whole(args.output.with_suffix(".csv"), table(verdicts).encode())
     faults = sum(verdict.fault is not None for verdict in verdicts)
     print(f"{len(chosen)} mutants, {faults} not caught as they should be")
     return 1 if faults or len(verdicts) < len(chosen) else 0

@@ -7,6 +7,7 @@ the import of the gallery. A constant is given by its name and looked up when th
 import functools
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 import mbtref
-from mbtref.suite.subjects import one_file, reference
+from mbtref.suite.subjects import reference, trace
 from mbtref.suite.subjects.protocol import Subject
 
 
@@ -30,14 +31,15 @@ def second_copy(name: str) -> ModuleType:
 
 if TYPE_CHECKING:
     from mbtref import decoder as decoder
-    from mbtref.suite.subjects import numpy_stages
-
-    stages = numpy_stages
+    from mbtref.suite.subjects import one_file as one_file
 else:
-    # The suite judges streams with the one-file decoder. Only a copy of it may go wrong.
+    # The suite itself asks the one-file decoder what is right. Only a copy of it may go wrong.
     decoder = second_copy("mbtref.decoder")
-    with patch.dict(sys.modules, {"mbtref.decoder": decoder}), patch.object(mbtref, "decoder", decoder):
-        stages = second_copy("mbtref.suite.subjects.numpy_stages")
+    with (
+        patch.dict(sys.modules, {"mbtref.decoder": decoder}),
+        patch.object(mbtref, "decoder", decoder, create=True),
+    ):
+        one_file = second_copy("mbtref.suite.subjects.one_file")
 
 Wrong = Callable[..., object]
 
@@ -59,8 +61,8 @@ class Change(NamedTuple):
 
 def codec() -> list[ModuleType]:
     """All modules in which a mutant may replace something: the codec's, and those of the two subjects."""
-    flat = [module for name, module in sys.modules.items() if name.startswith("mbtref.") and name.count(".") == 1]
-    return [*flat, reference, decoder, stages]
+    own = [module for name, module in sys.modules.items() if re.match(r"mbtref\.(\w+|openloop\.\w+)$", name)]
+    return [*own, reference, trace, decoder, one_file]
 
 
 def constant(module: ModuleType, name: str, value: object) -> Change:
@@ -103,7 +105,7 @@ class Mutant(NamedTuple):
     def of_decoder(self) -> bool:
         """Whether it is the one-file decoder that is wrong, not the reference."""
         owner = self.changes[0].owner
-        return any(owner is module or owner in vars(module).values() for module in (decoder, stages))
+        return any(owner is module or owner in vars(module).values() for module in (decoder, one_file))
 
     def install(self, put: Callable[[Any, str, object], None] = setattr) -> None:
         """Makes this process the mutant. put: as setattr, such as the one of pytest's monkeypatch."""
@@ -114,7 +116,7 @@ class Mutant(NamedTuple):
     def subject(self) -> Subject:
         """The implementation that is wrong."""
         self.install()
-        return one_file.OneFile(stages) if self.of_decoder else reference.Reference()
+        return one_file.OneFile() if self.of_decoder else reference.Reference()
 
 
 def mutant(name: str, requirement: str, stage: str, wrong: str, *changes: Change) -> Mutant:

@@ -12,7 +12,7 @@ from mbtref import rans, scan, tables
 from mbtref.errors import BitstreamError, Kind
 from mbtref.grid import ONE, saturate
 from mutants.gallery.arithmetic import in_int32, loaded
-from mutants.mutant import around, constant, decoder, instead, kept, mutant, stages
+from mutants.mutant import around, constant, decoder, instead, kept, mutant, one_file
 
 
 def words(change: Callable[[Any], Any]) -> Callable[..., bytes]:
@@ -111,7 +111,7 @@ MUTANTS = (
              tuple(table._replace(offset=-((len(table.cdf) - 2) // 2)) for table in right(arrays)))),
     mutant("decoder_tables_without_end", "RANS-2", "rans_decode", "the length counts the bins, not the edges",
       around(decoder.make_tables, lambda right, cdf, length, offset: right(cdf, length - 1, offset))),
-    mutant("decoder_tables_in_16_bits", "RANS-2", "symbols", "edges have 16 bits, so the last one is 0",
+    mutant("decoder_tables_in_16_bits", "RANS-2", "rans_decode", "edges have 16 bits, so the last one is 0",
       around(decoder.make_tables, of_each(lambda cdf, offset: ([edge % 65536 for edge in cdf], offset)))),
     mutant("decoder_offset_subtracted", "RANS-2", "symbols", "the offset is subtracted",
       around(decoder.make_tables, of_each(lambda cdf, offset: (cdf, -offset)))),
@@ -130,7 +130,7 @@ MUTANTS = (
       around(rans.encode, kept)),
     mutant("decoder_digits_highest_first", "RANS-1", "stream",
       "the digits of an escape come from the highest one on",
-      around(stages.intervals, lambda right, *given: (parts := right(*given))[:2] + parts[:1:-1])),
+      around(one_file.intervals, lambda right, *given: (parts := right(*given))[:2] + parts[:1:-1])),
     # §5: the decoder
     mutant("odd_above", "RANS-2", "symbols", "odd numbers are read as symbols above a table",
       around(rans.pop_escaped, escape(lambda raw: raw ^ 1))),

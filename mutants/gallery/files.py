@@ -1,5 +1,6 @@
 """What goes wrong in files: streams and what is refused of them (§§6 and 7), latent buffers (§8)."""
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Callable
@@ -8,11 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from mbtref import bitstream, buffers, codec, rans
+from mbtref import bitstream, codec, rans
 from mbtref.bitstream import Stream
 from mbtref.errors import BitstreamError, Kind
 from mbtref.model import Model
-from mutants.mutant import around, constant, decoder, instead, kept, mutant, stages
+from mbtref.openloop import buffers
+from mbtref.suite.subjects.protocol import Rejected
+from mutants.mutant import around, constant, decoder, instead, kept, mutant, one_file
 
 
 def whole(data: bytes) -> bytes:
@@ -23,7 +26,7 @@ def whole(data: bytes) -> bytes:
 
 def damaged(data: bytes) -> bool:
     """Whether this is a stream with another checksum."""
-    return data[:4] == b"MBT\1" and data != whole(data)
+    return len(data) >= 20 and data[:4] == b"MBT\1" and data != whole(data)
 
 
 def early(kind: Kind, broken: Callable[[bytes], bool]) -> Callable[..., object]:
@@ -68,8 +71,10 @@ def inflated(wbits: int, skip: int = 32) -> Callable[..., object]:
     """A reader of deflated buffers that ignores zlib's checks. wbits: what it expects, from byte `skip` on."""
 
     def wrong(right: Callable[..., object], buffer: bytes) -> object:
-        body = zlib.decompressobj(wbits).decompress(buffer[skip:], 2 * min(count(buffer), 1 << 26) + 1)
-        return right(buffer[:32] + zlib.compress(body))
+        limit = 2 * min(count(buffer), 1 << 26) + 1
+        with contextlib.suppress(zlib.error):
+            buffer = buffer[:32] + zlib.compress(zlib.decompressobj(wbits).decompress(buffer[skip:], limit))
+        return right(buffer)
 
     return wrong
 
@@ -78,8 +83,8 @@ def all_truncated(right: Callable[..., object], *given: object) -> object:
     """A check that has one kind for what is too short and for what is too long."""
     try:
         return right(*given)
-    except decoder.Rejected as error:
-        raise decoder.Rejected("truncated") from error
+    except Rejected as error:
+        raise Rejected("truncated") from error
 
 
 MUTANTS = (
@@ -123,7 +128,7 @@ MUTANTS = (
       around(buffers.pack_raw, lambda right, y, z:
              (b := right(y, z))[:32] + b[32 + 2 * y.numel() :] + b[32 : 32 + 2 * y.numel()])),
     mutant("z_rounded", "BUFFER-1", "buffer", "z is rounded, not truncated",
-      around(buffers.pack_raw, lambda right, y, z: right(y, torch.round(z)))),
+      around(buffers.pack_raw, lambda right, y, z: right(y, torch.round(z).clamp(-(2**15), 2**15 - 1)))),
     mutant("items_big_endian", "BUFFER-1", "buffer", "latents are big-endian",
       around(buffers.pack_raw, lambda right, *given:
              (b := right(*given))[:32] + np.frombuffer(b[32:], "<i2").byteswap().tobytes())),
@@ -132,9 +137,10 @@ MUTANTS = (
     mutant("packed_raw_deflate", "BUFFER-2", "buffer", "raw deflate is written, not a zlib stream",
       around(buffers.pack_zlib, lambda right, *given: (b := right(*given))[:32] + b[34:-4])),
     mutant("decoder_sides_exchanged", "BUFFER-1", "buffer", "the width comes before the height",
-      around(stages.pack_raw, lambda right, y_hat, z_hat: right(y_hat.swapaxes(1, 2), z_hat.swapaxes(1, 2)))),
+      around(one_file.OneFile.pack_raw, lambda right, self, y_hat, z_hat:
+             right(self, y_hat.swapaxes(1, 2), z_hat.swapaxes(1, 2)))),
     mutant("decoder_pack_kept", "STATE-1", "answer", "the first latents of a shape are kept",
-      around(stages.pack_raw, kept)),
+      around(one_file.OneFile.pack_raw, kept)),
     # §8: unpacking them
     mutant("read_unsigned", "BUFFER-3", "y_hat", "latents are read as unsigned numbers",
       around(buffers.unpack_raw, lambda right, b: (a := right(b))._replace(y_hat=a.y_hat % 65536))),
@@ -153,7 +159,7 @@ MUTANTS = (
       "the number of latents is looked at before the shapes",
       around(buffers.unpack_raw, early(Kind.TOO_LARGE, lambda b: count(b) > 1 << 26))),
     mutant("decoder_shapes_unchecked", "BUFFER-5", "bad-dimensions", "the shapes aren't looked at",
-      instead(stages.shape_of, lambda buffer: struct.unpack("<8i", buffer[:32].ljust(32, b"\0")))),
+      instead(one_file.shape_of, lambda buffer: struct.unpack("<8i", buffer[:32].ljust(32, b"\0")))),
     mutant("decoder_one_kind_of_length", "BUFFER-5", "trailing-data", "too many latents are called truncated",
-      around(stages.latents, all_truncated)),
+      around(one_file.unpack, all_truncated)),
 )  # fmt: skip

@@ -12,18 +12,20 @@ from mbtref import codec, networks, planes, rans, reproducible, scan, transforms
 from mbtref.exact import EntropyNetworks
 from mbtref.grid import ONE, saturate
 from mbtref.model import Model
-from mbtref.networks import GDN, MBT2018, PEDESTAL, FactorizedPrior, Forward, MaskedConv2d, gaussian_likelihoods
+from mbtref.networks import GDN, MBT2018, PEDESTAL, MaskedConv2d
+from mbtref.openloop import forward, likelihoods
+from mbtref.openloop.forward import Forward
 from mbtref.suite.subjects.reference import Reference
 from mbtref.transforms import InTiles
 from mutants.gallery.arithmetic import loaded
-from mutants.mutant import Change, around, constant, decoder, instead, kept, mutant, stages
+from mutants.mutant import Change, around, constant, decoder, instead, kept, mutant, one_file
 
 
 def built(change: Callable[[MBT2018], object]) -> Change:
     """The float networks are changed after they are built."""
 
-    def wrong(right: Callable[..., None], self: MBT2018, *sizes: int) -> None:
-        right(self, *sizes)
+    def wrong(right: Callable[..., None], self: MBT2018, N: int, M: int) -> None:
+        right(self, N, M)
         change(self)
 
     return around(MBT2018.__init__, wrong)
@@ -44,11 +46,11 @@ class Shifted(nn.ConvTranspose2d):
         return wide[..., :-1, :-1]
 
 
-def likelihoods_of_rounded(right: Callable[..., Forward], self: MBT2018, x: Tensor) -> Forward:
+def likelihoods_of_rounded(right: Callable[..., Forward], network: MBT2018, x: Tensor) -> Forward:
     """The forward pass, with likelihoods of round(y), whose rate no stream has."""
-    given = right(self, x)
-    sigma, mu = self.parameters_of_y(given.y_hat, given.z_hat)
-    return given._replace(y_likelihoods=gaussian_likelihoods(given.y_hat - mu, sigma))
+    given = right(network, x)
+    sigma, mu = forward.parameters_of_y(network, given.y_hat, given.z_hat)
+    return given._replace(y_likelihoods=likelihoods.gaussian_likelihoods(given.y_hat - mu, sigma))
 
 
 def near_1(residual: Tensor, sigma: Tensor) -> Tensor:
@@ -119,9 +121,8 @@ MUTANTS = (
       around(planes.to_image, lambda right, x_hat: right((x_hat * 255).floor() / 255))),
     mutant("latents_in_bfloat16", "DECODE-1", "image", "g_s gets latents of bfloat16",
       around(InTiles.g_s, lambda right, self, y_hat, *watch: right(self, y_hat.bfloat16().float(), *watch))),
-    mutant("reach_of_g_s", "DECODE-4", "image", "a tile of g_s lacks a row and a column that its layers see",
-      around(transforms.layer_of, lambda right, module:
-             layer._replace(reach=layer.reach - 1) if (layer := right(module)).up > 1 else layer)),
+    mutant("reach_of_g_s", "DECODE-4", "image", "a tile sees one latent beyond its border",
+      constant(transforms, "MARGIN", 1)),
     mutant("decoder_whole_latents", "DECODE-1", "image", "g_s gets whole latents",
       around(decoder.synthesis, lambda right, model, y_hat: right(model, np.round(y_hat)))),
     mutant("decoder_blue_first", "DECODE-1", "image", "samples are blue, green, red",
@@ -171,28 +172,29 @@ MUTANTS = (
     mutant("encode_kept", "STATE-1", "kept", "the stream is that of the first picture of its size",
       around(codec.encode_latents, kept)),
     mutant("decoder_y_rounded", "EXACT-2", "k", "y goes to its grid by rounding",
-      around(stages.exact_symbols, lambda right, model, k_z, y: right(model, k_z, np.round(y * 1024.0) / 1024))),
+      around(one_file.OneFile.exact_symbols, lambda right, self, model, k_z, y:
+             right(self, model, k_z, np.round(y * 1024.0) / 1024))),
     # §13: the float model
     mutant("unmasked", "FLOAT-1", "phi", "the context model isn't masked",
       instead(MaskedConv2d.mask, lambda self: self.weight.new_ones(5, 5))),
     mutant("mask_with_centre", "FLOAT-1", "phi", "the mask has its centre",
       around(MaskedConv2d.mask, lambda right, self: right(self) + torch.eye(25)[12].reshape(5, 5))),
     mutant("float_mu_first", "FLOAT-1", "sigma", "the mean is taken before the scale",
-      around(MBT2018.parameters_of_y, lambda right, *given: right(*given)[::-1])),
+      around(forward.parameters_of_y, lambda right, *given: right(*given)[::-1])),
     mutant("z_hat_whole", "FLOAT-2", "z_hat", "z isn't rounded around its medians",
-      instead(FactorizedPrior.quantize, lambda self, z: torch.round(z))),
+      instead(forward.quantized, lambda networks, z: torch.round(z))),
     mutant("likelihoods_of_rounded", "FLOAT-2", "y_likelihoods", "the likelihoods are those of round(y)",
-      around(MBT2018.forward, likelihoods_of_rounded)),
+      around(forward.forward_pass, likelihoods_of_rounded)),
     mutant("x_hat_clamped", "FLOAT-2", "x_hat", "the forward pass clamps x_hat",
-      around(MBT2018.forward, lambda right, *given: (f := right(*given))._replace(x_hat=f.x_hat.clamp(0, 1)))),
+      around(forward.forward_pass, lambda right, *given: (f := right(*given))._replace(x_hat=f.x_hat.clip(0, 1)))),
     mutant("sigma_from_0109", "FLOAT-3", "y_likelihoods", "scales are at least 0.109",
       constant(networks, "SIGMA_MIN", 0.109)),
     mutant("no_floor", "FLOAT-3", "y_likelihoods", "likelihoods have no floor",
-      constant(networks, "LIKELIHOOD_MIN", 0.0)),
+      constant(likelihoods, "LIKELIHOOD_MIN", 0.0)),
     mutant("likelihood_near_1", "FLOAT-3", "y_likelihoods", "a likelihood is a difference of numbers near 1",
-      instead(gaussian_likelihoods, near_1)),
+      instead(likelihoods.gaussian_likelihoods, near_1)),
     mutant("likelihood_beside", "FLOAT-3", "z_likelihoods", "the likelihood of z is that from z to z + 1",
-      around(FactorizedPrior.probability, lambda right, self, v: right(self, v + 0.5))),
+      around(likelihoods.probability, lambda right, prior, v: right(prior, v + 0.5))),
     # §§8 and 14
     mutant("operation_g_s_drifts", "ROUNDTRIP-5", "x_hat",
       "g_s alone sums in another order than the forward pass does",
