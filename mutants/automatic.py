@@ -58,6 +58,7 @@ OPERATORS = (
 class Change(NamedTuple):
     """A module with one small change: a question to the suite."""
 
+    name: str
     module: str
     text: str
     """All of the module, changed."""
@@ -67,10 +68,6 @@ class Change(NamedTuple):
     """Those that run the statement, the quickest first."""
     kills: Counter[str]
     """How many changes each case has caught so far."""
-
-    @property
-    def name(self) -> str:
-        return "m" + hashlib.sha256(f"{self.module} {self.text}".encode()).hexdigest()[:12]
 
     def subject(self) -> Subject:
         assert f"mbtref.{self.module}" not in sys.modules, f"{self.module} was imported before it is changed"
@@ -110,6 +107,15 @@ def texts(module: str) -> Iterator[str]:
         yield from itertools.takewhile(lambda new: new is not None, changed)
 
 
+def named(module: str, new: str) -> str:
+    """A name that stays when comments, docstrings or other changes come."""
+    tree = ast.parse(new)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""
+    return "m" + hashlib.sha256(f"{module} {ast.dump(tree)}".encode()).hexdigest()[:12]
+
+
 def described(module: str, new: str) -> str:
     """The line that was changed, and its new form."""
     lines = list(difflib.ndiff(source(module).read_text(encoding="utf-8").splitlines(), new.splitlines()))
@@ -146,7 +152,7 @@ def changes(reach: Mapping[str, tuple[float, Mapping[str, Sequence[int]]]]) -> l
         for text in dict.fromkeys(texts(module)):
             own = set(statement(module, text))
             cases = [case for case in quickest if own & (lines[case] | always)]
-            found.append(Change(module, text, described(module, text), cases, kills))
+            found.append(Change(named(module, text), module, text, described(module, text), cases, kills))
     return found
 
 
