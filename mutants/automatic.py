@@ -11,6 +11,7 @@ once, in `survivors.toml`. With a new one the status is 1.
 
 import argparse
 import ast
+import contextlib
 import difflib
 import hashlib
 import importlib
@@ -97,14 +98,19 @@ def source(module: str) -> Path:
 
 
 def texts(module: str) -> Iterator[str]:
-    """All changed forms of a module."""
+    """All changed forms of a module that are Python still: the alternatives of a pattern can't be multiplied."""
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator
 
     text = source(module).read_text(encoding="utf-8")
     for operator in OPERATORS:
-        changed = (mutate_code(text, get_operator(operator)(), occurrence) for occurrence in itertools.count())
-        yield from itertools.takewhile(lambda new: new is not None, changed)
+        for occurrence in itertools.count():
+            new = mutate_code(text, get_operator(operator)(), occurrence)
+            if new is None:
+                break
+            with contextlib.suppress(SyntaxError):
+                ast.parse(new)
+                yield new
 
 
 def named(module: str, new: str) -> str:

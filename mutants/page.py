@@ -24,7 +24,7 @@ def page(verdicts: Sequence[Verdict]) -> str:
         f"*Made by `make mutants` on {date.today()}; not to be edited.*",
         "",
         "Each mutant is the reference, or the one-file decoder, with a wrong function, method or constant in "
-        "place of a right one ([`mutants/gallery/`](../mutants/gallery/)). The suite is asked about it, without the Kodak "
+        "place of a right one ([`gallery/`](../mutants/gallery/)). The suite is asked about it, without the Kodak "
         "pictures. It must fail the requirement that is about the mistake, and its first message must name the "
         "wrong stage. [`mutants.csv`](mutants.csv) lists them all.",
         "",

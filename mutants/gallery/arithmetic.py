@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbtref import exact, grid, model, modelfile
+from mbtref import exact, grid, modelfile
 from mbtref.exact import EntropyNetworks, Linear, Parameters, leaky_relu
 from mbtref.grid import ONE, requantize, round_half_up, saturate, to_grid
 from mbtref.model import Model
@@ -67,11 +67,6 @@ MUTANTS = (
       loaded(lambda m: setattr(m, "fingerprint", m.fingerprint[::-1]))),
     mutant("grid_in_float32", "EXACT-1", "mu", "v · 2^b + 1/2 is rounded to float32",
       instead(to_grid, lambda v, bits: round_half_up(v.float() * 2.0**bits).double())),
-    mutant("weights_in_float16", "EXACT-1", "z_hat", "weights are kept in float16",
-      around(model.networks_of, lambda right, state:
-             right({name: v.half().float() if v.is_floating_point() else v for name, v in state.items()}))),
-    mutant("lowest_quantiles", "EXACT-1", "z_hat", "the lowest quantile is taken for the median",
-      weights(QUANTILES, lambda quantiles: quantiles.roll(1, 2))),
     mutant("decoder_grid_to_even", "EXACT-1", "phi", "weights, biases and medians on a tie go to the even number",
       instead(decoder.grid, lambda v, bits: np.round(v.astype(np.float64) * 2.0**bits).astype(np.int64))),
     mutant("decoder_weights_in_int16", "EXACT-1", "sigma", "weights are kept in 16 bits, so they end at 2",
@@ -120,8 +115,6 @@ MUTANTS = (
     # §2: the context model and the entropy parameters
     mutant("context_transposed", "EXACT-1", "phi", "rows and columns of the context model are exchanged",
       weights(CONTEXT, lambda kernel: kernel.mT)),
-    mutant("eleven_taps", "EXACT-1", "phi", "the context lacks the latent on the left",
-      weights(CONTEXT, lambda kernel: kernel * (torch.arange(25).reshape(5, 5) != 11))),
     mutant("phi_first", "EXACT-1", "sigma", "entropy_parameters gets phi before psi",
       weights(HEAD, lambda weight: weight.roll(weight.shape[1] // 2, 1))),
     mutant("mu_first", "EXACT-1", "sigma", "the mean is taken before the scale",
@@ -133,14 +126,10 @@ MUTANTS = (
     # §3: hyper-latents
     mutant("no_medians", "EXACT-1", "z_hat", "z_hat lacks the medians",
       instead(EntropyNetworks.z_hat, lambda self, symbols: saturate(symbols * ONE))),
-    mutant("z_hat_unsaturated", "EXACT-1", "z_hat", "z_hat doesn't saturate",
-      instead(EntropyNetworks.z_hat, lambda self, symbols: symbols * ONE + self.medians)),
     # §4: from a scale to its table
     mutant("index_at_threshold", "EXACT-1", "index", "a scale at a threshold counts as above it",
       instead(Model.index, lambda self, sigma: torch.bucketize(sigma.contiguous(), self.thresholds, right=True))),
     mutant("next_larger_scale", "EXACT-1", "index", "the index names the next larger scale, as CompressAI's does",
       instead(Model.index, lambda self, sigma: torch.bucketize(
           sigma.contiguous(), 1024 * 0.11 * (256 / 0.11) ** (torch.arange(63).double() / 63)))),
-    mutant("index_of_magnitude", "EXACT-1", "index", "a negative scale counts as a positive one",
-      around(Model.index, lambda right, self, sigma: right(self, sigma.abs()))),
 )  # fmt: skip

@@ -26,16 +26,6 @@ def z_by_position(right: Callable[..., Any], self: rans.Decoder, indexes: Any, o
     return symbols if indexes[0] else symbols.reshape(-1, indexes[-1] + 1).T.ravel()
 
 
-def late(start: list[int], freq: list[int], bits: list[int], out: list[int]) -> tuple[int, int]:
-    """The encoder's loop, in which a state at its limit puts away no word."""
-    x, count = rans.LOWER, 0
-    for i in reversed(range(len(start))):
-        if x > freq[i] << (63 - bits[i]):
-            out[count], x, count = x % 2**32, x >> 32, count + 1
-        x = (x // freq[i] << bits[i]) + x % freq[i] + start[i]
-    return x, count
-
-
 def without_fault(kind: Kind) -> Callable[..., None]:
     """A check that forgives one fault."""
 
@@ -49,14 +39,6 @@ def without_fault(kind: Kind) -> Callable[..., None]:
     return wrong
 
 
-def state_before_words(self: decoder.Reader) -> None:
-    """`finish`, which looks at the last state first."""
-    if self.x != 1 << 31:
-        raise decoder.Rejected("bad-final-state")
-    if self.words:
-        raise decoder.Rejected("trailing-data")
-
-
 def state_before_length(right: Callable[..., None], self: rans.Decoder, data: bytes, position: int = 0) -> None:
     """The start of a decoder, which looks at the first state first."""
     if len(data) >= 8 and not 1 << 31 <= int.from_bytes(data[:8], "little") < 1 << 63:
@@ -64,19 +46,9 @@ def state_before_length(right: Callable[..., None], self: rans.Decoder, data: by
     right(self, data, position)
 
 
-def digit_without_refill(self: decoder.Reader) -> int:
-    self.x, digit = divmod(self.x, 16)
-    return digit
-
-
-def escape(change: Callable[[int], int]) -> Callable[..., tuple[int, int, int]]:
-    """The raw value of an escape is changed after it is read."""
-
-    def wrong(right: Callable[..., tuple[int, int, int]], *given: object) -> tuple[int, int, int]:
-        x, at, raw = right(*given)
-        return x, at, raw if raw < 0 else change(raw)
-
-    return wrong
+def odd_above(right: Callable[..., tuple[int, int, int]], *given: object) -> tuple[int, int, int]:
+    x, at, raw = right(*given)
+    return x, at, raw ^ 1 if raw >= 0 else raw
 
 
 def of_each(change: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[..., object]:
@@ -109,8 +81,6 @@ MUTANTS = (
     mutant("offset_of_symmetry", "RANS-1", "stream", "every table is taken to be centred on 0",
       around(tables.from_arrays, lambda right, arrays:
              tuple(table._replace(offset=-((len(table.cdf) - 2) // 2)) for table in right(arrays)))),
-    mutant("decoder_tables_without_end", "RANS-2", "rans_decode", "the length counts the bins, not the edges",
-      around(decoder.make_tables, lambda right, cdf, length, offset: right(cdf, length - 1, offset))),
     mutant("decoder_tables_in_16_bits", "RANS-2", "rans_decode", "edges have 16 bits, so the last one is 0",
       around(decoder.make_tables, of_each(lambda cdf, offset: ([edge % 65536 for edge in cdf], offset)))),
     mutant("decoder_offset_subtracted", "RANS-2", "symbols", "the offset is subtracted",
@@ -120,8 +90,7 @@ MUTANTS = (
     mutant("decoder_tables_kept", "STATE-1", "stream", "the first tables of a shape are kept",
       around(decoder.make_tables, kept)),
     # §5: the encoder
-    mutant("renormalised_late", "RANS-1", "stream", "a state at its limit puts away no word",
-      instead(rans.push, late)),
+    mutant("states_to_2_62", "RANS-1", "stream", "states end at 2^62", constant(rans, "UPPER_BITS", 62)),
     mutant("first_symbol_first", "RANS-1", "stream", "the first symbol is coded first",
       around(rans.push, lambda right, *given: right(*(column[::-1] for column in given[:3]), given[3]))),
     mutant("words_first_out_first", "RANS-1", "stream", "the words come in the order in which they were put away",
@@ -133,13 +102,11 @@ MUTANTS = (
       around(one_file.intervals, lambda right, *given: (parts := right(*given))[:2] + parts[:1:-1])),
     # §5: the decoder
     mutant("odd_above", "RANS-2", "symbols", "odd numbers are read as symbols above a table",
-      around(rans.pop_escaped, escape(lambda raw: raw ^ 1))),
+      around(rans.pop_escaped, odd_above)),
     mutant("symbols_in_int16", "RANS-2", "symbols", "a symbol is kept in 16 bits",
       around(rans.Decoder.pop, lambda right, *given: right(*given).astype(np.int16).astype(np.int64))),
     mutant("decoder_slot_at_a_bound", "RANS-2", "rans_decode", "the first slot of a bin belongs to the bin before",
       constant(decoder, "bisect", SimpleNamespace(bisect_right=bisect.bisect_left))),
-    mutant("decoder_digit_without_refill", "RANS-2", "rans_decode", "a digit has no refill",
-      instead(decoder.Reader.digit, digit_without_refill)),
     # §5: what a decoder refuses
     mutant("eight_digits", "RANS-3", "symbol-out-of-range", "an escape may have eight digits",
       constant(rans, "MAX_DIGITS", 8)),
@@ -161,12 +128,7 @@ MUTANTS = (
       around(rans.Decoder.__init__, lambda right, self, data, *at: right(self, data[: len(data) // 4 * 4], *at))),
     mutant("decoder_state_unchecked", "RANS-3", "bad-final-state", "the first state isn't looked at",
       around(decoder.Reader.__init__, without_fault(Kind.BAD_FINAL_STATE))),
-    mutant("decoder_words_left", "RANS-3", "trailing-data", "words after the last symbol are ignored",
-      around(decoder.Reader.finish, without_fault(Kind.TRAILING_DATA))),
     mutant("state_before_length", "DECODE-2", "truncated",
       "the first state is looked at before the payload's length",
       around(rans.Decoder.__init__, state_before_length)),
-    mutant("decoder_state_before_words", "DECODE-2", "trailing-data",
-      "the last state is looked at before the words that are left",
-      instead(decoder.Reader.finish, state_before_words)),
 )  # fmt: skip

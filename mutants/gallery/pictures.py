@@ -53,23 +53,10 @@ def likelihoods_of_rounded(right: Callable[..., Forward], network: MBT2018, x: T
     return given._replace(y_likelihoods=likelihoods.gaussian_likelihoods(given.y_hat - mu, sigma))
 
 
-def near_1(residual: Tensor, sigma: Tensor) -> Tensor:
-    """The likelihood as a difference of two cumulative probabilities."""
-    scaled = sigma.clamp(min=0.11) * 2**0.5
-    below, above = (torch.erf((residual + end) / scaled) / 2 for end in (-0.5, 0.5))
-    return (above - below).clamp(min=1e-9)
-
-
 def medians_forgotten(right: Callable[..., None], self: Any, state: Any) -> None:
     """The medians that an encoder takes off are 0; those that are added stay."""
     right(self, state)
     self.added, self.medians = self.medians, torch.zeros_like(self.medians)
-
-
-def around_the_middle(x: Tensor) -> Tensor:
-    """Padding on all sides."""
-    down, right = (-side % 64 for side in x.shape[-2:])
-    return F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2), mode="replicate")
 
 
 def symbols_in_open_loop(right: Any, self: Reference, model: str, k_z: Any, y: Any) -> Any:
@@ -96,8 +83,6 @@ MUTANTS = (
     # §§9 and 12: GDN
     mutant("gamma_and_beta_unbounded", "TRANSFORM-1", "y", "beta and gamma have no lower bound",
       instead(networks.non_negative, lambda stored, minimum: stored**2 - PEDESTAL)),
-    mutant("no_pedestal", "TRANSFORM-1", "y", "the pedestal stays",
-      around(networks.non_negative, lambda right, *given: right(*given) + PEDESTAL)),
     mutant("gamma_transposed", "TRANSFORM-1", "y", "gamma is transposed",
       around(networks.non_negative, lambda right, *given: v.T if (v := right(*given)).ndim == 2 else v)),
     mutant("igdn_divides", "TRANSFORM-3", "x_hat", "the inverse GDN divides",
@@ -111,7 +96,6 @@ MUTANTS = (
     mutant("up_padded_first", "TRANSFORM-3", "x_hat",
       "the output padding of transposed convolutions is on the other side",
       instead(networks.up, lambda c_in, c_out: Shifted(c_in, c_out, 5, 2, 2, 1))),
-    mutant("h_a_relu", "TRANSFORM-2", "z", "h_a has a ReLU", built(lambda m: m.h_a.__setitem__(1, nn.ReLU()))),
     mutant("h_a_of_magnitude", "TRANSFORM-2", "z", "h_a gets |y|, as in other models",
       built(lambda m: m.h_a.register_forward_pre_hook(lambda module, given: given[0].abs()))),
     # §9: the picture
@@ -119,8 +103,6 @@ MUTANTS = (
       around(planes.to_image, lambda right, x_hat: right(x_hat * 256 / 255))),
     mutant("samples_floored", "DECODE-1", "image", "samples are truncated",
       around(planes.to_image, lambda right, x_hat: right((x_hat * 255).floor() / 255))),
-    mutant("latents_in_bfloat16", "DECODE-1", "image", "g_s gets latents of bfloat16",
-      around(InTiles.g_s, lambda right, self, y_hat, *watch: right(self, y_hat.bfloat16().float(), *watch))),
     mutant("reach_of_g_s", "DECODE-4", "image", "a tile sees one latent beyond its border",
       constant(transforms, "MARGIN", 1)),
     mutant("decoder_whole_latents", "DECODE-1", "image", "g_s gets whole latents",
@@ -146,8 +128,6 @@ MUTANTS = (
     mutant("padded_by_reflection", "ENCODE-1", "padding", "a picture is padded with its reflection",
       around(planes.pad, lambda right, x: F.pad(x, (0, -x.shape[-1] % 64, 0, -x.shape[-2] % 64), mode="reflect")
              if min(x.shape[-2:]) > 63 else right(x))),
-    mutant("padded_around", "ROUNDTRIP-4", "image", "the picture lies in the middle of its padding",
-      instead(planes.pad, around_the_middle)),
     mutant("encoder_h_a_of_magnitude", "ENCODE-1", "k_z", "the encoder gives |y| to h_a",
       around(InTiles.h_a, lambda right, self, y: right(self, y.abs()))),
     mutant("dithered", "ROUNDTRIP-2", "bytes", "the encoder adds noise to y",
@@ -191,8 +171,6 @@ MUTANTS = (
       constant(networks, "SIGMA_MIN", 0.109)),
     mutant("no_floor", "FLOAT-3", "y_likelihoods", "likelihoods have no floor",
       constant(likelihoods, "LIKELIHOOD_MIN", 0.0)),
-    mutant("likelihood_near_1", "FLOAT-3", "y_likelihoods", "a likelihood is a difference of numbers near 1",
-      instead(likelihoods.gaussian_likelihoods, near_1)),
     mutant("likelihood_beside", "FLOAT-3", "z_likelihoods", "the likelihood of z is that from z to z + 1",
       around(likelihoods.probability, lambda right, prior, v: right(prior, v + 0.5))),
     # §§8 and 14
