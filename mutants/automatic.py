@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 from mbtref.files import write_whole
 from mbtref.suite.subjects.protocol import Subject
-from mutants.run import Failed, ask_all
+from mutants.run import ALWAYS, Failed, ask_all, requirement_of
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 REFERENCE = "mbtref.suite.subjects.reference"
@@ -65,10 +65,10 @@ class Change(NamedTuple):
     """All of the module, changed."""
     wrong: str
     """The line that was changed, and its new form."""
-    cases: Sequence[str]
-    """Those that run the statement, the quickest first."""
+    cases: Mapping[str, float]
+    """Those that run the statement, and the seconds that they take: the quickest of each requirement come first."""
     kills: Counter[str]
-    """How many changes each case has caught so far."""
+    """How many changes of this module each case has caught so far."""
 
     def subject(self) -> Subject:
         assert f"mbtref.{self.module}" not in sys.modules, f"{self.module} was imported before it is changed"
@@ -84,7 +84,7 @@ class Change(NamedTuple):
         return subject
 
     def order(self, cases: Sequence[str]) -> Sequence[str]:
-        return sorted(self.cases, key=lambda case: -self.kills[case])
+        return sorted(self.cases, key=lambda case: -self.kills[case] / (self.cases[case] + 0.05))
 
     def enough(self, failed: Failed, case: str) -> bool:
         return bool(failed)
@@ -146,18 +146,26 @@ def statement(module: str, new: str) -> range:
     return min((lines for lines in found if at in lines), key=len)
 
 
+def in_turns(seconds: Mapping[str, float]) -> list[str]:
+    """The quickest case of each requirement, then the second one of each, and so on."""
+    groups: dict[str, list[str]] = {}
+    for case in sorted(seconds, key=lambda case: seconds[case]):
+        groups.setdefault(requirement_of(case), []).append(case)
+    return [case for turn in itertools.zip_longest(*groups.values()) for case in turn if case]
+
+
 def changes(reach: Mapping[str, tuple[float, Mapping[str, Sequence[int]]]]) -> list[Change]:
     """All changes of all modules. reach: see `mutants.reach`."""
-    kills: Counter[str] = Counter()
+    order = in_turns({case: seconds for case, (seconds, _) in reach.items() if case != ALWAYS})
     found = []
     for module in MODULES:
         path = str(source(module))
         lines = {case: set(own.get(path, ())) for case, (_, own) in reach.items()}
-        always = lines.pop("always", set())
-        quickest = sorted(lines, key=lambda case: reach[case][0])
+        always = lines.pop(ALWAYS, set())
+        kills: Counter[str] = Counter()
         for text in dict.fromkeys(texts(module)):
             own = set(statement(module, text))
-            cases = [case for case in quickest if own & (lines[case] | always)]
+            cases = {case: reach[case][0] for case in order if own & (lines[case] | always)}
             found.append(Change(named(module, text), module, text, described(module, text), cases, kills))
     return found
 

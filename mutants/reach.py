@@ -16,10 +16,8 @@ import pytest
 import mbtref
 from mbtref.suite import plugin, vectors
 from mbtref.suite.subjects.protocol import Subject
-from mutants.run import ask_suite
+from mutants.run import ALWAYS, ask_suite
 
-ALWAYS = "always"
-"""In place of a case: import and loading."""
 CODEC = str(Path(mbtref.__file__).parent)
 
 

@@ -27,6 +27,8 @@ SECONDS = 30
 """A wrong implementation that needs longer for a case gives no answer: it hangs."""
 NO_ANSWER = "NONE/no-answer"
 """In place of a case: the process ended or hung."""
+ALWAYS = "ALWAYS/import"
+"""In place of a case: what runs when modules are imported and models are loaded."""
 Failed = Mapping[str, str]
 """Messages of the cases that failed, by their ids, in the order of asking."""
 
@@ -122,3 +124,8 @@ def ask_suite(subject: str, extension: object) -> None:
     options = ["--in-process", "--tier", "full", "--capabilities", wanted, "--subject", subject]
     quiet = ["-p", "no:terminal", "-p", "no:cacheprovider", "-W", "ignore"]
     pytest.main([str(project_folder("conformance")), *options, *quiet], plugins=[extension])
+
+
+def requirement_of(case: str) -> str:
+    """The requirement of a case, from its id."""
+    return case.partition("/")[0]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
 from mbtref.suite.subjects.protocol import Subject
 from mutants.mutant import Mutant
-from mutants.run import Failed
+from mutants.run import Failed, requirement_of
 
 
 class About(NamedTuple):
@@ -63,8 +63,3 @@ class Verdict(NamedTuple):
         if not re.search(rf"(?<![a-z_]){re.escape(self.mutant.stage)}(?![a-z_])", own):
             return f"the message doesn't name {self.mutant.stage}"
         return None
-
-
-def requirement_of(case: str) -> str:
-    """The requirement of a case, from its id."""
-    return case.partition("/")[0]
