@@ -66,7 +66,7 @@ class Change(NamedTuple):
     wrong: str
     """The line that was changed, and its new form."""
     cases: Mapping[str, float]
-    """Those that run the statement, and the seconds that they take: the quickest of each requirement come first."""
+    """Those that run the statement, with their seconds: the quickest of each requirement first."""
     kills: Counter[str]
     """How many changes of this module each case has caught so far."""
 
