@@ -196,6 +196,8 @@ def main() -> int:
     )
     made = sorted(changes(measured()), key=lambda c: hashlib.sha256(f"{args.sample} {c.name}".encode()).digest())
     chosen = made[: args.count or len(made)]
+    text = source(MODULES[0]).read_text(encoding="utf-8")
+    right = chosen[0]._replace(name="right", module=MODULES[0], text=text)
     began = time.monotonic()
 
     def tell(change: Change, failed: Failed) -> None:
@@ -207,6 +209,9 @@ def main() -> int:
 
     answers |= {change.name: "" for change in chosen if not change.cases}
     asked = [change for change in chosen if change.name not in answers]
+    unchanged: list[Failed] = []
+    ask_all([right], 1, lambda _, failed: unchanged.append(failed))
+    assert unchanged == [{}], f"the suite can't be asked, or fails the codec as it is: {unchanged}"
     ask_all(asked, args.jobs, tell)
     known = classified()
     survivors = [change for change in chosen if not answers[change.name]]

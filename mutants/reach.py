@@ -66,7 +66,8 @@ class Tracer:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        return (yield from self.record(plugin.case_of(item).id))
+        case = plugin.case_of(item)
+        return (yield from self.record(case.id if case else ALWAYS))
 
 
 def loaded() -> Subject:

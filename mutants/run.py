@@ -4,11 +4,11 @@ One run of pytest collects the cases. In place of its loop it forks: each child 
 runs its cases in its own order, and stops when it has seen enough.
 """
 
-import contextlib
 import json
 import os
 import signal
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -26,7 +26,7 @@ LEFT_OUT = ("portable", "kodak")
 SECONDS = 30
 """A wrong implementation that needs longer for a case gives no answer: it hangs."""
 NO_ANSWER = "NONE/no-answer"
-"""In place of a case: the process ended or hung."""
+"""In place of a case: the process raised, ended or hung."""
 ALWAYS = "ALWAYS/import"
 """In place of a case: what runs when modules are imported and models are loaded."""
 Failed = Mapping[str, str]
@@ -80,22 +80,24 @@ class Runner(Generic[Q]):
         """Forks a child that asks one question, and writes which cases failed. Returns its process."""
         child = os.fork()
         if child == 0:
-            with contextlib.suppress(BaseException):
+            try:
                 self.become(session, question)
-                answer.write_text(json.dumps(self.failed))
+            except BaseException:
+                self.failed[NO_ANSWER] = traceback.format_exc()
+            answer.write_text(json.dumps(self.failed))
             os._exit(0)
         return child
 
     def become(self, session: pytest.Session, question: Q) -> None:
         """In a child: runs the cases of one question."""
         session.config.option.subject = f"mutants.subjects:{question.name}"
-        session.config.stash[plugin.SUBJECT] = question.subject()
-        items = {plugin.case_of(item).id: item for item in session.items}
-        for case in question.order(list(items)):
-            if question.enough(self.failed, case):
+        session.config.stash[plugin.SUITE].subject = question.subject()
+        items = {case.id: item for item in session.items if (case := plugin.case_of(item))}
+        for name in question.order(list(items)):
+            if question.enough(self.failed, name):
                 break
             signal.alarm(SECONDS)
-            items[case].config.hook.pytest_runtest_protocol(item=items[case], nextitem=None)
+            session.config.hook.pytest_runtest_protocol(item=items[name], nextitem=None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         facts = dict(report.user_properties)
