@@ -3,13 +3,13 @@
 import argparse
 import hashlib
 import sys
-import tempfile
 from pathlib import Path
 
 from mbtref.files import write_whole
 from mutants.gallery import MUTANTS
-from mutants.page import page
-from mutants.run import verdicts
+from mutants.page import page, table
+from mutants.run import Failed, ask_all
+from mutants.verdict import About, Verdict
 
 
 def main() -> int:
@@ -24,7 +24,9 @@ def main() -> int:
     parser.add_argument("--everything", action="store_true", help="ask all cases, also after a mutant is caught")
     parser.add_argument("--jobs", type=int, default=2, help="processes; default: %(default)s")
     parser.add_argument("--messages", action="store_true", help="print the first message about each")
-    parser.add_argument("-o", "--output", type=Path, metavar="PAGE.md", help="write the page of all mutants")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="PAGE.md", help="write the page, and PAGE.csv beside it"
+    )
     args = parser.parse_args()
     if args.output and (args.names or args.sample):
         parser.error("--output is the page of all mutants: leave out names and --sample")
@@ -34,19 +36,24 @@ def main() -> int:
     if args.sample:
         chosen.sort(key=lambda mutant: hashlib.sha256(f"{args.sample} {mutant.name}".encode()).digest())
         chosen = chosen[: args.count]
-    told = []
-    with tempfile.TemporaryDirectory() as folder:
-        for verdict in verdicts(chosen, args.everything, args.jobs, Path(folder)):
-            if args.messages:
-                print(f"{verdict.mutant.name}: {verdict.requirements}\n{verdict.message}")
-            told.append(verdict)
-            if verdict.fault:
-                print(f"{verdict.mutant.name}: {verdict.fault} ({verdict.mutant.wrong})")
-    faults = sum(verdict.fault is not None for verdict in told)
+    verdicts: list[Verdict] = []
+
+    def tell(question: About, failed: Failed) -> None:
+        verdict = Verdict(question.mutant, failed)
+        verdicts.append(verdict)
+        if args.messages:
+            print(f"{question.name}: {verdict.requirements}\n{verdict.message}")
+        if verdict.fault:
+            print(f"{question.name}: {verdict.fault} ({question.mutant.wrong})", flush=True)
+
+    ask_all([About(mutant, args.everything) for mutant in chosen], args.jobs, tell)
+    verdicts.sort(key=lambda verdict: list(MUTANTS).index(verdict.mutant.name))
     if args.output:
-        write_whole(args.output, page(told).encode())
+        write_whole(args.output, page(verdicts).encode())
+        write_whole(args.output.with_suffix(".csv"), table(verdicts).encode())
+    faults = sum(verdict.fault is not None for verdict in verdicts)
     print(f"{len(chosen)} mutants, {faults} not caught as they should be")
-    return 1 if faults else 0
+    return 1 if faults or len(verdicts) < len(chosen) else 0
 
 
 if __name__ == "__main__":

@@ -1,68 +1,55 @@
 """The sentences of the specification with MUST, and mutants that break each."""
 
 CLAUSES: dict[str, tuple[str, ...]] = {
-    "A decoder MUST hash the file as it is.": (
-        "fingerprint_of_tensors", "fingerprint_reversed", "any_model", "fingerprint_begins", "fingerprint_ends",
-    ),
+    "A decoder MUST hash the file as it is.": ("fingerprint_of_tensors", "any_model"),
     "The entropy path is integer arithmetic, and an implementation MUST find exactly these integers.": (
         "slope", "half_to_even", "sums_floored", "activations_unsaturated", "decoder_slope",
     ),
     "A stream MUST hold their symbols in this order": (
-        "row_lag_4", "raster_order", "z_channel_last", "z_by_columns", "y_by_channel",
-        "decoder_wavefronts_by_column",
+        "row_lag_4", "raster_order", "z_by_position", "decoder_wavefronts_by_column",
     ),
-    "It MUST be in [2^31, 2^63).": (
-        "low_state_unchecked", "high_state_unchecked", "decoder_state_low", "decoder_state_high",
-    ),
-    "m MUST be at most 7, and the last digit MUST NOT be 0.": (
-        "eight_digits", "any_digits", "zero_digit", "decoder_count_of_8", "decoder_digit_0_taken",
-    ),
+    "It MUST be in [2^31, 2^63).": ("high_state_unchecked", "decoder_state_unchecked"),
+    "m MUST be at most 7, and the last digit MUST NOT be 0.": ("eight_digits", "zero_digit"),
     "After the last symbol, x MUST be 2^31, and words MUST NOT be left.": (
-        "last_state_unchecked", "words_left_unchecked", "decoder_final_state_unchecked", "decoder_words_left",
+        "last_state_unchecked", "words_left_unchecked",
     ),
     "Given symbols and tables MUST become exactly these bytes.": (
-        "renormalised_late", "words_first_out_first", "sides_exchanged", "digits_highest_first",
+        "states_to_2_62", "words_first_out_first", "decoder_digits_highest_first",
     ),
     "A decoder MUST give the kind of the first check that fails.": (
-        "version_before_magic", "length_before_version", "sizes_before_length", "checksum_before_sizes",
-        "checksum_before_area", "fingerprint_before_checksum", "fingerprint_before_area",
-        "payload_before_fingerprint", "state_before_length", "count_judged_early", "digit_judged_early",
-        "last_state_before_words",
+        "version_before_magic", "length_before_version", "fingerprint_first",
+        "state_before_length", "count_judged_early", "decoder_checksum_before_sizes",
     ),
-    "A reader MUST accept any level.": ("level_9_alone", "decoder_unpack_level"),
-    "Given latents MUST become exactly this buffer": ("z_rounded", "z_floored", "z_before_y", "items_big_endian"),
+    "A reader MUST accept any level.": ("level_9_alone",),
+    "Given latents MUST become exactly this buffer": ("z_rounded", "z_before_y", "items_big_endian"),
     "`g_s` of an unpacked buffer MUST be exactly the `x_hat`": ("operation_g_s_drifts",),
     "A reader MUST give the kind of the first of these checks that fails.": (
-        "limit_before_shapes", "data_before_limit", "decoder_unpack_kinds_swapped",
+        "limit_before_shapes", "decoder_one_kind_of_length",
     ),
     "All other samples of a decoded picture MUST be those of the golden one": (
-        "samples_floored", "multiplied_by_256", "decoder_gamma_transposed", "tiles_of_256", "decoder_seam_of_512",
+        "samples_floored", "multiplied_by_256", "decoder_gamma_transposed", "decoder_tiles_of_512",
     ),
     "It MUST then give them as real arithmetic does": (
-        "plain_sums", "float32_encoder", "x_hat_in_float32", "decoder_x_hat_in_float32",
+        "plain_sums", "float32_encoder", "decoder_x_hat_in_float32",
     ),
     "An encoder MUST replicate, and never pad with zeros.": ("padded_with_zeros", "padded_by_reflection"),
     "From given `k_z` and y, an implementation MUST find exactly these integers.": (
-        "y_not_floored", "k_to_even", "y_unsaturated", "symbols_in_open_loop", "decoder_k_away",
+        "y_not_floored", "k_to_even", "y_unsaturated", "symbols_in_open_loop", "decoder_y_rounded",
     ),
-    "A decoder MUST find in them the latents and the picture that the encoder held.": (
-        "k_clipped", "context_of_y",
-    ),
+    "A decoder MUST find in them the latents and the picture that the encoder held.": ("k_clipped",),
     "Their length and their picture MUST be as good as those of the golden stream": (
         "open_loop", "k_z_without_medians", "blue_first", "divided_by_256",
     ),
     "The same picture MUST give the same bytes each time.": ("dithered",),
     "Its answers MUST lie within the tolerances of the vectors.": (
-        "igdn_divides", "float_phi_first", "z_hat_whole", "sigma_from_0109", "no_floor_of_z",
+        "igdn_divides", "float_mu_first", "z_hat_whole", "sigma_from_0109", "likelihood_beside",
     ),
-    "The same question MUST get the same answer again": ("g_a_kept", "decode_kept", "encode_kept", "psi_kept"),
-    "MUST give the size of the picture": ("size_exchanged", "padded_size", "uncropped"),
-    "A picture that was padded as in §12 MUST give the same top left": ("padded_with_zeros", "padded_around"),
+    "The same question MUST get the same answer again": ("encode_kept", "psi_kept", "decoder_tables_kept"),
+    "MUST give the size of the picture": ("padded_size",),
+    "A picture that was padded as in §12 MUST give the same top left": ("padded_with_zeros",),
     "MUST refuse malformed input with its kind": (
-        "missing_words_are_zero", "half_words_ignored", "adler_unchecked", "decoder_unpack_gzip",
+        "missing_words_are_zero", "half_words_ignored", "adler_unchecked", "decoder_shapes_unchecked",
     ),
-    "MUST `decompress` the blob to the same latents and picture": (),
-    "the figures of the 24 Kodak pictures MUST be the golden ones": (),
 }  # fmt: skip
 """A part of a sentence, and the mutants that break it."""
 ELSEWHERE = {

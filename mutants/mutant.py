@@ -1,101 +1,133 @@
-"""A mutant, and how a process gets it: the module is compiled from its changed text when it is imported."""
+"""A mutant: some names of the codec, or of the one-file decoder, and the wrong things that are put in their place.
 
-import importlib.machinery
+Functions and methods are given as attributes of what was imported, so a name that the codec no longer has breaks
+the import of the gallery. A constant is given by its name and looked up when the mutant is installed.
+"""
+
+import functools
 import importlib.util
-import os
+import inspect
+import re
 import sys
-import types
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
-REFERENCE, DECODER = "mbtref.suite.subjects.reference", "mbtref.suite.subjects.one_file"
-"""The modules of the two subjects. A mutant changes one of them, or a module that it imports."""
-FILES = {
-    "reference": REFERENCE,
-    "stages": DECODER,
-    "decoder": "mbtref.decoder",
-    **{
-        name: f"mbtref.{name}"
-        for name in (
-            "bitstream", "codec", "exact", "grid", "image", "latents", "layers", "model", "planes", "rans",
-            "reproducible", "scan", "tables", "transforms", "weights",
-        )
-    },
-}  # fmt: skip
-"""Modules by their short names."""
-OF_DECODER = ("decoder", "stages")
-"""Those of the one-file decoder; the others are the reference's."""
+import mbtref
+from mbtref.suite.subjects import reference, trace
+from mbtref.suite.subjects.protocol import Subject
+
+
+def second_copy(name: str) -> ModuleType:
+    """A module that is executed once more, and isn't found by any import."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if TYPE_CHECKING:
+    from mbtref import decoder as decoder
+    from mbtref.suite.subjects import one_file as one_file
+else:
+    # The suite itself asks the one-file decoder what is right. Only a copy of it may go wrong.
+    decoder = second_copy("mbtref.decoder")
+    with (
+        patch.dict(sys.modules, {"mbtref.decoder": decoder}),
+        patch.object(mbtref, "decoder", decoder, create=True),
+    ):
+        one_file = second_copy("mbtref.suite.subjects.one_file")
+
+Wrong = Callable[..., object]
+
+
+class Change(NamedTuple):
+    """One attribute that is replaced."""
+
+    owner: ModuleType | type
+    name: str
+    value: object
+
+    def places(self) -> Iterator[ModuleType | type]:
+        """The owner, and each module of the codec that has imported the same thing by this name."""
+        yield self.owner
+        right = getattr(self.owner, self.name)
+        if isinstance(self.owner, ModuleType) and not isinstance(right, ModuleType):
+            yield from (m for m in codec() if m is not self.owner and vars(m).get(self.name) is right)
+
+
+def codec() -> list[ModuleType]:
+    """All modules in which a mutant may replace something: the codec's, and those of the two subjects."""
+    own = [module for name, module in sys.modules.items() if re.match(r"mbtref\.(\w+|openloop\.\w+)$", name)]
+    return [*own, reference, trace, decoder, one_file]
+
+
+def constant(module: ModuleType, name: str, value: object) -> Change:
+    """Another value of a constant. A module that another one has imported is replaced in that one alone."""
+    return Change(module, name, value)
+
+
+def instead(right: Callable[..., Any] | property, wrong: Wrong) -> Change:
+    """A wrong function in place of a function, a method or a property."""
+    plain = inspect.unwrap(right.fget if isinstance(right, property) else right)  # type: ignore[arg-type]
+    *outer, name = plain.__qualname__.split(".")
+    module = next(module for module in codec() if vars(module) is plain.__globals__)
+    owner = functools.reduce(getattr, outer, module)
+    return Change(owner, name, property(wrong) if isinstance(right, property) else wrong)
+
+
+def around(right: Callable[..., Any] | property, wrong: Wrong) -> Change:
+    """The same, for a wrong function that is given the right one first, and then what it was called with."""
+    inner = right.fget if isinstance(right, property) else right
+
+    def mistaken(*given: Any, **named: Any) -> object:
+        return wrong(inner, *given, **named)
+
+    return instead(right, mistaken)
 
 
 class Mutant(NamedTuple):
     """One wrong implementation."""
 
     name: str
-    file: str
-    """One of FILES."""
-    old: str
-    """A text that is in the file once."""
-    new: str
     requirement: str
-    """The one whose purpose names this mistake; empty for an equivalent mutant, which nothing can tell apart."""
+    """The one whose purpose names this mistake."""
     stage: str
     """What the message must name: an output, a field or a kind of refusal."""
     wrong: str
-    """How it is wrong; of an equivalent mutant, why it isn't."""
+    """How it is wrong."""
+    changes: tuple[Change, ...]
+
+    @property
+    def of_decoder(self) -> bool:
+        """Whether it is the one-file decoder that is wrong, not the reference."""
+        owner = self.changes[0].owner
+        return any(owner is module or owner in vars(module).values() for module in (decoder, one_file))
+
+    def install(self, put: Callable[[Any, str, object], None] = setattr) -> None:
+        """Makes this process the mutant. put: as setattr, such as the one of pytest's monkeypatch."""
+        for change in self.changes:
+            for place in list(change.places()):
+                put(place, change.name, change.value)
+
+    def subject(self) -> Subject:
+        """The implementation that is wrong."""
+        self.install()
+        return one_file.OneFile() if self.of_decoder else reference.Reference()
 
 
-def source(file: str) -> str:
-    """The text of a module, unchanged."""
-    spec = importlib.util.find_spec(FILES[file])
-    loader = spec.loader if spec else None
-    assert isinstance(loader, importlib.machinery.SourceFileLoader), f"{file} has no source"
-    return loader.get_data(loader.path).decode()
+def mutant(name: str, requirement: str, stage: str, wrong: str, *changes: Change) -> Mutant:
+    """A line of the gallery."""
+    return Mutant(name, requirement, stage, wrong, changes)
 
 
-def changed(mutant: Mutant) -> str:
-    """The text of the mutant's module. Raises ValueError unless `old` is there once."""
-    text = source(mutant.file)
-    if text.count(mutant.old) != 1:
-        raise ValueError(f"{mutant.name}: {mutant.old!r} is {text.count(mutant.old)} times in {mutant.file}")
-    return text.replace(mutant.old, mutant.new)
-
-
-class Loader(importlib.machinery.SourceFileLoader):
-    """Compiles a text in place of the file's."""
-
-    def __init__(self, fullname: str, path: str, text: str) -> None:
-        super().__init__(fullname, path)
-        self.text = text
-
-    def get_code(self, fullname: str) -> types.CodeType:
-        code: types.CodeType = compile(self.text, self.path, "exec")
-        return code
-
-
-class Finder:
-    """Finds one module, and gives it another text."""
-
-    def __init__(self, fullname: str, text: str) -> None:
-        self.fullname, self.text = fullname, text
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self.fullname:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        assert spec, f"{fullname} is gone"
-        spec.loader = Loader(fullname, str(spec.origin), self.text)
-        return spec
-
-
-def install(mutant: Mutant) -> None:
-    """From now on, this process imports the mutant. What was imported before, such as by the suite, stays."""
-    text = changed(mutant)
-    # numba would keep the compiled loops on disk, by their file and date: other runs would get a mutant's
-    os.environ["NUMBA_DISABLE_JIT"] = "1"
-    for name in [*FILES.values(), "mbtref.suite.subjects.trace", "mbtref"]:
-        parent, _, child = name.rpartition(".")
-        if sys.modules.pop(name, None) and parent in sys.modules:
-            vars(sys.modules[parent]).pop(child, None)
-    sys.meta_path.insert(0, Finder(FILES[mutant.file], text))
+def kept(right: Callable[..., Any], *given: Any, **named: Any) -> object:
+    """The mistake of many mutants of STATE-1: the answer to the first question of its shape, for all of them."""
+    answers = vars(right).setdefault("answers", {})
+    shape = str([getattr(value, "shape", type(value)) for value in (*given, *named.values())])
+    if shape not in answers:
+        answers[shape] = right(*given, **named)
+    return answers[shape]

@@ -1,32 +1,36 @@
-"""docs/mutants.md: what the suite sees, mutant by mutant, clause by clause."""
+"""docs/mutants.md, what the suite sees; and docs/mutants.csv, mutant by mutant."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import csv
+import io
+import tomllib
+from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
-from mbtref.suite.vectors import frozen
 from mutants.clauses import CLAUSES, ELSEWHERE
-from mutants.mutant import OF_DECODER
-from mutants.run import LEFT_OUT, Verdict
+from mutants.verdict import Verdict
 
 SHOWN = 3
 """Cases named of a clause."""
+SURVIVORS = Path(__file__).with_name("survivors.toml")
 
 
 def page(verdicts: Sequence[Verdict]) -> str:
     """The page. verdicts: on all mutants."""
-    caught = sorted((v for v in verdicts if v.mutant.requirement), key=order)
-    equivalent = [v for v in verdicts if not v.mutant.requirement]
     return "\n".join([
         "# Wrong implementations, and what catches them",
         "",
         f"*Made by `make mutants` on {date.today()}; not to be edited.*",
         "",
-        "Each mutant is the reference, or the one-file decoder, with one mistake: a replacement in one file "
-        "([`mutants/`](../mutants/)). The suite is asked about it without the Kodak pictures. It must fail the "
-        "requirement that is about the mistake, and its first message must name the wrong stage.",
+        "Each mutant is the reference, or the one-file decoder, with a wrong function, method or constant in "
+        "place of a right one ([`gallery/`](../mutants/gallery/)). The suite is asked about it, without the Kodak "
+        "pictures. It must fail the requirement that is about the mistake, and its first message must name the "
+        "wrong stage. [`mutants.csv`](mutants.csv) lists them all.",
         "",
-        *figures(caught, equivalent),
+        "| | reference | one-file decoder |",
+        "|---|---:|---:|",
+        *figures(verdicts),
         "",
         "## Clauses",
         "",
@@ -36,48 +40,21 @@ def page(verdicts: Sequence[Verdict]) -> str:
         "|---|---|---|",
         *clauses({v.mutant.name: v for v in verdicts}),
         "",
-        "## Mutants",
+        "## Small changes",
         "",
-        "| mutant | file | how it is wrong | requirement | tier | named |",
-        "|---|---|---|---|---|---|",
-        *(row(v) for v in caught),
-        "",
-        "## Mutants that nothing can tell apart",
-        "",
-        "| mutant | file | why |",
-        "|---|---|---|",
-        *(f"| {v.mutant.name} | {v.mutant.file} | {v.mutant.wrong} |" for v in equivalent),
-        "",
-        "## Vectors that catch none of these mutants",
-        "",
-        "They stay: each repeats a question at another model, size or symbol, and a mistake that needs just that "
-        "one may be made tomorrow.",
-        "",
-        *unused(verdicts),
+        *survivors(),
         "",
     ])  # fmt: skip
 
 
-def order(verdict: Verdict) -> tuple[int, str]:
-    """By requirement, then by name."""
-    return list(REQUIREMENTS).index(verdict.mutant.requirement), verdict.mutant.name
-
-
-def figures(caught: Sequence[Verdict], equivalent: Sequence[Verdict]) -> Iterator[str]:
-    """The table of numbers."""
-    yield "| | reference | one-file decoder |"
-    yield "|---|---:|---:|"
-    groups = [[v for v in caught if (v.mutant.file in OF_DECODER) is decoder] for decoder in (False, True)]
-    same = [sum((v.mutant.file in OF_DECODER) is decoder for v in equivalent) for decoder in (False, True)]
+def figures(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """The rows of numbers."""
+    groups = [[v for v in verdicts if v.mutant.of_decoder is decoder] for decoder in (False, True)]
     for title, counts in (
-        ("wrong mutants", [len(group) for group in groups]),
+        ("mutants", [len(group) for group in groups]),
         ("caught by their requirement", [sum(v.mutant.requirement in v.requirements for v in g) for g in groups]),
-        *(
-            (f"of these, in tier {tier}", [sum(tier_of(v) == tier for v in g) for g in groups])
-            for tier in TIERS[:-1]
-        ),
+        *((f"of these, in tier {t}", [sum(tier_of(v) == t for v in g) for g in groups]) for t in TIERS[:-1]),
         ("the message names the stage", [sum(v.fault is None for v in group) for group in groups]),
-        ("mutants that nothing can tell apart", same),
     ):
         yield f"| {title} | {' | '.join(map(str, counts))} |"
 
@@ -87,26 +64,36 @@ def tier_of(verdict: Verdict) -> str:
     return REQUIREMENTS[verdict.mutant.requirement].tier
 
 
-def row(verdict: Verdict) -> str:
-    """A mutant's line."""
-    m = verdict.mutant
-    named = f"`{m.stage}`" if m.stage else "-"
-    return f"| {m.name} | {m.file} | {m.wrong} | {m.requirement} | {tier_of(verdict)} | {verdict.fault or named} |"
-
-
 def clauses(by_name: dict[str, Verdict]) -> Iterator[str]:
-    """A line for each sentence."""
+    """A row for each sentence."""
     for sentence, names in CLAUSES.items():
-        cases = [case for name in names for case in by_name[name].failed]
-        shown = ", ".join(dict.fromkeys(cases[:SHOWN])) or ELSEWHERE.get(sentence, "none")
-        more = f" and {len(set(cases)) - SHOWN} more" if len(set(cases)) > SHOWN else ""
-        yield f"| {sentence} | {', '.join(names) or '-'} | {shown}{more} |"
+        cases = list(dict.fromkeys(case for name in names for case in by_name[name].failed))
+        more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
+        yield f"| {sentence} | {', '.join(names)} | {', '.join(cases[:SHOWN])}{more} |"
+    for sentence, shown in ELSEWHERE.items():
+        yield f"| {sentence} | - | {shown} |"
 
 
-def unused(verdicts: Iterable[Verdict]) -> Iterator[str]:
-    """Lists of vectors whose failure no mutant needs, by requirement."""
-    used = {case for verdict in verdicts for case in verdict.failed}
-    for key, requirement in REQUIREMENTS.items():
-        names = [v.name for v in frozen().vectors if v.requirement == key and v.id not in used]
-        if names and requirement.capability not in LEFT_OUT and requirement.tier != TIERS[-1]:
-            yield f"- {key}: {', '.join(names)}"
+def survivors() -> Iterator[str]:
+    """The paragraph and the table on `mutants.automatic`."""
+    found = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))
+    yield (
+        f"`python -m mutants.automatic` made every small change in the codec's modules on {found['date']}: "
+        f"{found['changes']} changes, of which {found['survivors']} survive. What was changed, and why no case of "
+        "the suite can see it ([`survivors.toml`](../mutants/survivors.toml)):"
+    )
+    yield from ("", "| why | survivors |", "|---|---:|")
+    for group in found["group"]:
+        yield f"| {group['why']} | {group['count']} |"
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """The mutants as CSV."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["mutant", "of", "how it is wrong", "requirement", "tier", "named in the message"])
+    for verdict in verdicts:
+        m = verdict.mutant
+        of = "one-file decoder" if m.of_decoder else "reference"
+        rows.writerow([m.name, of, m.wrong, m.requirement, tier_of(verdict), verdict.fault or m.stage])
+    return text.getvalue()

@@ -1,146 +1,133 @@
-"""Asks the suite about mutants, side by side, and says which requirement caught each, and by which words.
+"""Asks the suite about wrong implementations, side by side.
 
-A process imports the suite once and then forks: each child becomes one mutant and runs pytest. The cases of the
-requirement that is about the mutant come first. If they catch it, the others aren't asked.
+One run of pytest collects the cases. In place of its loop it forks: each child becomes one wrong implementation,
+runs its cases in its own order, and stops when it has seen enough.
 """
 
-import contextlib
 import json
 import os
-import re
 import signal
-from collections.abc import Iterator, Sequence
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, Protocol, TypeVar
 
 import pytest
 from tqdm import tqdm
 
+from mbtref.suite import plugin
 from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import CAPABILITIES
-from mbtref.suite.requirements import REQUIREMENTS, TIERS
-from mutants.gallery import MUTANTS
-from mutants.mutant import Mutant
+from mbtref.suite.subjects.protocol import Methods, Subject
 
-SUITE = project_folder("conformance")
 LEFT_OUT = ("portable", "kodak")
 """Capabilities that need other processes or the Kodak pictures."""
-SECONDS = 120
-"""A mutant that takes longer gives no answer: it hangs."""
-
-
+SECONDS = 30
+"""A wrong implementation that needs longer for a case gives no answer: it hangs."""
 NO_ANSWER = "NONE/no-answer"
-"""In place of a case: the process of the mutant ended or hung."""
+"""In place of a case: the process raised, ended or hung."""
+ALWAYS = "ALWAYS/import"
+"""In place of a case: what runs when modules are imported and models are loaded."""
+Failed = Mapping[str, str]
+"""Messages of the cases that failed, by their ids, in the order of asking."""
 
 
-class Verdict(NamedTuple):
-    """What the suite said of a mutant."""
-
-    mutant: Mutant
-    failed: dict[str, str]
-    """Messages by the id of a case, in the order of the cases."""
-
-    @property
-    def requirements(self) -> list[str]:
-        """Those that failed."""
-        return list(dict.fromkeys(case.partition("/")[0] for case in self.failed))
+class Question(Protocol):
+    """What a child does."""
 
     @property
-    def message(self) -> str:
-        """The first one of the requirement that is about the mutant, or the first one at all."""
-        own = [text for case, text in self.failed.items() if case.startswith(f"{self.mutant.requirement}/")]
-        return next(iter([*own, *self.failed.values()]), "")
+    def name(self) -> str: ...
 
-    @property
-    def fault(self) -> str | None:
-        """Why the verdict isn't the due one, or None."""
-        wanted = self.mutant.requirement
-        if not wanted:
-            return f"nothing can tell it apart, but {self.requirements[0]} did" if self.failed else None
-        if wanted not in self.requirements:
-            return f"caught by {', '.join(self.requirements) or 'nothing'}, not by {wanted}"
-        own = re.sub(r"\n  (catches|required|repeat): .*", "", self.message).partition("\n")[2]
-        if not re.search(rf"(?<![a-z_]){re.escape(self.mutant.stage)}(?![a-z_])", own):
-            return f"the message doesn't name {self.mutant.stage}"
-        return None
+    def subject(self) -> Subject:
+        """Becomes the wrong implementation."""
+
+    def order(self, cases: Sequence[str]) -> Sequence[str]:
+        """Those of all cases that are asked, by their ids, in this order."""
+
+    def enough(self, failed: Failed, case: str) -> bool:
+        """Whether the answer is known before this case is asked."""
 
 
-class Listener:
-    """A plugin of pytest: orders the cases, keeps messages, and ends the run when the mutant is caught."""
+Q = TypeVar("Q", bound=Question)
 
-    def __init__(self, requirement: str, everything: bool) -> None:
-        self.requirement, self.everything = requirement, everything
+
+class Runner(Generic[Q]):
+    """A plugin of pytest. questions: one child each. tell: gets the answer of each child."""
+
+    def __init__(self, questions: Sequence[Q], jobs: int, tell: Callable[[Q, Failed], None]) -> None:
+        self.questions, self.jobs, self.tell = questions, jobs, tell
         self.failed: dict[str, str] = {}
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        def order(item: pytest.Item) -> tuple[bool, int]:
-            key = dict(item.user_properties)["requirement"]
-            return key != self.requirement, TIERS.index(REQUIREMENTS[str(key)].tier)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        waiting, running = list(self.questions)[::-1], dict[int, Q]()
+        with tempfile.TemporaryDirectory() as folder, tqdm(total=len(waiting), leave=False, disable=None) as bar:
+            while waiting or running:
+                while waiting and len(running) < self.jobs:
+                    question = waiting.pop()
+                    running[self.ask(session, question, Path(folder, question.name))] = question
+                child, _ = os.wait()
+                question = running.pop(child)
+                answer = Path(folder, question.name)
+                bar.update()
+                self.tell(
+                    question, json.loads(answer.read_text()) if answer.is_file() else {NO_ANSWER: "no answer"}
+                )
+        return True
 
-        items.sort(key=order)
+    def ask(self, session: pytest.Session, question: Q, answer: Path) -> int:
+        """Forks a child that asks one question, and writes which cases failed. Returns its process."""
+        child = os.fork()
+        if child == 0:
+            try:
+                self.become(session, question)
+            except BaseException:
+                self.failed[NO_ANSWER] = traceback.format_exc()
+            answer.write_text(json.dumps(self.failed))
+            os._exit(0)
+        return child
+
+    def become(self, session: pytest.Session, question: Q) -> None:
+        """In a child: runs the cases of one question."""
+        session.config.option.subject = f"mutants.subjects:{question.name}"
+        session.config.stash[plugin.SUITE].subject = question.subject()
+        items = {case.id: item for item in session.items if (case := plugin.case_of(item))}
+        for name in question.order(list(items)):
+            if question.enough(self.failed, name):
+                break
+            signal.alarm(SECONDS)
+            session.config.hook.pytest_runtest_protocol(item=items[name], nextitem=None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         facts = dict(report.user_properties)
         if report.when == "call" and report.outcome == "failed":
             self.failed[f"{facts['requirement']}/{facts['name']}"] = report.longreprtext
 
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        done = dict(item.user_properties)["requirement"] != self.requirement
-        if self.failed and done and not self.everything:
-            item.session.shouldstop = "caught"
+
+class Nobody(Methods):
+    """The subject of a run whose children become others."""
+
+    name, version, capabilities = "nobody", "1", ()
 
 
-def become(mutant: Mutant, everything: bool, answer: Path) -> None:
-    """In a child: runs the suite on the mutant, and writes the messages of the cases that failed."""
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-    MUTANTS[mutant.name] = mutant
-    listener = Listener(mutant.requirement, everything)
-    wanted = [name for name in CAPABILITIES if name not in LEFT_OUT]
-    status = pytest.main(
-        [str(SUITE), "-q", "-p", "no:cacheprovider", "-W", "ignore", "--in-process", "--tier", "full",
-         "--subject", f"mutants.subjects:{mutant.name}", "--capabilities", ",".join(wanted)],
-        plugins=[listener],
-    )  # fmt: skip
-    if status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
-        answer.write_text(json.dumps(listener.failed))
-
-
-def ask(mutant: Mutant, everything: bool, folder: Path) -> int:
-    """Forks a child that becomes the mutant. Returns its process."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(SECONDS)
-        with contextlib.suppress(BaseException):
-            become(mutant, everything, folder / mutant.name)
-        os._exit(0)
-    return child
-
-
-def verdicts(mutants: Sequence[Mutant], everything: bool, jobs: int, folder: Path) -> Iterator[Verdict]:
-    """The verdict on each mutant, as they come, with a progress bar. folder: for the answers of the children."""
-    prepare()
-    waiting, running = list(mutants)[::-1], dict[int, Mutant]()
-    with tqdm(total=len(mutants), leave=False, disable=None) as bar:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                mutant = waiting.pop()
-                running[ask(mutant, everything, folder)] = mutant
-            child, _ = os.wait()
-            mutant = running.pop(child)
-            answer = folder / mutant.name
-            failed = json.loads(answer.read_text()) if answer.is_file() else {NO_ANSWER: "no answer"}
-            bar.update()
-            yield Verdict(mutant, failed)
-
-
-def prepare() -> None:
-    """Imports what all children need, with one thread: a child of a process with more couldn't compute."""
+def ask_all(questions: Sequence[Q], jobs: int, tell: Callable[[Q, Failed], None]) -> None:
+    """Asks all questions, with a progress bar. tell: gets the answers as they come."""
     import torch
 
-    from mbtref.suite import vectors
-
+    # a child of a process with more threads couldn't compute
     torch.set_num_threads(1)
-    vectors.frozen()
+    ask_suite(f"{__name__}:{Nobody.__name__}", Runner(questions, jobs, tell))
+
+
+def ask_suite(subject: str, extension: object) -> None:
+    """Runs the suite without a word, in this process. extension: a plugin of pytest."""
+    wanted = ",".join(name for name in CAPABILITIES if name not in LEFT_OUT)
+    options = ["--in-process", "--tier", "full", "--capabilities", wanted, "--subject", subject]
+    quiet = ["-p", "no:terminal", "-p", "no:cacheprovider", "-W", "ignore"]
+    pytest.main([str(project_folder("conformance")), *options, *quiet], plugins=[extension])
+
+
+def requirement_of(case: str) -> str:
+    """The requirement of a case, from its id."""
+    return case.partition("/")[0]

@@ -1,0 +1,7 @@
+"""All mutants by name, in the order of the specification."""
+
+from mutants.gallery import arithmetic, coding, files, pictures
+
+_ROWS = (*arithmetic.MUTANTS, *coding.MUTANTS, *files.MUTANTS, *pictures.MUTANTS)
+MUTANTS = {mutant.name: mutant for mutant in _ROWS}
+assert len(MUTANTS) == len(_ROWS), "two mutants have one name"
