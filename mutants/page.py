@@ -78,8 +78,8 @@ def survivors() -> Iterator[str]:
     """The paragraph and the table on `mutants.automatic`."""
     groups = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["group"]
     yield (
-        "`python -m mutants.automatic` makes every small change in the codec's modules. These survive: no case of the "
-        "suite can see them ([`survivors.toml`](../mutants/survivors.toml))."
+        "`python -m mutants.automatic` makes every small change in the codec's modules. These survive: no case of "
+        "the suite can see them ([`survivors.toml`](../mutants/survivors.toml))."
     )
     yield from ("", "| why | lines or changes |", "|---|---:|")
     for group in groups:
