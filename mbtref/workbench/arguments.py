@@ -16,6 +16,10 @@ from mbtref.workbench.names import ZOO
 T = TypeVar("T")
 
 
+class WrongUse(Exception):
+    """Arguments that are right one by one, but not together. The command line ends with status 2."""
+
+
 class Wanted(NamedTuple):
     """A model that an argument names. Its file is read after all arguments are checked: it may need a download."""
 
@@ -67,18 +71,14 @@ def input_path(text: str) -> Path:
 
 def input_file(text: str) -> Path:
     """An argument that names a file."""
-    path = input_path(text)
-    if path.is_dir():
+    if (path := input_path(text)).is_dir():
         raise ValueError(f"{path}: is a folder")
     return path
 
 
 def input_folder(text: str) -> Path:
     """An argument that names a folder."""
-    path = input_path(text)
-    if not path.is_dir():
-        raise ValueError(f"{path}: is not a folder")
-    return path
+    return output_folder(str(input_path(text)))
 
 
 def or_standard(standard: Path, kind: Callable[[str], Path]) -> Callable[[str], Path]:
@@ -159,8 +159,13 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
+def one_model(text: str) -> list[Wanted]:
+    """An argument that names a single model."""
+    return [wanted_model(text)]
+
+
 def models(text: str) -> list[Wanted]:
-    """An argument of names of models and ladders, separated by commas. A ladder's name stands for its models."""
+    """An argument of names of models and series, separated by commas. A series stands for all its models."""
     asked = chain.from_iterable(SERIES.get(name, (name,)) for name in text.split(","))
     choices = [wanted_model(name) for name in asked]
     names = [wanted.name for wanted in choices]

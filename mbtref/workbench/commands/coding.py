@@ -1,0 +1,222 @@
+"""Commands on pictures and streams: encode, decode, inspect."""
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from mbtref import bitstream
+from mbtref.errors import BitstreamError, Kind
+from mbtref.modelfile import name_of
+from mbtref.workbench import arguments, modelfiles, tasks
+from mbtref.workbench.commands import Commands, Option, option, shared
+from mbtref.workbench.inputs import STDIN, STDOUT, Pair, find_pictures, find_streams, pairs, read_bytes
+from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.tasks import How
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+COMMANDS = Commands()
+SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
+"""A path that ends in one of these names a folder."""
+MODEL_OF_STREAM = option(
+    "--model",
+    kind=arguments.one_model,
+    help="a model as for encode; default: the stream's, if it is embedded or a zoo model that was used before",
+)
+
+
+def options(source: str, what: str, suffix: str, same: str, model: Option) -> tuple[Option, ...]:
+    """The options of encode and decode. suffix: of the outputs. same: what --reproducible makes the same."""
+    return (
+        option("inputs", kind=arguments.or_standard(STDIN, arguments.input_path), nargs="+",
+               metavar=f"{source}_OR_FOLDER", help=f"{what}; - is standard input"),
+        option("-o", dest="output", metavar=f"OUT{suffix}_OR_FOLDER", required=True,
+               help=f"one file, or the folder of many, each NAME{suffix}; - is standard output"),
+        shared.JOBS,
+        model,
+        shared.WEIGHTS,
+        option("--reproducible", action="store_true", help=f"the same {same} on every machine; takes longer"),
+        shared.DEVICE,
+    )  # fmt: skip
+
+
+@COMMANDS.command(
+    "encode",
+    "encode pictures",
+    *options("IMAGE", "opaque pictures that Pillow can read", ".mbt", "bytes", option(
+        "--model", kind=arguments.one_model, default="lite-q4", help=f"{shared.A_MODEL}; default: %(default)s")),
+)  # fmt: skip
+def encode(args: argparse.Namespace) -> int:
+    todo, many = pair_files(args, find_pictures, ".mbt", arguments.stream_file)
+    (model,) = shared.model_files(args)
+    return code(args, todo, many, tasks.encode, lambda data: model)
+
+
+@COMMANDS.command(
+    "decode",
+    "decode streams to PNG pictures",
+    *options("IN.mbt", "streams of 'mbtref encode'", ".png", "pixels", MODEL_OF_STREAM),
+)
+def decode(args: argparse.Namespace) -> int:
+    todo, many = pair_files(args, find_streams, ".png", arguments.file_named(".png"))
+    named, find = shared.model_files(args), functools.cache(find_model)
+
+    def model_of(data: bytes) -> ModelFile:
+        fingerprint = bitstream.unpack(data).fingerprint
+        model = named[0] if named else find(fingerprint)
+        if model is None:
+            reason = f"made with model {fingerprint.hex()}, which isn't embedded; name its file"
+            raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
+        return model
+
+    return code(args, todo, many, tasks.decode, model_of)
+
+
+@COMMANDS.command(
+    "inspect",
+    "show the headers of streams and the sizes of their parts",
+    option(
+        "streams",
+        kind=arguments.or_standard(STDIN, arguments.input_file),
+        nargs="+",
+        metavar="IN.mbt",
+        help="- is standard input",
+    ),
+    MODEL_OF_STREAM,
+    shared.WEIGHTS,
+)
+def inspect(args: argparse.Namespace) -> int:
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiled loops take longer to start than z takes to read
+    status, named = 0, shared.model_files(args)
+    for path in args.streams:
+        try:
+            print("\n".join(inspected(path, named)))
+        except (BitstreamError, OSError) as error:
+            print(f"mbtref: {path}: {error}", file=sys.stderr)
+            status = 1
+    return status
+
+
+def pair_files(
+    args: argparse.Namespace,
+    find: Callable[[Sequence[Path]], list[Path]],
+    suffix: str,
+    output_file: Callable[[str], Path],
+) -> tuple[list[Pair], bool]:
+    """The files to read and write, and whether they are many: whether -o names a folder.
+
+    suffix: of outputs in a folder. output_file: checks the name of a single one. Raises WrongUse.
+    """
+    alone = len(args.inputs) == 1 and not args.inputs[0].is_dir()
+    many = not alone or Path(args.output).is_dir() or args.output.endswith(SEPARATORS)
+    if many and (STDIN in args.inputs or args.output == "-"):
+        raise arguments.WrongUse("- stands for one file: name one input and one output, no folder")
+    try:
+        if many:
+            todo = pairs(find(args.inputs), arguments.output_folder(args.output), suffix)
+        else:
+            todo = [Pair(args.inputs[0], arguments.or_standard(STDOUT, output_file)(args.output))]
+    except (ValueError, OSError) as error:
+        raise arguments.WrongUse(str(error)) from error
+    sources, targets = zip(*todo, strict=True)
+    shared.refuse_overwriting(args.words, targets, sources, 0 if many else 1)
+    shared.say_skipped(args.inputs)
+    return todo, many
+
+
+def code(
+    args: argparse.Namespace,
+    todo: Sequence[Pair],
+    many: bool,
+    work: Callable[[ModelFile, bytes, Pair, How], str],
+    model_of: Callable[[bytes], ModelFile],
+) -> int:
+    """Encodes or decodes files, and prints a line about each. If they are many, a bad one is named and left out.
+
+    work: `tasks.encode` or `tasks.decode`. model_of: the model for the bytes of a source; it may refuse them.
+    """
+    from mbtref.workbench import engine
+
+    if not many:
+        (pair,) = todo
+        data = read_bytes(pair.source)
+        try:
+            line = work(model_of(data), data, pair, How(args.reproducible, args.device, shown=True))
+        except BitstreamError as error:
+            print(f"mbtref: {pair.source}: {error}", file=sys.stderr)
+            return 1
+        print(line, file=sys.stderr if pair.target == STDOUT else sys.stdout)
+        return 0
+    todo[0].target.parent.mkdir(parents=True, exist_ok=True)
+    left_out, how = 0, How(args.reproducible, args.device)
+    with (
+        engine.on_machine(min(args.jobs, len(todo))) as place,
+        tqdm(total=len(todo), unit="file", leave=False, disable=None) as bar,
+    ):
+
+        def start(pair: Pair) -> "Future[str]":
+            data = read_bytes(pair.source)
+            return place.submit(work, model_of(data), data, pair, how)
+
+        for pair, outcome in engine.run(place, todo, start):
+            bar.update()
+            if isinstance(outcome, str):
+                bar.write(outcome)
+            else:
+                left_out += 1
+                bar.write(f"left out {pair.source.name}: {outcome}", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+def find_model(fingerprint: bytes) -> ModelFile | None:
+    """The model of a stream if it is embedded, or a zoo model that was used before; otherwise None."""
+    from mbtref.workbench import zoo
+
+    name = name_of(fingerprint)
+    return modelfiles.of_package(name) if name else zoo.find(fingerprint)
+
+
+def inspected(path: Path, named: Sequence[ModelFile]) -> list[str]:
+    """Lines about a stream. named: its model; empty if it is to be found.
+
+    Raises BitstreamError and OSError; ValueError for a bad model file.
+    """
+    data = read_bytes(path)
+    stream = bitstream.unpack(data)
+    model = named[0] if named else find_model(stream.fingerprint)
+    lines = [
+        f"stream       {path}",
+        f"format       .mbt version {bitstream.VERSION}, checksum right",
+        f"model        {model.name if model else 'unknown'}, fingerprint {stream.fingerprint.hex()}",
+        f"picture      {stream.width}×{stream.height} pixels",
+        f"file         {len(data)} bytes, {8 * len(data) / (stream.height * stream.width):.4f} bpp",
+        f"  header     {bitstream.HEADER_BYTES} bytes",
+    ]
+    if model is None:
+        return [*lines, f"  payload    {len(stream.payload)} bytes"]
+    hyper = bytes_of_z(stream, model)
+    lines.append(f"  z          {hyper} bytes, the coder's state included")
+    return [*lines, f"  y          {len(stream.payload) - hyper} bytes"]
+
+
+def bytes_of_z(stream: bitstream.Stream, model: ModelFile) -> int:
+    """The bytes of a payload that are read when the last z is known. No network runs, so it needs no PyTorch.
+
+    Raises BitstreamError, also if the stream is another model's; ValueError or OSError for a bad model file.
+    """
+    from mbtref import rans, tables
+
+    if stream.fingerprint != model.fingerprint:
+        reason = f"made with model {stream.fingerprint.hex()}; {model.name} is {model.fingerprint.hex()}"
+        raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
+    channels = model.z_tables()
+    decoder = rans.Decoder(stream.payload, bitstream.HEADER_BYTES)
+    decoder.pop(tables.z_indexes((*stream.z_size, len(channels))), channels)
+    return decoder.offset - bitstream.HEADER_BYTES

@@ -1,0 +1,66 @@
+"""Commands that download pictures and models: kodak, zoo."""
+
+import argparse
+from pathlib import Path
+
+from mbtref.suite.kodak import FOLDER_VARIABLE, PIXELS, folder, pictures
+from mbtref.workbench.arguments import zoo_names
+from mbtref.workbench.commands import Commands, option
+from mbtref.workbench.names import KODAK_URL, ZOO
+
+COMMANDS = Commands()
+KODAK = COMMANDS.group("kodak", "get or check the 24 Kodak pictures")
+MODELS = COMMANDS.group("zoo", "get or list CompressAI's published models")
+
+
+@KODAK.command(
+    "fetch",
+    "download the missing pictures",
+    option("--to", type=Path, help=f"folder; default: {FOLDER_VARIABLE}, or the cache"),
+    option("--url", default=KODAK_URL,
+           help="address of the folder of kodim01.png to kodim24.png; default: %(default)s"),
+)  # fmt: skip
+def kodak_fetch(args: argparse.Namespace) -> int:
+    from mbtref.workbench import kodak
+
+    target = args.to or folder()
+    came = kodak.fetch(target, args.url)
+    print(f"{came} pictures fetched, all {len(PIXELS)} are in {target}")
+    return 0
+
+
+@KODAK.command("check", "compare the pixels with their SHA-256")
+def kodak_check(args: argparse.Namespace) -> int:
+    print(f"{len(pictures())} pictures in {folder()}, all pixels right")
+    return 0
+
+
+@MODELS.command("list", "show the names, and which of their files are in the cache")
+def zoo_list(args: argparse.Namespace) -> int:
+    from mbtref.workbench import zoo
+
+    print(f"{'name':<14} {'published file':<36} {'fetched':<11} ready")
+    for name in ZOO:
+        published = zoo.entry(name).file
+        checkpoint_there = "checkpoint" if (zoo.folder() / published).is_file() else "-"
+        model_there = "model file" if zoo.model_file(name).is_file() else "-"
+        print(f"{name:<14} {published:<36} {checkpoint_there:<11} {model_there}")
+    print(f"the files are kept in {zoo.folder()}")
+    return 0
+
+
+@MODELS.command(
+    "fetch",
+    "download missing checkpoints and make their model files",
+    option("names", kind=zoo_names, metavar="NAME[,NAME...]"),
+    option("--url", help="address of the published files; default: CompressAI's"),
+)
+def zoo_fetch(args: argparse.Namespace) -> int:
+    from mbtref.workbench import zoo
+
+    for name in args.names:
+        zoo.fetch(name, args.url)
+        model = zoo.load(name)
+        networks = model.networks
+        print(f"{name}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
+    return 0

@@ -1,0 +1,59 @@
+"""Commands that make model files, exports and tables."""
+
+import argparse
+
+from mbtref.files import write_whole
+from mbtref.workbench.arguments import file_named, input_file, models
+from mbtref.workbench.commands import Commands, option
+from mbtref.workbench.commands.shared import MODELS, OUTPUT_FOLDER, WEIGHTS, model_files, output
+
+COMMANDS = Commands()
+
+
+@COMMANDS.command(
+    "import",
+    "make a model file from CompressAI's weights, with its tables",
+    option("checkpoint", kind=input_file, metavar="CHECKPOINT",
+           help=".safetensors; anything else is read as a .pth or .pth.tar"),
+    output("MODEL.safetensors", file_named(".safetensors")),
+)  # fmt: skip
+def import_checkpoint(args: argparse.Namespace) -> int:
+    from mbtref.making import checkpoint
+    from mbtref.making.complete import export
+
+    networks, known, _ = checkpoint.read(args.checkpoint)
+    metadata = {key: known[key] for key in ("quality", "lambda") if key in known}
+    model = export(networks, args.output, metadata)
+    print(f"{args.output}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
+    return 0
+
+
+@COMMANDS.command(
+    "export",
+    "write models as ONNX files, for other runtimes",
+    option("model", kind=models, metavar="MODEL[,MODEL...]", help=MODELS),
+    WEIGHTS,
+    OUTPUT_FOLDER,
+)
+def export(args: argparse.Namespace) -> int:
+    files = model_files(args)
+    from mbtref.workbench import export
+
+    for file in files:
+        for path in export.write(file.load(), args.output):
+            print(path)
+    return 0
+
+
+@COMMANDS.command(
+    "tables",
+    "make the Gaussian tables again; the tables of the package are frozen",
+    output("OUT.safetensors", file_named(".safetensors")),
+)
+def tables(args: argparse.Namespace) -> int:
+    from mbtref import tables
+    from mbtref.making import modelfile, proven
+
+    write_whole(args.output, modelfile.pack(proven.gaussian_arrays(), {}))
+    print(f"{args.output}: {tables.SCALES} tables")
+    return 0

@@ -1,0 +1,223 @@
+"""Commands that measure and compare: eval, compare, report, notebook-check."""
+
+import argparse
+import functools
+import itertools
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from tqdm import tqdm
+
+from mbtref.errors import BitstreamError
+from mbtref.files import write_whole
+from mbtref.suite.kodak import pictures
+from mbtref.workbench import arguments, picturefiles, tasks
+from mbtref.workbench.commands import Commands, one_of, option, shared
+from mbtref.workbench.inputs import find_pictures
+from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.names import MEASURES, PAGE
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from mbtref.workbench.engine import Engine
+    from mbtref.workbench.records import Record
+    from mbtref.workbench.results import Results
+
+COMMANDS = Commands()
+
+
+class Measurement(NamedTuple):
+    """What `mbtref eval` does once for each model and picture."""
+
+    place: int
+    """Its number in the order requested."""
+    model: ModelFile
+    path: Path
+
+
+@COMMANDS.command(
+    "eval",
+    "measure rate and distortion: forward pass, latent buffers, bitstream",
+    option("pictures", kind=arguments.input_path, nargs="*", metavar="IMAGE_OR_FOLDER",
+           help="default: the Kodak pictures"),
+    option("--model", kind=arguments.models, required=True, metavar="MODEL[,MODEL...]", help=shared.MODELS),
+    shared.WEIGHTS,
+    option("--json", dest="output", kind=arguments.file_named(".json"), metavar="OUT.json",
+           help="write all figures here"),
+    one_of(
+        option("--resume", action="store_true", help="measure only what OUT.json lacks, and keep all that it has"),
+        shared.FORCE,
+    ),
+    shared.DEVICE,
+    one_of(
+        shared.JOBS,
+        option("--cluster", metavar="ADDRESS",
+               help="measure on a running Dask cluster: the address of its scheduler"),
+    ),
+)  # fmt: skip
+def evaluate(args: argparse.Namespace) -> int:
+    if args.resume and not args.output:
+        raise arguments.WrongUse("--resume needs --json, the file to continue")
+    if args.output and not args.resume and not args.force:
+        shared.refuse_losing(args.output, "--resume goes on with it, ")
+    shared.say_skipped(args.pictures)
+    files = shared.model_files(args)
+    from mbtref.workbench import engine, results
+    from mbtref.workbench.records import Record, table
+
+    paths = find_pictures(args.pictures) if args.pictures else pictures()
+    asked = [Measurement(i, *one) for i, one in enumerate(itertools.product(files, paths))]
+    jobs = min(args.jobs, len(asked))
+    unreadable: set[Path] = set()
+    left_out = 0
+    with (
+        engine.cluster(args.cluster) if args.cluster else engine.on_machine(jobs) as place,
+        results.Results(args.output, results.read(args.output) if args.resume else []) as found,
+        tqdm(total=len(asked), unit="picture", leave=False, disable=None) as bar,
+    ):
+        rest = readable(asked, unreadable, bar)
+        for one, outcome in engine.run(place, rest, starter(place, found, unreadable, args.device)):
+            bar.set_description(one.model.name, refresh=False)
+            bar.update()
+            if isinstance(outcome, Record):
+                found.add(one.place, outcome)
+            else:
+                left_out += 1
+                where = "" if one.path in unreadable else f" at {one.model.name}"
+                bar.write(f"left out {one.path.name}{where}: {outcome}", file=sys.stderr)
+    records = found.asked()
+    if not records:
+        return 1
+    print("\n".join(table(records)))
+    return 1 if warn_of_unequal(records) or left_out else 0
+
+
+def readable(asked: Sequence[Measurement], unreadable: set[Path], bar: "tqdm[NoReturn]") -> Iterator[Measurement]:
+    """The measurements, one by one, without those of pictures that couldn't be read so far."""
+    for one in asked:
+        if one.path in unreadable:
+            bar.update()
+        else:
+            yield one
+
+
+def starter(
+    place: "Engine", found: "Results", unreadable: set[Path], device: str
+) -> Callable[[Measurement], "Future[Record]"]:
+    """The function that starts a measurement. It adds to `unreadable` a picture that can't be read."""
+    from mbtref.workbench import engine
+
+    share = functools.lru_cache(1)(place.share)  # the measurements go model by model
+
+    def start(one: Measurement) -> "Future[Record]":
+        try:
+            picture = picturefiles.read(one.path)
+        except (ValueError, OSError):
+            unreadable.add(one.path)
+            raise
+        known = found.known(picturefiles.sha256(picture), one.model.fingerprint.hex())
+        if known:
+            return engine.done(replace(known, image=one.path.name))
+        return place.submit(tasks.evaluate, share(one.model), picture, one.path.name, device)
+
+    return start
+
+
+def warn_of_unequal(records: Sequence["Record"]) -> bool:
+    """Whether any decoded latents differ from the encoder's. Prints a line that names the pictures and models."""
+    unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
+    if unequal:
+        print(f"decoded latents differ from the encoder's: {', '.join(unequal)}", file=sys.stderr)
+    return bool(unequal)
+
+
+EVALUATION = "file of 'mbtref eval --json', or a published curve, such as vtm"
+
+
+@COMMANDS.command(
+    "compare",
+    "compare two evaluations: BD-rate and BD-PSNR of B against A",
+    option("first", metavar="A.json", help=EVALUATION),
+    option("second", metavar="B.json", help=EVALUATION),
+    option("--rate", choices=MEASURES, default="bitstream", help="default: %(default)s"),
+)
+def compare(args: argparse.Namespace) -> int:
+    from mbtref.workbench import compare
+
+    first, second = (compare.read(source, args.rate) for source in (args.first, args.second))
+    print("\n".join(compare.table(first, second)))
+    return 0
+
+
+@COMMANDS.command(
+    "report",
+    "make one page of all figures and results",
+    option("pictures", kind=arguments.input_path, nargs="+", metavar="IMAGE_OR_FOLDER"),
+    option("--model", kind=arguments.models, default="wide", metavar="MODEL[,MODEL...]",
+           help=f"{shared.MODELS}; default: %(default)s"),
+    shared.WEIGHTS,
+    shared.OUTPUT_FOLDER,
+    shared.FORCE,
+    option("--curves", kind=arguments.curves, metavar="NAME[,NAME...]",
+           help="published curves to draw, such as jpeg, webp and vtm"),
+    option("--limit", kind=arguments.size, default=25, metavar="MB",
+           help="a page larger than this gets no more figures; default: %(default)s"),
+)  # fmt: skip
+def report(args: argparse.Namespace) -> int:
+    target: Path = args.output / PAGE
+    if not args.force:
+        shared.refuse_losing(target)
+    shared.say_skipped(args.pictures)
+    files, paths = shared.model_files(args), find_pictures(args.pictures)
+    from mbtref.workbench import page
+
+    loaded = [file.load() for file in files]
+    measured: list[page.Picture] = []
+    left_out = []
+    with tqdm(total=len(paths) * len(loaded), unit="picture", leave=False, disable=None) as bar:
+        for path in paths:
+            bar.set_description(path.name)
+            with_figures = sum(picture.size for picture in measured) < args.limit * 10**6
+            try:
+                measured.append(page.measure(path, loaded, with_figures, bar.update))
+            except (ValueError, OSError, BitstreamError) as error:
+                left_out.append(f"{path.name}: {error}")
+                bar.write(f"left out {left_out[-1]}", file=sys.stderr)
+    if not measured:
+        return 1
+    command = shlex.join(("mbtref", *args.words))
+    content = page.page(measured, left_out, loaded, args.curves or page.CURVES, command).encode()
+    args.output.mkdir(parents=True, exist_ok=True)
+    write_whole(target, content)
+    print(f"{target}: pictures {len(measured)}, models {len(loaded)}, {len(content) / 10**6:.1f} MB")
+    unequal = warn_of_unequal([record for picture in measured for record in picture.records])
+    return 1 if unequal or left_out else 0
+
+
+@COMMANDS.command(
+    "notebook-check",
+    "compare the zoo models with their known figures",
+    option("--weights-from", kind=arguments.input_folder, metavar="FOLDER",
+           help="folder of the published checkpoints; default: the cache"),
+    option("--kodak", action="store_true", help="check the means over Kodak too, which takes about half an hour"),
+)  # fmt: skip
+def notebook_check(args: argparse.Namespace) -> int:
+    from mbtref.workbench import notebook
+
+    figures = notebook.check(args.weights_from)
+    if args.kodak:
+        figures += notebook.check_kodak(args.weights_from)
+    print("\n".join(notebook.table(figures)))
+    run = [figure for figure in figures if figure.found is not None]
+    wrong = [figure for figure in run if not figure.right]
+    print(f"{len(run) - len(wrong)} right, {len(wrong)} wrong, {len(figures) - len(run)} not run")
+    for line in notebook.advice(figures, args.weights_from):
+        print(line)
+    if not run:
+        print("mbtref: nothing was checked", file=sys.stderr)
+    return 1 if wrong or not run else 0

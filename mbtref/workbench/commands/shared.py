@@ -1,0 +1,66 @@
+"""What several commands share: options, and the checks that need more than one argument."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from mbtref.modelfile import EMBEDDED, SERIES
+from mbtref.workbench.arguments import Wanted, WrongUse, count, device, input_file, output_folder
+from mbtref.workbench.commands import Option, option
+from mbtref.workbench.inputs import overwritten, subfolders
+from mbtref.workbench.modelfiles import ModelFile
+
+A_MODEL = f"{', '.join(EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"
+MODELS = f"{A_MODEL}; {' or '.join(SERIES)} stands for all models of its series"
+
+WEIGHTS = option("--weights", kind=input_file, metavar="FILE",
+                 help="the checkpoint of the zoo model, in place of a download")  # fmt: skip
+DEVICE = option("--device", kind=device, default="cpu", metavar="NAME",
+                help="where the networks run, such as cuda; default: %(default)s")  # fmt: skip
+JOBS = option("--jobs", kind=count, default=1, metavar="N",
+              help="processes that share the work and the cores; default: this one alone")  # fmt: skip
+FORCE = option("--force", action="store_true", help="write over a file that holds measurements")
+OUTPUT_FOLDER = option("-o", dest="output", kind=output_folder, metavar="DIR", required=True)
+
+
+def output(metavar: str, kind: Callable[[str], Path]) -> Option:
+    """The file that a command writes. kind: the type of the argument."""
+    return option("-o", dest="output", kind=kind, metavar=metavar, required=True)
+
+
+def refuse_overwriting(words: Sequence[str], targets: Iterable[Path], read: Iterable[Path], own: int) -> None:
+    """Raises WrongUse if a command would write over what it reads.
+
+    words: the command line. read: paths that it doesn't name. own: as for `overwritten`.
+    """
+    named = [Path(part.rpartition("=")[2]) for word in words for part in word.split(",")]
+    if lost := overwritten(targets, [*named, *read], own):
+        raise WrongUse(f"{lost} is an input; name another output")
+
+
+def refuse_losing(path: Path, advice: str = "") -> None:
+    """Raises WrongUse if there are measurements in a file. advice: another way than --force."""
+    if path.is_file() and path.stat().st_size:
+        raise WrongUse(f"{path} is there and holds measurements: {advice}--force writes it anew")
+
+
+def say_skipped(paths: Iterable[Path]) -> None:
+    """Says on stderr, in one line, which subfolders of the input folders are skipped."""
+    if skipped := subfolders(paths):
+        print(f"mbtref: skipped subfolders {', '.join(map(str, skipped))}: name them as inputs", file=sys.stderr)
+
+
+def model_files(args: argparse.Namespace) -> list[ModelFile]:
+    """The files of `args.model`, downloaded if need be: call it after all other checks.
+
+    Raises WrongUse if --weights isn't for one zoo model; other errors as for `Wanted.get`.
+    """
+    wanted: list[Wanted] = args.model or []
+    if args.weights and not (len(wanted) == 1 and wanted[0].in_zoo):
+        raise WrongUse("--weights is the checkpoint of one zoo model: name this model with --model")
+    files = [each.get(args.weights) for each in wanted]
+    if args.weights and files[0].name != wanted[0].name:
+        line = f"{args.weights} isn't the published checkpoint of {wanted[0].name}: the model is {files[0].name}"
+        print(f"mbtref: {line}", file=sys.stderr)
+    return files
