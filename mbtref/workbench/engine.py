@@ -2,17 +2,18 @@
 
 All three are one `Engine`, and `run` is the one way through the work. What surprises:
 
-- The processes are spawned, never forked: a fork of a process whose PyTorch has computed would wait for ever. They
-  share the cores, since threads of two processes on the same core slow each other down many times over.
-- Convolutions of several threads may sum in another order. So a record's floats are those of one core where a
-  process has one thread, as on a cluster; with more threads their last digits may differ.
+- Processes are spawned, never forked: a fork of a process in which PyTorch has computed would hang. They share the
+  cores, since the threads of two processes on one core slow each other down many times over.
+- Convolutions of several threads may sum in another order. So the last digits of a record's floats depend on the
+  number of threads of a process. On a cluster it is one.
 - A cluster's machines don't see the files of this one. So pixels and models travel: a model once, as a task of its
   own, from which the workers copy it. If the worker that holds it ends, the scheduler makes it again.
-- A worker of a cluster may end at any time; its tasks then run on another one. A process of this machine that ends
-  was ended by somebody, often for lack of memory, so that is the end of the command.
+- A worker of a cluster may end at any time; its tasks then run on another one. A process of this machine ends
+  early only when it is killed, often for lack of memory, so the command ends too.
 """
 
 import asyncio
+import functools
 import logging
 import multiprocessing
 import os
@@ -21,18 +22,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import mbtref
 from mbtref.errors import BitstreamError
 from mbtref.workbench.errors import EngineError
 from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.names import version
 
 if TYPE_CHECKING:
     from distributed import Client
 
-P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -40,26 +40,22 @@ REFUSALS = (BitstreamError, ValueError, OSError, MemoryError)
 """Errors that belong to one picture or stream. The others can be done all the same."""
 CONNECT_SECONDS = 5
 """Time after which a cluster that doesn't answer counts as unreachable."""
-
-
-class Submit(Protocol):
-    """Hands out one task. Its result or its error is the future's, or the error is raised at once."""
-
-    def __call__(self, work: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> "Future[R]": ...
+ADVICE = "its workers need the same version of mbtref[codec] as this machine"
 
 
 class Engine(NamedTuple):
     """A place where work runs."""
 
-    submit: Submit
+    submit: Callable[..., "Future[Any]"]
+    """Hands out one task, a function and its arguments. An error is the future's, or is raised at once."""
     ahead: Callable[[], int]
     """How many tasks to hand out before the first of them is done."""
     share: Callable[[ModelFile], Any]
-    """Puts a model where tasks can have it. The result stands for a `ModelFile` argument."""
+    """Puts a model where tasks can use it. The result stands for a `ModelFile` argument."""
     refusals: tuple[type[Exception], ...] = REFUSALS
     """Errors that belong to one task alone."""
     losses: tuple[type[Exception], ...] = ()
-    """Errors of a result that say that the place has gone, even if they are refusals by their class."""
+    """Errors that say that the place is gone, even if they are refusals by their class."""
 
 
 def run(
@@ -106,18 +102,10 @@ def cores() -> int:
 
 
 def on_machine(jobs: int) -> AbstractContextManager[Engine]:
-    """An engine of this machine: this process for one job, otherwise as many processes."""
-    return here() if jobs == 1 else processes(jobs)
-
-
-@contextmanager
-def here() -> Iterator[Engine]:
-    """This process, which does each task at once."""
-
-    def submit(work: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> "Future[R]":
-        return done(work(*args, **named))
-
-    yield Engine(submit, lambda: 1, lambda model: model)
+    """An engine of this machine: this process, which does each task at once, or as many processes as jobs."""
+    if jobs > 1:
+        return processes(jobs)
+    return nullcontext(Engine(lambda work, *args: done(work(*args)), lambda: 1, lambda model: model))
 
 
 @contextmanager
@@ -167,11 +155,8 @@ def cluster(address: str) -> Iterator[Engine]:
     level = log.level
     log.setLevel(logging.CRITICAL)  # it shows tracebacks of what an EngineError says in a line
     client = _client(address)
-    executor = client.get_executor(pure=False)
 
-    def submit(work: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> "Future[R]":
-        future: Future[R] = executor.submit(_on_worker, version(), work, *args, **named)
-        return future
+    submit = functools.partial(client.get_executor(pure=False).submit, _on_worker, mbtref.__version__)
 
     def share(model: ModelFile) -> Any:
         return client.submit(_same, model.carried(), pure=False)
@@ -189,9 +174,8 @@ def cluster(address: str) -> Iterator[Engine]:
     except (CancelledError, CommClosedError) as error:
         raise EngineError(f"the cluster at {address} has gone") from error
     except ModuleNotFoundError as error:
-        raise EngineError(f"a worker at {address} lacks {error.name}: {_advice()}") from error
+        raise EngineError(f"a worker at {address} lacks {error.name}: {ADVICE}") from error
     finally:
-        executor.shutdown(wait=False)
         client.close()
         log.setLevel(level)
 
@@ -212,23 +196,19 @@ def _client(address: str) -> "Client":
         raise EngineError(f"no Dask scheduler answers at {address}") from error
 
 
-def _on_worker(there: str, work: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> R:
-    """Does a task in a worker of a cluster, which has as many tasks at a time as cores: with one thread.
+def _on_worker(theirs: str, work: Callable[..., R], *args: Any) -> R:
+    """Does a task in a worker of a cluster, in one thread, since a worker has as many tasks at a time as cores.
 
-    there: the version of mbtref that asks. Raises EngineError if this worker has another one.
+    theirs: the version of mbtref on the other side. Raises EngineError if this worker has another one.
     """
     import torch
 
-    if there != version():
-        raise EngineError(f"a worker has mbtref {version()}, not {there}: {_advice()}")
+    if theirs != mbtref.__version__:
+        raise EngineError(f"a worker has mbtref {mbtref.__version__}, not {theirs}: {ADVICE}")
     torch.set_num_threads(1)
-    return work(*args, **named)
+    return work(*args)
 
 
 def _same(model: ModelFile) -> ModelFile:
     """A task whose result is its argument: the scheduler knows how to make it again."""
     return model
-
-
-def _advice() -> str:
-    return "its workers need the same version of mbtref[codec] as this machine"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+import mbtref
 from mbtref.files import write_whole
 from mbtref.model import Model
 from mbtref.suite.subjects.onnx import FINGERPRINT, SUFFIX
 from mbtref.workbench import onnx_graphs
-from mbtref.workbench.names import version
 
 UNITS = "int32 values of z_hat, psi, phi, sigma, mu, y_hat and context are multiples of 2^-10; k_z and index count"
 """What the integers of the exact graphs mean."""
@@ -32,5 +32,5 @@ def metadata(model: Model) -> dict[str, str]:
         "mbtref.N": str(model.networks.N),
         "mbtref.M": str(model.networks.M),
         "mbtref.units": UNITS,
-        "mbtref.version": version(),
+        "mbtref.version": mbtref.__version__,
     }

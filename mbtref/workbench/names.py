@@ -1,7 +1,5 @@
 """Names that the command line accepts. Nothing has to be loaded to know them."""
 
-import mbtref
-
 METRICS = {"zoo-q": "mse", "zoo-msssim-q": "ms-ssim"}
 """The beginnings of zoo models' names, each with the metric of the training."""
 QUALITIES = range(1, 9)
@@ -17,8 +15,3 @@ PAGE = "index.html"
 """Name of the report in its folder."""
 KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 """Rich Franzen's copy of the Kodak Lossless True Color Image Suite."""
-
-
-def version() -> str:
-    """The installed version of mbtref."""
-    return mbtref.__version__
