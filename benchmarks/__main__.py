@@ -26,7 +26,7 @@ from mbtref.suite.subjects.data import model_file
 from mbtref.workbench import picturefiles, zoo
 from mbtref.workbench.arguments import Parser, checked, count, input_file, names
 from mbtref.workbench.download import DownloadError
-from mbtref.workbench.names import ZOO
+from mbtref.workbench.zoo import ZOO
 
 WIDTHS = {"192": (192, 192), "192-320": (192, 320)}
 """N and M of the models with seeded weights."""

@@ -439,7 +439,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
         write_png(folder / name, picture)
     known = {name: hashlib.sha256(picture.tobytes()).hexdigest() for name, picture in pictures.items()}
     monkeypatch.setattr(kodak, "PIXELS", known)
-    monkeypatch.setattr("mbtref.workbench.kodak.PIXELS", known)
     with serving(folder) as url:
         yield url, folder
 

@@ -11,7 +11,7 @@ import pytest
 from mbtref.suite.kodak import PIXELS
 from mbtref.workbench.compare import Curve, Mean, bjontegaard, read, table
 from mbtref.workbench.facts import published_curves
-from mbtref.workbench.names import MEASURES
+from mbtref.workbench.records import COMPARED
 from tests.support import one_line, run
 
 RATES, PSNRS = (0.2, 0.4, 0.7, 1.1), (28.0, 30.5, 32.6, 34.1)
@@ -67,7 +67,7 @@ def evaluation(
 
     def entry(i: int, scale: float = 1) -> dict[str, object]:
         """A record, in which every measure is another."""
-        rates = {rate: factor * scale * n * RATES[i] for n, (rate, _) in enumerate(MEASURES.values(), 1)}
+        rates = {rate: factor * scale * n * RATES[i] for n, (rate, _) in enumerate(COMPARED.values(), 1)}
         return {"model": f"{models}-q{i + 3}", **rates, "psnr": PSNRS[i] - 0.25, "psnr_bitstream": PSNRS[i]}
 
     # what a picture costs depends on it, and by how much the two evaluations differ too

@@ -29,8 +29,8 @@ from mbtref.suite.folders import HOME_VARIABLE
 from mbtref.workbench import notebook, picturefiles, zoo
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.facts import facts, published_curves
-from mbtref.workbench.names import QUALITIES, ZOO
 from mbtref.workbench.records import Record
+from mbtref.workbench.zoo import QUALITIES, ZOO
 from tests import oracle
 from tests.support import QuietHandler, one_line, picture, run, serving, varied_networks, write_png
 

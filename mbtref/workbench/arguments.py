@@ -9,9 +9,10 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from mbtref.devices import check_kind
 from mbtref.modelfile import EMBEDDED, SERIES
-from mbtref.workbench import modelfiles
+from mbtref.workbench import modelfiles, zoo
+from mbtref.workbench.facts import published_curves
 from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.names import ZOO
+from mbtref.workbench.zoo import ZOO
 
 T = TypeVar("T")
 
@@ -37,8 +38,6 @@ class Wanted(NamedTuple):
             return modelfiles.of_path(self.path)
         if not self.in_zoo:
             return modelfiles.of_package(self.name)
-        from mbtref.workbench import zoo
-
         return zoo.get(self.name, weights)
 
 
@@ -176,15 +175,11 @@ def models(text: str) -> list[Wanted]:
 
 def zoo_names(text: str) -> list[str]:
     """An argument of zoo models' names, separated by commas."""
-    from mbtref.workbench.zoo import entry
-
-    return [entry(name).name for name in text.split(",")]
+    return [zoo.entry(name).name for name in text.split(",")]
 
 
 def curves(text: str) -> list[str]:
     """An argument of published curves' names, separated by commas."""
-    from mbtref.workbench.facts import published_curves
-
     names = text.split(",")
     if unknown := [name for name in names if name not in published_curves()]:
         raise ValueError(f"no published curve {unknown[0]!r}: there are {', '.join(published_curves())}")

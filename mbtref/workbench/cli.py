@@ -21,7 +21,7 @@ from mbtref.workbench.arguments import Parser, WrongUse
 from mbtref.workbench.commands import checking, coding, getting, making, measuring, subparsers
 from mbtref.workbench.commands.shared import refuse_overwriting
 from mbtref.workbench.download import DownloadError
-from mbtref.workbench.errors import EngineError
+from mbtref.workbench.engine import EngineError
 
 EXTRAS = {
     **dict.fromkeys(("safetensors", "torch"), "codec"),

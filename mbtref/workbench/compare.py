@@ -17,8 +17,7 @@ import numpy as np
 
 from mbtref.suite.kodak import PIXELS
 from mbtref.workbench.facts import published_curves
-from mbtref.workbench.names import MEASURES
-from mbtref.workbench.records import family
+from mbtref.workbench.records import COMPARED, family
 
 
 class Mean(NamedTuple):
@@ -47,7 +46,7 @@ class Evaluation(NamedTuple):
 
 
 def read(source: str, measure: str) -> Evaluation:
-    """Reads a file of `mbtref eval --json`, or a published curve by its name. measure: one of MEASURES.
+    """Reads a file of `mbtref eval --json`, or a published curve by its name. measure: one of COMPARED.
 
     Raises OSError, or ValueError if the source is neither.
     """
@@ -81,7 +80,7 @@ def of_kodak(records: Sequence[Mapping[str, Any]]) -> bool:
 def curves(entries: Sequence[Mapping[str, Any]], measure: str) -> dict[str, dict[str, Mean]]:
     """The curves of records or means. An entry without PSNR, such as a perfect copy, gives no point."""
     points: dict[str, dict[str, Mean]] = {}
-    rate, psnr = MEASURES[measure]
+    rate, psnr = COMPARED[measure]
     for entry in entries:
         name, quality = family(entry["model"])
         if entry[psnr] is not None:

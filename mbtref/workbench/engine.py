@@ -12,9 +12,7 @@ All three are one `Engine`, and `run` is the one way through the work. What surp
   early only when it is killed, often for lack of memory, so the command ends too.
 """
 
-import asyncio
 import functools
-import logging
 import multiprocessing
 import os
 import signal
@@ -27,7 +25,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import mbtref
 from mbtref.errors import BitstreamError
-from mbtref.workbench.errors import EngineError
 from mbtref.workbench.modelfiles import ModelFile
 
 if TYPE_CHECKING:
@@ -41,6 +38,10 @@ REFUSALS = (BitstreamError, ValueError, OSError, MemoryError)
 CONNECT_SECONDS = 5
 """Time after which a cluster that doesn't answer counts as unreachable."""
 ADVICE = "its workers need the same version of mbtref[codec] as this machine"
+
+
+class EngineError(Exception):
+    """The processes or the cluster that should do the work can't be had, or have ended."""
 
 
 class Engine(NamedTuple):
@@ -147,6 +148,8 @@ def cluster(address: str) -> Iterator[Engine]:
 
     Raises EngineError if it can't be reached, if it goes, or if a worker hasn't this version of mbtref.
     """
+    import logging
+
     import dask
     from distributed import KilledWorker
     from distributed.comm.core import CommClosedError
@@ -182,6 +185,8 @@ def cluster(address: str) -> Iterator[Engine]:
 
 def _client(address: str) -> "Client":
     """A connection to a scheduler. Raises EngineError if none answers, soon."""
+    import asyncio
+
     from distributed import Client
     from distributed.comm.core import connect
 

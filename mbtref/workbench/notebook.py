@@ -24,8 +24,8 @@ from mbtref.suite import kodak
 from mbtref.workbench import picturefiles, zoo
 from mbtref.workbench.evaluate import evaluate, open_loop
 from mbtref.workbench.facts import facts, published_curves
-from mbtref.workbench.names import QUALITIES
 from mbtref.workbench.records import Record
+from mbtref.workbench.zoo import QUALITIES
 
 PICTURE = "kodim20.png"
 PUBLISHED = "mbt2018-compressai-cpu"

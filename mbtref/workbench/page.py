@@ -78,19 +78,9 @@ COLUMNS = (
 class Shown(NamedTuple):
     """A panel on the page."""
 
-    title: str
+    panel: Panel
     source: str
     """A data URI."""
-    width: int
-    height: int
-    """Pixels."""
-    photograph: bool
-    bar: str
-    """The colours of its bar, for CSS; empty without one."""
-    greatest: str
-    """At the bar's end."""
-    label: str
-    """Of the bar."""
 
 
 class Chart(NamedTuple):
@@ -190,11 +180,8 @@ def side_by_side(panels: Sequence[Panel], caption: str, with_original: bool = Tr
 
 def shown(panel: Panel) -> Shown:
     """A panel, ready for the page."""
-    source = "data:image/webp;base64," + base64.b64encode(look.webp(panel.pixels, panel.photograph)).decode()
-    height, width = panel.pixels.shape[:2]
-    bar = panel.bar
-    colours, greatest, label = (look.gradient(bar.colours), bar.greatest, bar.label) if bar else ("", "", "")
-    return Shown(panel.title, source, width, height, panel.photograph, colours, greatest, label)
+    file = base64.b64encode(look.webp(panel.pixels, panel.photograph)).decode()
+    return Shown(panel, f"data:image/webp;base64,{file}")
 
 
 def chart(figure: Callable[[float], Figure], text: str, caption: str = "") -> Chart:
@@ -244,6 +231,7 @@ def page(
         sources=[(PUBLISHED[name][0], curve["source"]) for name, curve in published.items()],
         pictures=pictures,
         reduction=figures.reduction,
+        gradient=look.gradient,
         left_out=left_out,
         models=models,
         machine=machine(),

@@ -63,6 +63,12 @@ class Record:
 GIVEN = ("image", "model", "fingerprint", "pixels", "height", "width")
 MEASURES = [field.name for field in fields(Record) if field.name not in GIVEN]
 """The fields of which `means` takes the mean."""
+COMPARED = {
+    "bitstream": ("bpp_bitstream", "psnr_bitstream"),
+    "theoretical": ("bpp_theoretical", "psnr"),
+    "zlib": ("bpp_buffer_zlib", "psnr"),
+}
+"""The rates that `mbtref compare` knows, each with its fields for rate and PSNR."""
 NULLABLE = ("msssim", "msssim_bitstream")
 """The fields that may be None. In JSON they are null, as is an infinite PSNR."""
 

@@ -25,11 +25,15 @@ from mbtref.workbench import modelfiles
 from mbtref.workbench.download import download
 from mbtref.workbench.facts import facts
 from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.names import METRICS, ZOO
 
 if TYPE_CHECKING:
     from mbtref.model import Model
 
+METRICS = {"zoo-q": "mse", "zoo-msssim-q": "ms-ssim"}
+"""The beginnings of zoo models' names, each with the metric of the training."""
+QUALITIES = range(1, 9)
+ZOO = tuple(f"{prefix}{quality}" for prefix in METRICS for quality in QUALITIES)
+"""Names of the zoo models."""
 HASH_DIGITS = 8
 """Hex digits of a SHA-256 that a published file name carries."""
 SOURCE = "source_sha256"

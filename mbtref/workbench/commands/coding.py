@@ -5,22 +5,19 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from mbtref import bitstream
 from mbtref.errors import BitstreamError, Kind
 from mbtref.modelfile import name_of
-from mbtref.workbench import arguments, modelfiles, tasks
+from mbtref.workbench import arguments, engine, modelfiles, tasks, zoo
 from mbtref.workbench.commands import Commands, Option, option, shared
 from mbtref.workbench.inputs import STDIN, STDOUT, Pair, find_pictures, find_streams, pairs, read_bytes
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.tasks import How
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 COMMANDS = Commands()
 SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
@@ -142,8 +139,6 @@ def code(
 
     work: `tasks.encode` or `tasks.decode`. model_of: the model for the bytes of a source; it may refuse them.
     """
-    from mbtref.workbench import engine
-
     if not many:
         (pair,) = todo
         data = read_bytes(pair.source)
@@ -161,7 +156,7 @@ def code(
         tqdm(total=len(todo), unit="file", leave=False, disable=None) as bar,
     ):
 
-        def start(pair: Pair) -> "Future[str]":
+        def start(pair: Pair) -> Future[str]:
             data = read_bytes(pair.source)
             return place.submit(work, model_of(data), data, pair, how)
 
@@ -177,8 +172,6 @@ def code(
 
 def find_model(fingerprint: bytes) -> ModelFile | None:
     """The model of a stream if it is embedded, or a zoo model that was used before; otherwise None."""
-    from mbtref.workbench import zoo
-
     name = name_of(fingerprint)
     return modelfiles.of_package(name) if name else zoo.find(fingerprint)
 

@@ -1,14 +1,19 @@
 """Commands that download pictures and models: kodak, zoo."""
 
 import argparse
+import functools
 from pathlib import Path
 
-from mbtref.suite.kodak import FOLDER_VARIABLE, PIXELS, folder, pictures
+from mbtref.suite import kodak
+from mbtref.workbench import zoo
 from mbtref.workbench.arguments import zoo_names
 from mbtref.workbench.commands import Commands, option
-from mbtref.workbench.names import KODAK_URL, ZOO
+from mbtref.workbench.download import download
+from mbtref.workbench.zoo import ZOO
 
 COMMANDS = Commands()
+KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
+"""Rich Franzen's copy of the Kodak Lossless True Color Image Suite."""
 KODAK = COMMANDS.group("kodak", "get or check the 24 Kodak pictures")
 MODELS = COMMANDS.group("zoo", "get or list CompressAI's published models")
 
@@ -16,29 +21,31 @@ MODELS = COMMANDS.group("zoo", "get or list CompressAI's published models")
 @KODAK.command(
     "fetch",
     "download the missing pictures",
-    option("--to", type=Path, help=f"folder; default: {FOLDER_VARIABLE}, or the cache"),
+    option("--to", type=Path, help=f"folder; default: {kodak.FOLDER_VARIABLE}, or the cache"),
     option("--url", default=KODAK_URL,
            help="address of the folder of kodim01.png to kodim24.png; default: %(default)s"),
 )  # fmt: skip
 def kodak_fetch(args: argparse.Namespace) -> int:
-    from mbtref.workbench import kodak
-
-    target = args.to or folder()
-    came = kodak.fetch(target, args.url)
-    print(f"{came} pictures fetched, all {len(PIXELS)} are in {target}")
+    target, came = args.to or kodak.folder(), 0
+    for name in kodak.PIXELS:
+        path = target / name
+        if path.exists():
+            kodak.pixels(path, name)
+        else:
+            download(f"{args.url}/{name}", path, functools.partial(kodak.pixels, name=name))
+            came += 1
+    print(f"{came} pictures fetched, all {len(kodak.PIXELS)} are in {target}")
     return 0
 
 
 @KODAK.command("check", "compare the pixels with their SHA-256")
 def kodak_check(args: argparse.Namespace) -> int:
-    print(f"{len(pictures())} pictures in {folder()}, all pixels right")
+    print(f"{len(kodak.pictures())} pictures in {kodak.folder()}, all pixels right")
     return 0
 
 
 @MODELS.command("list", "show the names, and which of their files are in the cache")
 def zoo_list(args: argparse.Namespace) -> int:
-    from mbtref.workbench import zoo
-
     print(f"{'name':<14} {'published file':<36} {'fetched':<11} ready")
     for name in ZOO:
         published = zoo.entry(name).file
@@ -56,8 +63,6 @@ def zoo_list(args: argparse.Namespace) -> int:
     option("--url", help="address of the published files; default: CompressAI's"),
 )
 def zoo_fetch(args: argparse.Namespace) -> int:
-    from mbtref.workbench import zoo
-
     for name in args.names:
         zoo.fetch(name, args.url)
         model = zoo.load(name)

@@ -5,30 +5,27 @@ import functools
 import itertools
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
 from mbtref.suite.kodak import pictures
-from mbtref.workbench import arguments, picturefiles, tasks
+from mbtref.workbench import arguments, engine, picturefiles, results, tasks
 from mbtref.workbench.commands import Commands, one_of, option, shared
 from mbtref.workbench.inputs import find_pictures
 from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.names import MEASURES, PAGE
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from mbtref.workbench.engine import Engine
-    from mbtref.workbench.records import Record
-    from mbtref.workbench.results import Results
+from mbtref.workbench.records import COMPARED, Record, table
+from mbtref.workbench.results import Results
 
 COMMANDS = Commands()
+PAGE = "index.html"
+"""Name of the report in its folder."""
 
 
 class Measurement(NamedTuple):
@@ -67,21 +64,30 @@ def evaluate(args: argparse.Namespace) -> int:
         shared.refuse_losing(args.output, "--resume goes on with it, ")
     shared.say_skipped(args.pictures)
     files = shared.model_files(args)
-    from mbtref.workbench import engine, results
-    from mbtref.workbench.records import Record, table
-
     paths = find_pictures(args.pictures) if args.pictures else pictures()
     asked = [Measurement(i, *one) for i, one in enumerate(itertools.product(files, paths))]
-    jobs = min(args.jobs, len(asked))
     unreadable: set[Path] = set()
-    left_out = 0
+    jobs, left_out = min(args.jobs, len(asked)), 0
     with (
         engine.cluster(args.cluster) if args.cluster else engine.on_machine(jobs) as place,
-        results.Results(args.output, results.read(args.output) if args.resume else []) as found,
+        Results(args.output, results.read(args.output) if args.resume else []) as found,
         tqdm(total=len(asked), unit="picture", leave=False, disable=None) as bar,
     ):
-        rest = readable(asked, unreadable, bar)
-        for one, outcome in engine.run(place, rest, starter(place, found, unreadable, args.device)):
+        share = functools.lru_cache(1)(place.share)  # the measurements go model by model
+
+        def start(one: Measurement) -> Future[Record]:
+            try:
+                picture = picturefiles.read(one.path)
+            except (ValueError, OSError):
+                unreadable.add(one.path)
+                raise
+            known = found.known(picturefiles.sha256(picture), one.model.fingerprint.hex())
+            if known:
+                return engine.done(replace(known, image=one.path.name))
+            return place.submit(tasks.evaluate, share(one.model), picture, one.path.name, args.device)
+
+        rest = (one for one in asked if one.path not in unreadable)
+        for one, outcome in engine.run(place, rest, start):
             bar.set_description(one.model.name, refresh=False)
             bar.update()
             if isinstance(outcome, Record):
@@ -90,45 +96,13 @@ def evaluate(args: argparse.Namespace) -> int:
                 left_out += 1
                 where = "" if one.path in unreadable else f" at {one.model.name}"
                 bar.write(f"left out {one.path.name}{where}: {outcome}", file=sys.stderr)
-    records = found.asked()
-    if not records:
+    if not (records := found.asked()):
         return 1
     print("\n".join(table(records)))
     return 1 if warn_of_unequal(records) or left_out else 0
 
 
-def readable(asked: Sequence[Measurement], unreadable: set[Path], bar: "tqdm[NoReturn]") -> Iterator[Measurement]:
-    """The measurements, one by one, without those of pictures that couldn't be read so far."""
-    for one in asked:
-        if one.path in unreadable:
-            bar.update()
-        else:
-            yield one
-
-
-def starter(
-    place: "Engine", found: "Results", unreadable: set[Path], device: str
-) -> Callable[[Measurement], "Future[Record]"]:
-    """The function that starts a measurement. It adds to `unreadable` a picture that can't be read."""
-    from mbtref.workbench import engine
-
-    share = functools.lru_cache(1)(place.share)  # the measurements go model by model
-
-    def start(one: Measurement) -> "Future[Record]":
-        try:
-            picture = picturefiles.read(one.path)
-        except (ValueError, OSError):
-            unreadable.add(one.path)
-            raise
-        known = found.known(picturefiles.sha256(picture), one.model.fingerprint.hex())
-        if known:
-            return engine.done(replace(known, image=one.path.name))
-        return place.submit(tasks.evaluate, share(one.model), picture, one.path.name, device)
-
-    return start
-
-
-def warn_of_unequal(records: Sequence["Record"]) -> bool:
+def warn_of_unequal(records: Sequence[Record]) -> bool:
     """Whether any decoded latents differ from the encoder's. Prints a line that names the pictures and models."""
     unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
     if unequal:
@@ -144,7 +118,7 @@ EVALUATION = "file of 'mbtref eval --json', or a published curve, such as vtm"
     "compare two evaluations: BD-rate and BD-PSNR of B against A",
     option("first", metavar="A.json", help=EVALUATION),
     option("second", metavar="B.json", help=EVALUATION),
-    option("--rate", choices=MEASURES, default="bitstream", help="default: %(default)s"),
+    option("--rate", choices=COMPARED, default="bitstream", help="default: %(default)s"),
 )
 def compare(args: argparse.Namespace) -> int:
     from mbtref.workbench import compare
