@@ -8,6 +8,7 @@ import torch
 from hypothesis import settings
 
 from mbtref import Model, load
+from tests.support import Terminal
 
 settings.register_profile("brief", deadline=None, max_examples=25, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
@@ -21,3 +22,9 @@ torch.set_num_threads(1)
 def lite() -> Model:
     """An embedded model."""
     return load("lite-q4")
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """The command line."""
+    return Terminal(capsys)

@@ -101,6 +101,32 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return text
 
 
+class Terminal:
+    """Runs commands and reads what they print."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def ends(self, status: int, *arguments: object) -> tuple[str, str]:
+        """What a command prints on stdout and stderr. Asserts its exit status."""
+        self._capsys.readouterr()
+        found = run(*arguments)
+        out, error = self._capsys.readouterr()
+        assert found == status, f"{arguments} should end with status {status}, not {found}: {error}"
+        return out, error
+
+    def prints(self, *arguments: object) -> str:
+        """What a command prints on stdout. Asserts that it succeeds."""
+        return self.ends(0, *arguments)[0]
+
+    def fails(self, status: int, words: str, *arguments: object) -> str:
+        """The line with which a command fails. Asserts that it is the only one, and holds these words."""
+        _, error = self.ends(status, *arguments)
+        assert error.count("\n") == 1, f"an error of {arguments} is one line, this is {error!r}"
+        assert words in error, f"{arguments}: the line doesn't say {words!r}: {error}"
+        return error
+
+
 class QuietHandler(SimpleHTTPRequestHandler):
     """Serves a folder; knows ranges; cuts the connection after `cut` bytes of a file, once each."""
 

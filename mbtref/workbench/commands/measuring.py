@@ -61,7 +61,7 @@ def evaluate(args: argparse.Namespace) -> int:
     if args.resume and not args.output:
         raise arguments.WrongUse("--resume needs --json, the file to continue")
     if args.output and not args.resume and not args.force:
-        shared.refuse_losing(args.output, "--resume goes on with it, ")
+        shared.refuse_losing(args.output, "--resume continues it, ")
     shared.say_skipped(args.pictures)
     files = shared.model_files(args)
     paths = find_pictures(args.pictures) if args.pictures else pictures()

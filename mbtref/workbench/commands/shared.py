@@ -42,7 +42,7 @@ def refuse_overwriting(words: Sequence[str], targets: Iterable[Path], read: Iter
 def refuse_losing(path: Path, advice: str = "") -> None:
     """Raises WrongUse if there are measurements in a file. advice: another way than --force."""
     if path.is_file() and path.stat().st_size:
-        raise WrongUse(f"{path} is there and holds measurements: {advice}--force writes it anew")
+        raise WrongUse(f"{path} already holds measurements: {advice}--force overwrites it")
 
 
 def say_skipped(paths: Iterable[Path]) -> None:
