@@ -12,7 +12,7 @@ from mbtref.suite.kodak import PIXELS
 from mbtref.workbench.compare import Curve, Mean, bjontegaard, read, table
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.records import COMPARED
-from tests.support import one_line, run
+from tests.support import Terminal
 
 RATES, PSNRS = (0.2, 0.4, 0.7, 1.1), (28.0, 30.5, 32.6, 34.1)
 
@@ -83,11 +83,10 @@ def evaluation(
     return path
 
 
-def test_two_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_evaluations(tmp_path: Path, terminal: Terminal) -> None:
     """Every model has its change, every curve its BD-rate, of the means and of the pictures."""
     a, b = evaluation(tmp_path / "a.json", 1), evaluation(tmp_path / "b.json", 0.9)
-    assert run("compare", a, b) == 0, "comparing failed"
-    lines = capsys.readouterr().out.splitlines()
+    lines = terminal.prints("compare", a, b).splitlines()
     assert lines[2] == "| lite-q3 | 0.2000 | 0.1800 | -10.00% | 28.00 | 28.00 | +0.000 dB |", lines[2]
     assert len(lines) == 10, f"4 models and a curve make 10 lines, not {len(lines)}"
     assert lines[-1].startswith("| lite | -10.00% | +0."), lines[-1]
@@ -115,14 +114,13 @@ def test_a_published_curve(tmp_path: Path) -> None:
     assert lines[-1].startswith("| lite against jpeg | -"), lines
 
 
-def test_a_published_curve_of_other_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_published_curve_of_other_pictures(tmp_path: Path, terminal: Terminal) -> None:
     """A published curve isn't compared with other pictures than Kodak's, one less or one more, on either side."""
     some = dict(list(PIXELS.items())[1:])
     for images in ({"a": "other"}, some, some | {"kodim01.png": "other"}, {**PIXELS, "a": "other"}):
         a = evaluation(tmp_path / "a.json", 1, images=images)
         for sides in (("jpeg", a), (a, "jpeg")):
-            assert run("compare", *sides) == 1, f"{len(images)} pictures are compared"
-            assert "the mean over the 24 Kodak pictures" in one_line(capsys), "it should say why"
+            terminal.fails(1, "the mean over the 24 Kodak pictures", "compare", *sides)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,7 @@ def test_a_published_curve_of_other_pictures(tmp_path: Path, capsys: pytest.Capt
         ("two.json", "no curve in common"),
     ],
 )
-def test_mistakes_are_one_line(other: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_one_line(other: str, words: str, tmp_path: Path, terminal: Terminal) -> None:
     """What can't be compared is said in one line."""
     a = evaluation(tmp_path / "a.json", 1)
     (tmp_path / "text.json").write_text("rates: many")
@@ -142,6 +140,4 @@ def test_mistakes_are_one_line(other: str, words: str, tmp_path: Path, capsys: p
     two = json.loads(evaluation(tmp_path / "two.json", 1, "zoo").read_text())
     two["means"].append({**two["means"][0], "model": "mine"})
     (tmp_path / "two.json").write_text(json.dumps(two))
-    assert run("compare", a, tmp_path / other) == 1, "it should fail"
-    line = one_line(capsys)
-    assert words in line, line
+    terminal.fails(1, words, "compare", a, tmp_path / other)

@@ -18,7 +18,7 @@ import mbtref
 from mbtref.workbench import engine, inputs, picturefiles
 from mbtref.workbench.records import Record
 from mbtref.workbench.results import Results
-from tests.support import one_line, picture, run, write_png
+from tests.support import Terminal, picture, write_png
 
 ROOT = Path(__file__).parent.parent
 MODELS = "lite-q3,lite-q4"
@@ -40,19 +40,15 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_folder_there_and_back(
-    jobs: int, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_there_and_back(jobs: int, folder: Path, tmp_path: Path, terminal: Terminal) -> None:
     """Encode and decode make one file of each, the library's own; a broken one is named, and the status is 1."""
     (folder / "4.png").write_bytes(b"broken")
     streams, shown = tmp_path / "streams", tmp_path / "deep" / "shown"
-    assert run("encode", folder, "-o", streams, "--model", "lite-q3", "--jobs", jobs) == 1, "4.png is broken"
-    assert "left out 4.png" in one_line(capsys), "the broken picture isn't named"
+    terminal.fails(1, "left out 4.png", "encode", folder, "-o", streams, "--model", "lite-q3", "--jobs", jobs)
     expected = [f"{number}.mbt" for number in range(MANY) if number != 4]
     assert names(streams) == expected, f"streams are {names(streams)}"
     (streams / "2.mbt").write_bytes((streams / "2.mbt").read_bytes()[:-4])
-    assert run("decode", streams, "-o", shown, "--jobs", jobs) == 1, "2.mbt is damaged"
-    assert "left out 2.mbt: checksum-mismatch" in one_line(capsys), "the damaged stream isn't named"
+    terminal.fails(1, "left out 2.mbt: checksum-mismatch", "decode", streams, "-o", shown, "--jobs", jobs)
     assert names(shown) == [f"{n}.png" for n in range(MANY) if n not in (2, 4)], f"pictures are {names(shown)}"
     model = mbtref.load("lite-q3")
     assert (streams / "0.mbt").read_bytes() == mbtref.encode(model, picturefiles.read(folder / "0.png")), (
@@ -62,40 +58,44 @@ def test_a_folder_there_and_back(
     assert np.array_equal(picturefiles.read(shown / "8.png"), decoded), "not the picture that the library decodes"
 
 
-def test_skipped_subfolders_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_subfolders_are_named(folder: Path, tmp_path: Path, terminal: Terminal) -> None:
     """Subfolders of an input folder are left alone, and one line says so; hidden ones aren't worth it."""
     for name in (".hidden", "a", "b"):
         (folder / name).mkdir()
         write_png(folder / name / "x.png", picture(64, 64))
-    assert run("encode", folder, "-o", tmp_path / "out", "--model", "lite-q3") == 0, "encode fails"
-    line = one_line(capsys)
+    _, line = terminal.ends(0, "encode", folder, "-o", tmp_path / "out", "--model", "lite-q3")
+    assert line.count("\n") == 1, f"more than a line: {line}"
     assert f"skipped subfolders {folder / 'a'}, {folder / 'b'}: " in line, line
     assert len(names(tmp_path / "out")) == MANY, "a subfolder was searched"
     (tmp_path / "outer").mkdir()
     folder.rename(tmp_path / "outer" / "inner")
-    assert run("encode", tmp_path / "outer", "-o", tmp_path / "none") == 2, "there are no pictures"
-    assert "no pictures in this folder, and its subfolders aren't searched" in one_line(capsys), "why none?"
+    terminal.fails(
+        2,
+        "no pictures in this folder, and its subfolders aren't searched",
+        "encode",
+        tmp_path / "outer",
+        "-o",
+        tmp_path / "none",
+    )
 
 
-def test_one_picture_into_a_folder(folder: Path, tmp_path: Path) -> None:
+def test_one_picture_into_a_folder(folder: Path, tmp_path: Path, terminal: Terminal) -> None:
     """One picture goes into a folder that is there, or whose name ends as a folder's."""
     (tmp_path / "there").mkdir()
     for out in ("there", f"new{os.sep}"):
-        assert run("encode", folder / "0.png", "-o", f"{tmp_path}{os.sep}{out}") == 0, f"-o {out} fails"
+        terminal.prints("encode", folder / "0.png", "-o", f"{tmp_path}{os.sep}{out}")
         assert names(tmp_path / out) == ["0.mbt"], f"-o {out} gives {names(tmp_path / out)}"
 
 
-def test_no_file_is_lost(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_file_is_lost(folder: Path, tmp_path: Path, terminal: Terminal) -> None:
     """Two inputs with one output, and an output that is an input, are wrong use before anything is written."""
     (folder / "0.jpg").write_bytes((folder / "0.png").read_bytes())
-    assert run("encode", folder, "-o", tmp_path / "out") == 2, "0.jpg and 0.png would become the same file"
-    assert "0.mbt" in one_line(capsys), "it should name the file"
+    terminal.fails(2, "0.mbt", "encode", folder, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists(), "something was written"
     stream = tmp_path / "0.png"
     stream.write_bytes(mbtref.encode(mbtref.load("lite-q3"), picture(20, 30)))
     before = stream.read_bytes()
-    assert run("decode", stream, "-o", tmp_path) == 2, "the stream would be overwritten"
-    assert "is an input" in one_line(capsys), "it should say why"
+    terminal.fails(2, "is an input", "decode", stream, "-o", tmp_path)
     assert stream.read_bytes() == before, "the stream was overwritten"
 
 
@@ -115,8 +115,9 @@ def test_a_suffix_names_a_kind() -> None:
     assert not set(inputs.PICTURES) & set(inputs.STREAMS), "a stream would count as a picture"
 
 
-def evaluated(folder: Path, out: Path, *options: object) -> int:
-    return run("eval", folder, "--model", MODELS, "--json", out, *options)
+def eval_of(folder: Path, out: Path, *options: object) -> tuple[object, ...]:
+    """The words of an evaluation."""
+    return ("eval", folder, "--model", MODELS, "--json", out, *options)
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -126,9 +127,9 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def alone(folder: Path, tmp_path: Path) -> list[dict[str, Any]]:
+def alone(folder: Path, tmp_path: Path, terminal: Terminal) -> list[dict[str, Any]]:
     """The records of the folder as one process with one thread measures them."""
-    assert evaluated(folder, tmp_path / "alone.json") == 0, "eval fails"
+    terminal.prints(*eval_of(folder, tmp_path / "alone.json"))
     found = records(tmp_path / "alone.json")
     assert len(found) == 2 * MANY, "records are missing"
     return found
@@ -164,35 +165,35 @@ def test_processes_measure_the_same(
     alone: list[dict[str, Any]],
     after: After,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    terminal: Terminal,
 ) -> None:
     """Several processes give the records of one, in its order; what was interrupted is gone on with."""
     monkeypatch.setattr(engine, "cores", lambda: 2)
     out = tmp_path / "out.json"
     after(5, interrupt)
-    assert evaluated(folder, out, "--jobs", 2) == 130, "it should be stopped"
+    terminal.ends(130, *eval_of(folder, out, "--jobs", 2))
     half = records(out)
     assert len(half) == 5, f"{len(half)} of five records were kept"
     assert half == [record for record in alone if record in half], "they are in another order"
     after(-1, interrupt)
-    assert evaluated(folder, out, "--jobs", 2, "--resume") == 0, capsys.readouterr().err
+    terminal.prints(*eval_of(folder, out, "--jobs", 2, "--resume"))
     assert records(out) == alone, "other records than in one process"
 
 
-def test_a_file_that_is_older_than_msssim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_older_than_msssim(tmp_path: Path, terminal: Terminal) -> None:
     """Of a file without MS-SSIM every record is kept; one that is asked for and should have it is made anew."""
     pictures, out = tmp_path / "pictures", tmp_path / "out.json"
     pictures.mkdir()
     for name, size in (("large.png", (170, 180)), ("small.png", (64, 64)), ("other.png", (170, 190))):
         write_png(pictures / name, picture(*size))
-    assert evaluated(pictures, out) == 0, "eval fails"
+    terminal.prints(*eval_of(pictures, out))
     whole = records(out)
     content = json.loads(out.read_text())
     for row in (*content["records"], *content["means"]):
         del row["msssim"], row["msssim_bitstream"]
     out.write_text(json.dumps(content))
     (pictures / "other.png").unlink()
-    assert evaluated(pictures, out, "--resume") == 0, capsys.readouterr().err
+    terminal.prints(*eval_of(pictures, out, "--resume"))
     for record in records(out):
         due = next(r for r in whole if (r["image"], r["model"]) == (record["image"], record["model"]))
         if record["image"] == "other.png":
@@ -201,9 +202,7 @@ def test_a_file_that_is_older_than_msssim(tmp_path: Path, capsys: pytest.Capture
     assert len(records(out)) == len(whole), "a record is lost"
 
 
-def test_a_process_that_is_ended(
-    folder: Path, tmp_path: Path, after: After, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_process_that_is_ended(folder: Path, tmp_path: Path, after: After, terminal: Terminal) -> None:
     """A process that is ended from outside is one line and status 1, and what was measured is kept."""
     out = tmp_path / "out.json"
 
@@ -211,8 +210,7 @@ def test_a_process_that_is_ended(
         os.kill(min(child.pid or 0 for child in multiprocessing.active_children()), signal.SIGKILL)
 
     after(3, end_one)
-    assert evaluated(folder, out, "--jobs", 2) == 1, "a process was ended"
-    assert "ended from outside" in one_line(capsys), "it should say what happened"
+    terminal.fails(1, "ended from outside", *eval_of(folder, out, "--jobs", 2))
     assert 3 <= len(records(out)) < 2 * MANY, f"{len(records(out))} records were kept"
 
 
@@ -275,7 +273,7 @@ def test_a_cluster_whose_worker_is_ended(
     address: str,
     workers: list["subprocess.Popen[bytes]"],
     after: After,
-    capsys: pytest.CaptureFixture[str],
+    terminal: Terminal,
 ) -> None:
     """A cluster that loses one of two workers half-way gives the records of one process: all, once, in order."""
     from distributed import Client
@@ -295,33 +293,32 @@ def test_a_cluster_whose_worker_is_ended(
             ended.append(name)
 
         after(MANY, end_one)
-        assert evaluated(folder, out, "--cluster", address) == 1, "a picture is broken"
+        terminal.fails(1, "left out broken.png", *eval_of(folder, out, "--cluster", address))
         assert len(ended) == 1, "no worker was ended"
         assert len(client.nthreads()) == 1, "the worker is still there"
-    assert "left out broken.png" in one_line(capsys), "the broken picture isn't named, or more was said"
     assert records(out) == alone, "other records than in one process"
 
 
 def test_a_cluster_goes_on(
     folder: Path, tmp_path: Path, alone: list[dict[str, Any]], address: str,
-    workers: list["subprocess.Popen[bytes]"], after: After, capsys: pytest.CaptureFixture[str],
+    workers: list["subprocess.Popen[bytes]"], after: After, terminal: Terminal,
 ) -> None:  # fmt: skip
     """An evaluation that was interrupted on a cluster is gone on with in a process, and the other way round."""
     out = tmp_path / "out.json"
     after(4, interrupt)
-    assert evaluated(folder, out, "--cluster", address) == 130, "it should be stopped"
+    terminal.ends(130, *eval_of(folder, out, "--cluster", address))
     assert len(records(out)) == 4, "not what was measured is kept"
     after(7, interrupt)
-    assert evaluated(folder, out, "--resume") == 130, "it should be stopped again"
+    terminal.ends(130, *eval_of(folder, out, "--resume"))
     after(-1, interrupt)
-    assert evaluated(folder, out, "--cluster", address, "--resume") == 0, capsys.readouterr().err
+    terminal.prints(*eval_of(folder, out, "--cluster", address, "--resume"))
     assert records(out) == alone, "other records than in one process"
 
 
 @pytest.mark.parametrize("pause", [0, 1], ids=["unnoticed", "noticed"])
 def test_a_cluster_that_goes(
     folder: Path, tmp_path: Path, scheduler: Scheduler, workers: list["subprocess.Popen[bytes]"], after: After,
-    capsys: pytest.CaptureFixture[str], pause: float,
+    terminal: Terminal, pause: float,
 ) -> None:  # fmt: skip
     """A cluster whose scheduler ends is one line and status 1, and what was measured is kept."""
     out = tmp_path / "out.json"
@@ -332,15 +329,16 @@ def test_a_cluster_that_goes(
         time.sleep(pause)
 
     after(3, end)
-    assert evaluated(folder, out, "--cluster", scheduler.address) == 1, "the scheduler was ended"
-    assert f"the cluster at {scheduler.address} has gone" in one_line(capsys), "it should say what happened"
+    gone = f"the cluster at {scheduler.address} has gone"
+    terminal.fails(1, gone, *eval_of(folder, out, "--cluster", scheduler.address))
     assert 3 <= len(records(out)) < 2 * MANY, f"{len(records(out))} records were kept"
 
 
-def test_no_cluster(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_cluster(folder: Path, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster that can't be reached is one line and status 1, and no file."""
+    monkeypatch.setattr(engine, "CONNECT_SECONDS", 1)
     pytest.importorskip("distributed", reason="not run: no distributed, see the extra 'cluster'")
     for nowhere in ("tcp://127.0.0.1:9", "nonsense", "foo://a:1"):
-        assert evaluated(folder, tmp_path / "out.json", "--cluster", nowhere) == 1, f"{nowhere} isn't there"
-        assert f"no Dask scheduler answers at {nowhere}" in one_line(capsys), "it should say what is missing"
+        missing = f"no Dask scheduler answers at {nowhere}"
+        terminal.fails(1, missing, *eval_of(folder, tmp_path / "out.json", "--cluster", nowhere))
     assert not (tmp_path / "out.json").exists(), "a file was written"

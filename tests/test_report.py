@@ -26,7 +26,7 @@ from mbtref import Model, image, load, workbench
 from mbtref.workbench import analysis, picturefiles
 from mbtref.workbench.evaluate import Measured, measure
 from mbtref.workbench.inputs import find_pictures
-from tests.support import one_line, picture, run, write_png
+from tests.support import Terminal, picture, run, write_png
 
 MODELS = ("lite-q3", "lite-q4")
 
@@ -145,7 +145,7 @@ def decibels(msssim: float | None) -> str:
     return "–" if msssim is None else f"{-10 * np.log10(1 - msssim):.2f}"
 
 
-def test_origin(made: Made) -> None:
+def test_origin(made: Made, terminal: Terminal) -> None:
     """The page says which command, models and versions made it, and what it left out, like the terminal."""
     words = "".join(Page(made.page.read_text("utf-8")).words)
     assert made.status == 1, "a broken picture should end with status 1"
@@ -157,47 +157,44 @@ def test_origin(made: Made) -> None:
         assert fact in words, f"{fact!r} is missing"
 
 
-def test_limit(tmp_path: Path) -> None:
+def test_limit(tmp_path: Path, terminal: Terminal) -> None:
     """Once figures pass the limit no more are made; the tables are whole and the page says so."""
     for folder in ("a", "b"):  # two pictures of one name are two pictures
         (tmp_path / folder).mkdir()
         write_png(tmp_path / folder / "same.png", picture(64, 64))
     target = tmp_path / "out"
-    status = run("report", tmp_path / "a", tmp_path / "b", "--model", "lite-q3", "-o", target, "--limit", "0.001")
-    assert status == 0, "the limit isn't a failure"
+    folders = tmp_path / "a", tmp_path / "b"
+    terminal.prints("report", *folders, "--model", "lite-q3", "-o", target, "--limit", "0.001")
     page = Page((target / "index.html").read_text("utf-8"))
     assert len(page.alternatives) == 1 + len(FIGURES), "the figures don't stop at the limit"
     assert len(page.tables[1]) == 1 + 2, "the table isn't whole"
     assert "1 of 2 pictures" in "".join(page.words), "the page doesn't say what it lacks"
 
 
-def test_two_staircases(tmp_path: Path) -> None:
+def test_two_staircases(tmp_path: Path, terminal: Terminal) -> None:
     """Pictures that are large enough for MS-SSIM get a second staircase, without an excuse."""
     write_png(tmp_path / "a.png", picture(170, 180))
-    assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out") == 0, "report fails"
+    terminal.prints("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out")
     page = Page((tmp_path / "out" / "index.html").read_text("utf-8"))
     assert len(page.alternatives) == 2 + len(FIGURES), f"{len(page.alternatives)} figures"
     assert page.alternatives[1].startswith("MS-SSIM"), f"the second is {page.alternatives[1]}"
     assert "no second staircase" not in "".join(page.words), "it says that it lacks what it has"
 
 
-def test_no_picture_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_picture_no_page(tmp_path: Path, terminal: Terminal) -> None:
     """If nothing could be measured the old page stays, with one line and status 1."""
     (tmp_path / "bad.png").write_bytes(b"broken")
     target = tmp_path / "out"
     target.mkdir()
     (target / "index.html").write_bytes(b"precious")
     arguments = ("report", tmp_path / "bad.png", "--model", "lite-q3", "-o", target, "--force")
-    assert run(*arguments) == 1, "nothing was measured"
-    assert "bad.png" in one_line(capsys), "the line should name the picture"
+    terminal.fails(1, "bad.png", *arguments)
     assert [(p.name, p.read_bytes()) for p in target.iterdir()] == [("index.html", b"precious")], (
         "the page changed"
     )
 
 
-def test_unequal_symbols(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unequal_symbols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
     """A decoder that finds other latents is named, on the page too, and the status is 1."""
 
     def unequal(model: Model, pixels: image.Image, name: str) -> Measured:
@@ -206,34 +203,16 @@ def test_unequal_symbols(
 
     monkeypatch.setattr(analysis, "measure", unequal)
     write_png(tmp_path / "a.png", picture(64, 64))
-    assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out") == 1, (
-        "status of unequal"
+    terminal.fails(
+        1, "a.png at lite-q3", "report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out"
     )
-    assert "a.png at lite-q3" in one_line(capsys), "the line should say where"
     summary, table = Page((tmp_path / "out" / "index.html").read_text("utf-8")).tables
     assert summary[1][-1] == table[1][-1] == "differ", "the page doesn't show it"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--model", "lite-q3", "-o", "{folder}"),
-        ("{folder}/a.png", "--model", "lite-q3"),
-        ("{folder}/a.png", "--model", "lite-q3", "-o", "{folder}/a.png"),
-        ("{folder}/a.png", "--model", "lite-q3", "-o", "{folder}", "--curves", "jpeg,png"),
-        ("{folder}/a.png", "--model", "lite-q3", "-o", "{folder}", "--limit", "many"),
-    ],
-)
-def test_wrong_use(arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Wrong use is one line and exit status 2."""
-    write_png(tmp_path / "a.png", picture(64, 64))
-    assert run("report", *(a.format(folder=tmp_path) for a in arguments)) == 2, f"{arguments} should be refused"
-    one_line(capsys)
-
-
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
 def test_without_packages(
-    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
 ) -> None:
     """Without the packages of the report extra, one line says how to get them."""
     write_png(tmp_path / "a.png", picture(64, 64))
@@ -241,9 +220,8 @@ def test_without_packages(
     for name in ("page", "figures"):
         monkeypatch.delitem(sys.modules, f"mbtref.workbench.{name}", raising=False)
         monkeypatch.delattr(workbench, name)
-    assert run("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path) == 1, f"{package} is missing"
-    line = one_line(capsys)
-    assert f"{package}: pip install 'mbtref[report]'" in line, f"no advice in {line!r}"
+    advice = f"{package}: pip install 'mbtref[report]'"
+    terminal.fails(1, advice, "report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from mbtref.workbench.facts import facts, published_curves
 from mbtref.workbench.records import Record
 from mbtref.workbench.zoo import QUALITIES, ZOO
 from tests import oracle
-from tests.support import QuietHandler, one_line, picture, run, serving, varied_networks, write_png
+from tests.support import QuietHandler, Terminal, picture, serving, varied_networks, write_png
 
 State = dict[str, Tensor]
 NOWHERE = "http://127.0.0.1:9"
@@ -139,12 +139,14 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> Publish:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The URL and the folder of a local server."""
+def published(tmp_path: Path, little: State, publish: Publish) -> Iterator[tuple[str, Path]]:
+    """The URL of a local server, and the checkpoint in its folder that stands for that of zoo-q4."""
     folder = tmp_path / "served"
     folder.mkdir()
+    path = put(folder, 4, saved(little))
+    publish(path)
     with serving(folder) as url:
-        yield url, folder
+        yield url, path
 
 
 def inside(folder: Path) -> list[str]:
@@ -187,25 +189,23 @@ def test_end_to_end(
 
 
 def test_commands_take_zoo_names(
-    server: tuple[str, Path], little: State, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    published: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal,
 ) -> None:  # fmt: skip
     """Encode downloads the model that it names; then inspect, decode and eval find it without a network."""
-    url, folder = server
-    publish(put(folder, 4, saved(little)))
+    url, _ = published
     original, stream, out = tmp_path / "a.png", tmp_path / "a.mbt", tmp_path / "b.png"
     write_png(original, picture(40, 70))
     monkeypatch.setitem(facts("zoo-checkpoints"), "root_url", url)
-    assert run("encode", original, "-o", stream, "--model", "zoo-q4") == 0, capsys.readouterr().err
+    terminal.prints("encode", original, "-o", stream, "--model", "zoo-q4")
     monkeypatch.setitem(facts("zoo-checkpoints"), "root_url", NOWHERE)
-    assert run("inspect", stream) == 0, capsys.readouterr().err
-    assert "model        zoo-q4," in capsys.readouterr().out, "the model isn't found by its fingerprint"
+    assert "model        zoo-q4," in terminal.prints("inspect", stream), "the model isn't found by its fingerprint"
     for options in ((), ("--model", "zoo-q4")):
-        assert run("decode", stream, "-o", out, *options) == 0, capsys.readouterr().err
+        terminal.prints("decode", stream, "-o", out, *options)
         expected = mbtref.decode(zoo.load("zoo-q4"), stream.read_bytes())
         assert np.array_equal(picturefiles.read(out), expected), "not the picture that the library decodes"
-    assert run("eval", original, "--model", "zoo-q4,lite-q4") == 0, capsys.readouterr().err
-    assert "| zoo-q4 | 1 |" in capsys.readouterr().out, "zoo-q4 isn't evaluated"
+    assert "| zoo-q4 | 1 |" in terminal.prints("eval", original, "--model", "zoo-q4,lite-q4"), (
+        "zoo-q4 isn't evaluated"
+    )
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -309,13 +309,9 @@ def test_what_is_no_checkpoint_is_refused(little: State, publish: Publish, tmp_p
     assert inside(cache) == [], f"the cache has {inside(cache)}"
 
 
-def test_a_cut_download_goes_on(
-    server: tuple[str, Path], little: State, publish: Publish, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cut_download_goes_on(published: tuple[str, Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A download that was cut off leaves a part, no checkpoint and no model; the next call goes on from there."""
-    url, folder = server
-    path = put(folder, 4, saved(little))
-    publish(path)
+    url, path = published
     monkeypatch.setattr(QuietHandler, "cut", {path.name: 1000})
     with pytest.raises(DownloadError, match="cut off at byte 1000 of .* go on from byte 1000"):
         zoo.load("zoo-q4", url=url)
@@ -327,13 +323,9 @@ def test_a_cut_download_goes_on(
     assert (cache / path.name).read_bytes() == original, "the parts don't fit together"
 
 
-def test_a_wrong_download_is_not_kept(
-    server: tuple[str, Path], little: State, publish: Publish, cache: Path
-) -> None:
+def test_a_wrong_download_is_not_kept(published: tuple[str, Path], cache: Path) -> None:
     """A file whose hash isn't its name's, a file that the server lacks, and no server: nothing is kept."""
-    url, folder = server
-    path = put(folder, 4, saved(little))
-    publish(path)
+    url, path = published
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(DownloadError, match="its SHA-256 is .* damaged or another file; nothing was kept"):
         zoo.load("zoo-q4", url=url)
@@ -345,11 +337,10 @@ def test_a_wrong_download_is_not_kept(
 
 
 def test_the_command_line_says_it_in_a_line(
-    server: tuple[str, Path], little: State, publish: Publish, tmp_path: Path, cache: Path,
-    capsys: pytest.CaptureFixture[str],
+    published: tuple[str, Path], publish: Publish, tmp_path: Path, cache: Path, terminal: Terminal,
 ) -> None:  # fmt: skip
     """What goes wrong with a zoo model is one line, with status 1 for a file and 2 for wrong use; no output."""
-    url, _ = server
+    url, _ = published
     original, stream = tmp_path / "a.png", tmp_path / "a.mbt"
     write_png(original, picture(20, 30))
     bad = put(tmp_path, 4, b"text")
@@ -363,14 +354,10 @@ def test_the_command_line_says_it_in_a_line(
         (1, f"{bad.name}: not a checkpoint", ("--model", "zoo-q4", "--weights", bad)),
     ]
     for status, words, options in cases:
-        assert run("encode", original, "-o", stream, *options) == status, f"{options} should end with {status}"
-        assert words in one_line(capsys), f"{options}: the line doesn't say {words!r}"
-    assert run("eval", original, "--model", "zoo-q4,zoo-q3", "--weights", bad) == 2, "one file for two models"
-    one_line(capsys)
-    assert run("zoo", "fetch", "zoo-q4,zoo-q9") == 2, "there is no zoo-q9"
-    one_line(capsys)
-    assert run("zoo", "fetch", "zoo-q4", "--url", url) == 1, "the server has no such file"
-    assert "404" in one_line(capsys), "the line should give the server's answer"
+        terminal.fails(status, words, "encode", original, "-o", stream, *options)
+    terminal.fails(2, "", "eval", original, "--model", "zoo-q4,zoo-q3", "--weights", bad)
+    terminal.fails(2, "", "zoo", "fetch", "zoo-q4,zoo-q9")
+    terminal.fails(1, "404", "zoo", "fetch", "zoo-q4", "--url", url)
     assert not stream.exists(), "a stream was written"
     assert inside(cache) == [], f"the cache has {inside(cache)}"
 
@@ -387,27 +374,25 @@ def of_another_machine(data: bytes) -> bytes:
 
 
 def test_a_model_file_is_the_checkpoints(
-    server: tuple[str, Path], little: State, publish: Publish, cache: Path
+    published: tuple[str, Path], little: State, publish: Publish, cache: Path
 ) -> None:
     """A cached model file that is damaged, or of another checkpoint, is made anew; a right one is left alone."""
-    url, folder = server
-    path = put(folder, 4, saved(little))
-    publish(path)
+    url, path = published
     model = zoo.load("zoo-q4", url=url)
     file = cache / "zoo-q4.safetensors"
     whole = file.read_bytes()
-    other = export(varied_networks(3, 5, seed=1), folder / "other.safetensors", {})
+    other = export(varied_networks(3, 5, seed=1), path.parent / "other.safetensors", {})
     assert other.fingerprint != model.fingerprint, "another model would prove nothing"
     at = whole.index(little["g_a.0.weight"].numpy().tobytes())
     flipped = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
-    for wrong in (b"", whole[:-1], flipped, (folder / "other.safetensors").read_bytes()):
+    for wrong in (b"", whole[:-1], flipped, (path.parent / "other.safetensors").read_bytes()):
         file.write_bytes(wrong)
         assert zoo.load("zoo-q4").fingerprint == model.fingerprint, "a wrong file was taken"
         assert file.read_bytes() == whole, "the wrong file is still there"
     theirs = of_another_machine(whole)
     file.write_bytes(theirs)
     assert zoo.load("zoo-q4").fingerprint == hashlib.sha256(theirs).digest()[:8], "a copied file isn't used"
-    newer = put(folder, 4, saved(little | {"g_a.0.bias": torch.ones(3)}))
+    newer = put(path.parent, 4, saved(little | {"g_a.0.bias": torch.ones(3)}))
     publish(newer)
     digest = hashlib.sha256(newer.read_bytes()).hexdigest()
     assert zoo.load("zoo-q4", url=url).metadata["source_sha256"] == digest, (
@@ -429,7 +414,7 @@ def test_a_damaged_checkpoint_is_not_imported(little: State, publish: Publish, c
 
 def test_local_weights(
     little: State, publish: Publish, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    terminal: Terminal,
 ) -> None:  # fmt: skip
     """A local file is the published one if its hash says so, else another model, which has to be of its width.
 
@@ -457,76 +442,54 @@ def test_local_weights(
     assert zoo.load("zoo-q4").fingerprint == published.fingerprint, "it stands for the published one"
     original, stream, out = tmp_path / "a.png", tmp_path / "a.mbt", tmp_path / "b.png"
     write_png(original, picture(20, 30))
-    assert run("encode", original, "-o", stream, "--model", "zoo-q4", "--weights", own) == 0, "encode failed"
-    assert f"own.pth isn't the published checkpoint of zoo-q4: the model is {model.name}" in one_line(capsys), (
-        "nobody is told"
-    )
-    assert run("encode", original, "-o", stream, "--model", "zoo-q4", "--weights", copy) == 0, "encode failed"
-    assert capsys.readouterr().err == "", "the published checkpoint is taken for another"
-    assert run("encode", original, "-o", stream, "--model", "zoo-q4", "--weights", own) == 0, "encode failed"
-    assert run("decode", stream, "-o", out) == 0, f"decode failed: {capsys.readouterr().err}"
-    assert model.name in capsys.readouterr().out, "the stream's model isn't found by its fingerprint"
-    assert run("eval", original, "--model", "zoo-q4", "--weights", own) == 0, capsys.readouterr().err
+    encode = ("encode", original, "-o", stream, "--model", "zoo-q4", "--weights")
+    assert terminal.ends(0, *encode, copy)[1] == "", "the published checkpoint is taken for another"
+    terminal.fails(0, f"own.pth isn't the published checkpoint of zoo-q4: the model is {model.name}", *encode, own)
+    assert model.name in terminal.prints("decode", stream, "-o", out), "the stream's model isn't found"
+    terminal.prints("eval", original, "--model", "zoo-q4", "--weights", own)
 
     own.replace(path)
     with pytest.raises(ValueError, match=f"{path.name}: its SHA-256 is {digest}"):
         zoo.load("zoo-q4", path)
 
 
-def test_an_unknown_fingerprint_is_found_nowhere(
-    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_fingerprint_is_found_nowhere(tmp_path: Path, cache: Path, terminal: Terminal) -> None:
     """A stream of a model that was never here is refused as such, with or without a cache."""
     model = export(varied_networks(3, 5), tmp_path / "model.safetensors", {})
     stream = tmp_path / "a.mbt"
     stream.write_bytes(mbtref.encode(model, picture(20, 30)))
     for _ in range(2):
-        assert run("decode", stream, "-o", tmp_path / "a.png") == 1, "decoded with which model?"
-        assert "unknown-model" in one_line(capsys), "the line should name the kind"
-        assert run("inspect", stream) == 0, "inspect needs no model"
+        terminal.fails(1, "unknown-model", "decode", stream, "-o", tmp_path / "a.png")
+        terminal.prints("inspect", stream)
         cache.mkdir(parents=True, exist_ok=True)
         (cache / "zoo-q4.safetensors").write_bytes(b"damaged")
 
 
-def test_fetch_and_list(
-    server: tuple[str, Path],
-    little: State,
-    publish: Publish,
-    cache: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_fetch_and_list(published: tuple[str, Path], cache: Path, terminal: Terminal) -> None:
     """Fetch brings checkpoint and model file, list shows them; what is there isn't fetched again."""
-    url, folder = server
-    path = put(folder, 4, saved(little))
-    publish(path)
+    url, path = published
     for source in (url, NOWHERE):
-        assert run("zoo", "fetch", "zoo-q4", "--url", source) == 0, capsys.readouterr().err
-        assert "zoo-q4: N=3 M=5" in capsys.readouterr().out, "the line should say what came"
+        shown = terminal.prints("zoo", "fetch", "zoo-q4", "--url", source)
+        assert "zoo-q4: N=3 M=5" in shown, f"the line should say what came: {shown}"
     assert inside(cache) == sorted([path.name, "zoo-q4.safetensors"]), f"the cache has {inside(cache)}"
-    assert run("zoo", "list") == 0, "list failed"
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    lines = dict(line.split(maxsplit=1) for line in terminal.prints("zoo", "list").splitlines())
     assert lines["zoo-q4"].split() == [path.name, "checkpoint", "model", "file"], f"shown: {lines['zoo-q4']}"
     assert lines["zoo-q5"].split()[1:] == ["-", "-"], f"shown: {lines['zoo-q5']}"
 
 
-def test_import_takes_a_pickle(little: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_takes_a_pickle(little: State, tmp_path: Path, terminal: Terminal) -> None:
     """`mbtref import` makes the same model of a pickle as of safetensors, and refuses anything else in a line."""
-    inputs = {".pth.tar": saved({"state_dict": renamed(little, "_bias0")}), ".safetensors": b""}
-    inputs[".safetensors"] = safetensors.torch.save(renamed(little, "_bias0"))
-    files = []
-    for suffix, data in inputs.items():
-        (tmp_path / f"in{suffix}").write_bytes(data)
-        files.append(tmp_path / f"out{suffix}.safetensors")
-        assert run("import", tmp_path / f"in{suffix}", "-o", files[-1]) == 0, capsys.readouterr().err
-    assert files[0].read_bytes() == files[1].read_bytes(), "the two models differ"
-    for suffix in inputs:
-        (tmp_path / f"bad{suffix}").write_bytes(b"text")
-        capsys.readouterr()
-        assert run("import", tmp_path / f"bad{suffix}", "-o", tmp_path / "out.safetensors") == 1, (
-            f"took a bad {suffix}"
-        )
-        assert f"bad{suffix}: not a" in one_line(capsys), "the line should name the file"
-    assert not (tmp_path / "out.safetensors").exists(), "a model file was written"
+    old, out, models = renamed(little, "_bias0"), tmp_path / "out.safetensors", set()
+    for suffix, data in ((".pth.tar", saved({"state_dict": old})), (".safetensors", safetensors.torch.save(old))):
+        path = tmp_path / f"in{suffix}"
+        path.write_bytes(data)
+        terminal.prints("import", path, "-o", out)
+        models.add(out.read_bytes())
+        out.unlink()
+        path.write_bytes(b"text")
+        terminal.fails(1, f"in{suffix}: not a", "import", path, "-o", out)
+        assert not out.exists(), "a model file was written"
+    assert len(models) == 1, "the two models differ"
 
 
 # notebook-check
@@ -604,15 +567,14 @@ def rows(text: str) -> dict[str, str]:
 
 def test_notebook_check(
     checkpoints: list[Path], figures: dict[str, Any], kodim20: Path, publish: Publish, cache: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, terminal: Terminal,
 ) -> None:  # fmt: skip
     """Figures as CompressAI gives them are right; one that is off by a unit of its last digit is wrong."""
     publish(*checkpoints)
     known = facts("notebook-figures")
     for key, value in figures.items():
         monkeypatch.setitem(known, key, value)
-    assert run("notebook-check", "--weights-from", checkpoints[0].parent) == 0, capsys.readouterr().out
-    shown = capsys.readouterr().out
+    shown = terminal.prints("notebook-check", "--weights-from", checkpoints[0].parent)
     assert len(rows(shown)) == 15 + 4 * 3, f"not every figure is shown:\n{shown}"
     assert set(rows(shown).values()) == {"✓"}, f"not every figure is right:\n{shown}"
     assert "27 right, 0 wrong, 0 not run" in shown, f"the count is wrong:\n{shown}"
@@ -624,19 +586,17 @@ def test_notebook_check(
     monkeypatch.setitem(known, "q4", q4 | off)
     step = figures["staircase"][1]
     monkeypatch.setitem(known, "staircase", [step | {"bpp_buffer_zlib": step["bpp_buffer_zlib"] + 1e-4}])
-    assert run("notebook-check", "--weights-from", checkpoints[0].parent) == 1, "wrong figures are status 1"
-    shown = capsys.readouterr().out
+    shown, _ = terminal.ends(1, "notebook-check", "--weights-from", checkpoints[0].parent)
     wrong = {name for name, mark in rows(shown).items() if mark == "✗"}
     expected = {f"zoo-q4 {name}" for name in off} | {"zoo-q4 staircase bpp_buffer_zlib"}
     assert wrong == expected, f"wrong ones are {sorted(wrong)}"
 
 
 def test_notebook_check_not_run(
-    little: State, publish: Publish, kodim20: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    little: State, publish: Publish, kodim20: Path, cache: Path, terminal: Terminal
 ) -> None:
     """Without weights or picture a figure is not run, never right; if none is run, the status is 1."""
-    assert run("notebook-check", "--kodak") == 1, "nothing was checked"
-    shown, errors = capsys.readouterr()
+    shown, errors = terminal.ends(1, "notebook-check", "--kodak")
     assert errors == "mbtref: nothing was checked\n", f"it should say so: {errors!r}"
     assert set(rows(shown).values()) == {"not run"}, f"something was run:\n{shown}"
     assert len(rows(shown)) == 27 + 16, f"not every figure is shown:\n{shown}"
@@ -649,31 +609,28 @@ def test_notebook_check_not_run(
     paths = [put(cache, quality, saved(little)) for quality in QUALITIES]
     publish(*paths)
     (kodim20 / "kodim20.png").unlink()
-    assert run("notebook-check", "--kodak") == 1, "nothing was checked"
-    shown = capsys.readouterr().out
+    shown, _ = terminal.ends(1, "notebook-check", "--kodak")
     assert set(rows(shown).values()) == {"not run"}, f"something was run without pictures:\n{shown}"
     assert "mbtref kodak fetch" in shown.splitlines()[-1], f"no advice:\n{shown}"
     assert "zoo fetch" not in shown, f"the weights are there:\n{shown}"
 
 
 def test_notebook_check_refuses_wrong_files(
-    little: State, publish: Publish, kodim20: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    little: State, publish: Publish, kodim20: Path, cache: Path, terminal: Terminal
 ) -> None:
     """Wrong pixels or weights of another hash are one line that names the file, and status 1."""
     cache.mkdir(parents=True)
     path = put(cache, 3, saved(little))
     publish(path)
     path.write_bytes(path.read_bytes() + b"\0")
-    assert run("notebook-check") == 1, "the hash is wrong"
-    assert f"{path.name}: its SHA-256 is" in one_line(capsys), "the line should name the checkpoint"
+    terminal.fails(1, f"{path.name}: its SHA-256 is", "notebook-check")
     write_png(kodim20 / "kodim20.png", picture(60, 101))
-    assert run("notebook-check") == 1, "the pixels are wrong"
-    assert "kodim20.png: the pixels" in one_line(capsys), "the line should name the picture"
+    terminal.fails(1, "kodim20.png: the pixels", "notebook-check")
 
 
 def test_kodak_means(
     little: State, publish: Publish, kodim20: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    terminal: Terminal,
 ) -> None:  # fmt: skip
     """With --kodak the means of real streams are held to the published curve, model by model."""
     path = put(tmp_path, 2, saved(little))
@@ -686,9 +643,7 @@ def test_kodak_means(
     for bpp, marks in ((8 * len(data) / 6000, {"✓"}), (8 * len(data) / 6000 * 1.03, {"✓", "✗"})):
         monkeypatch.setitem(curve, "bpp", [bpp] * 8)
         monkeypatch.setitem(curve, "psnr-rgb", [psnr] * 8)
-        status = run("notebook-check", "--kodak", "--weights-from", tmp_path)
-        shown = capsys.readouterr().out
-        assert status == ("✗" in marks), f"status {status}:\n{shown}"
+        shown, _ = terminal.ends("✗" in marks, "notebook-check", "--kodak", "--weights-from", tmp_path)
         assert {mark for name, mark in rows(shown).items() if name.startswith("zoo-q2")} == marks, shown
         assert rows(shown)["zoo-q2 Kodak psnr"] == "✓", shown
 
