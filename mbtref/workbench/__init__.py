@@ -1,1 +1,1 @@
-"""The tools around the codec: command line, evaluation, pictures. They import the codec; it never imports them."""
+"""The tools around the codec: command line, evaluation, report, zoo, exports. The codec never imports them."""

@@ -1,4 +1,4 @@
-"""Rate, PSNR and MS-SSIM of JPEG and WebP on the same pictures, by Pillow: the curves that everyone knows."""
+"""Rate, PSNR and MS-SSIM of JPEG and WebP on the same pictures, by Pillow: well-known curves to compare with."""
 
 import io
 from collections.abc import Sequence

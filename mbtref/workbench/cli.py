@@ -1,7 +1,7 @@
 """The command line, `mbtref`.
 
-Exit status: 0 done; 1 a file was bad, or couldn't be read or written; 2 wrong use. Every error is one line, but a
-command line without words is answered by the help.
+Exit status: 0 done; 1 a file was bad, or couldn't be read or written; 2 wrong use. Every error is one line; an
+empty command line shows the help.
 
 Arguments are checked without PyTorch, which takes seconds to start. It is imported where a network runs.
 """

@@ -146,7 +146,7 @@ def _end_with_parent() -> None:
 def cluster(address: str) -> Iterator[Engine]:
     """An existing Dask cluster. address: of its scheduler, such as tcp://host:8786.
 
-    Raises EngineError if it can't be reached, if it goes, or if a worker hasn't this version of mbtref.
+    Raises EngineError if it can't be reached, if it goes, or if a worker has another version of mbtref.
     """
     import logging
 
@@ -184,7 +184,7 @@ def cluster(address: str) -> Iterator[Engine]:
 
 
 def _client(address: str) -> "Client":
-    """A connection to a scheduler. Raises EngineError if none answers, soon."""
+    """A connection to a scheduler. Raises EngineError if none answers within CONNECT_SECONDS."""
     import asyncio
 
     from distributed import Client
@@ -195,7 +195,7 @@ def _client(address: str) -> "Client":
         await connection.close()
 
     try:
-        asyncio.run(look())  # a client waits for ever for what isn't a scheduler
+        asyncio.run(look())  # a client waits forever for anything but a scheduler
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise EngineError(f"no Dask scheduler answers at {address}") from error

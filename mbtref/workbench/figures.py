@@ -22,12 +22,12 @@ OF_COLOURS = "largest of R, G, B"
 
 
 class Bar(NamedTuple):
-    """What the colours of a panel mean, from 0 on."""
+    """The colour bar of a panel. It begins at 0."""
 
     colours: str
     """A name in `matplotlib.colormaps`."""
     greatest: str
-    """At its end."""
+    """The value at its end, as text."""
     label: str
 
 
@@ -50,9 +50,8 @@ def original(picture: Image) -> Panel:
 def comparison(a: Analysis) -> tuple[Panel, ...]:
     """The forward pass's picture, and the absolute residual of its 8-bit levels times RESIDUAL_GAIN."""
     residual = _reduced(_levels_apart(a.x, a.open_loop))
-    msssim = f", MS-SSIM {msssim_text(a.record.msssim)}" if a.record.msssim is not None else ""
     return (
-        _photograph(a.open_loop, f"{a.record.model}, PSNR {a.record.psnr:.2f} dB{msssim}"),
+        _photograph(a.open_loop, f"{a.record.model}, {_quality(a.record.psnr, a.record.msssim)}"),
         Panel(f"absolute residual ×{RESIDUAL_GAIN}, {OF_COLOURS}", _eight_bit(RESIDUAL_GAIN * residual / 255)),
     )
 
@@ -74,10 +73,9 @@ def loop_difference(a: Analysis) -> tuple[Panel, ...]:
     greatest = max(1.0, float(np.percentile(reduced, 99.9)))
     share = 100 * np.mean(levels > 0)
     title = f"file − forward pass: {share:.1f} % differ, by up to {levels.max():.0f}"
-    msssim = a.record.msssim_bitstream
-    msssim_there = f", MS-SSIM {msssim_text(msssim)}" if msssim is not None else ""
+    quality = _quality(a.record.psnr_bitstream, a.record.msssim_bitstream)
     return (
-        _photograph(a.closed_loop, f"decoded bitstream, PSNR {a.record.psnr_bitstream:.2f} dB{msssim_there}"),
+        _photograph(a.closed_loop, f"decoded bitstream, {quality}"),
         _heat(title, reduced, "magma", greatest, f"{greatest:.0f} and more", f"8-bit levels, {OF_COLOURS}"),
     )
 
@@ -134,6 +132,10 @@ def _eight_bit(values: Array) -> Image:
     """Values as 8-bit levels, clipped to [0, 1]."""
     levels: Image = np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
     return levels
+
+
+def _quality(psnr: float, msssim: float | None) -> str:
+    return f"PSNR {psnr:.2f} dB" + (f", MS-SSIM {msssim_text(msssim)}" if msssim is not None else "")
 
 
 def _photograph(picture: Array, title: str) -> Panel:

@@ -97,7 +97,7 @@ def pairs(sources: Sequence[Path], folder: Path, suffix: str) -> list[Pair]:
 
 
 def overwritten(targets: Iterable[Path], read: Iterable[Path], own: int) -> Path | None:
-    """The first target that is also read, in whatever place and by whatever name.
+    """The first target that is also read, by whatever name.
 
     own: how often each target's own name is among the paths `read`.
     """

@@ -1,8 +1,8 @@
 """The look of figures: colours, type, one SVG for light and dark pages, and WebP for pixels.
 
 A colour means the same in all figures: blues are mbt2018's rates, reds its latent buffers, green is JPEG, purple
-WebP. Colour-blind readers can tell them apart too (after Okabe and Ito 2008). Each colour has a twin for dark
-pages; `svg` lets the reader's browser switch.
+WebP. Colour-blind readers can tell them apart too (after Okabe and Ito 2008). Each colour has
+another one for dark pages; `svg` lets the reader's browser switch.
 """
 
 import functools
@@ -28,7 +28,7 @@ DARK = {
     INK: "#e8ebee", QUIET: "#a3adb8", RULE: "#39424c", BLUE: "#5ab4f0", SKY: "#9ad3f7", RED: "#ff8a4c",
     ORANGE: "#ffc061", GREEN: "#3fcfa4", PURPLE: "#e39ac9", GREY: "#8d98a4",
 }  # fmt: skip
-"""The twin of each colour on a dark page."""
+"""The colour that replaces each on a dark page."""
 
 STYLE: Any = {
     "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.labelsize": 9, "legend.fontsize": 8.5,
@@ -67,7 +67,7 @@ def svg(figure: Figure) -> str:
     for colour in DARK:
         text = text.replace(colour, f"var(--c{colour[1:]})")
     light = "".join(f"--c{colour[1:]}:{colour};" for colour in DARK)
-    dark = "".join(f"--c{colour[1:]}:{twin};" for colour, twin in DARK.items())
+    dark = "".join(f"--c{colour[1:]}:{other};" for colour, other in DARK.items())
     style = f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
     return text.replace(">", f">{style}", 1)
 

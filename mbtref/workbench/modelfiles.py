@@ -31,7 +31,7 @@ class ModelFile:
         """The file's bytes. Raises OSError, or ValueError if they aren't those of the fingerprint any more."""
         data = self.read()
         if fingerprint_of(data) != self.fingerprint:
-            raise ValueError(f"{self.name}: the model file has changed since this command began")
+            raise ValueError(f"{self.name}: the model file has changed since this command started")
         return data
 
     def load(self, device: str = "cpu") -> "Model":
@@ -44,7 +44,7 @@ class ModelFile:
         return parse(self.name, self.data(), device)
 
     def carried(self) -> "ModelFile":
-        """The same with its bytes, for a machine that hasn't the file. Errors as for `data`."""
+        """The same with its bytes, for a machine that doesn't have the file. Errors as for `data`."""
         return replace(self, read=functools.partial(bytes, self.data()))
 
     def z_tables(self) -> "Tables":

@@ -6,7 +6,7 @@
 - For Kodak at all qualities: the published means of bitstreams (`kodak-published-rd.json`), within
   tolerances, since those streams are CompressAI's.
 
-A figure whose weights or pictures are missing is not run. It is then neither right nor wrong.
+A figure whose weights or pictures are missing is not run, so it is neither right nor wrong.
 """
 
 from collections.abc import Iterator, Sequence

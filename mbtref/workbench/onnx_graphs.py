@@ -4,11 +4,11 @@ Surprises first:
 
 - g_a, h_a and g_s are float32. Their values move by an ulp with the runtime, as they do in PyTorch.
 - The entropy path is float64 that holds integers, with the matrices of `mbtref.exact`. All sums stay below 2^53.
-  So every runtime has the same integers, whatever it fuses and in whichever order it adds.
-- onnxruntime has no Conv for float64. So a convolution is a MatMul of shifted slices of the padded input, which
-  stand side by side on the channel axis. A transposed one has four phases, put in their places by DepthToSpace.
-- Integers outside are int32, channels first, with a batch axis in front. Sizes but channels are free.
-- One model always gives the same bytes.
+  So every runtime gets the same integers, whatever it fuses and in whatever order it adds.
+- onnxruntime has no Conv for float64. So a convolution is a MatMul of shifted slices of the padded input, side by
+  side on the channel axis. A transposed one has four phases, which DepthToSpace interleaves.
+- Integers outside are int32, channels first, with a batch axis in front. All sizes except the channels are free.
+- The same model always gives the same bytes.
 """
 
 from collections.abc import Mapping, Sequence

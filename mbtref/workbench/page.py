@@ -41,7 +41,7 @@ CURVES = ("mbt2018-compressai-cpu", "mbt2018-compressai-msssim-cpu", "vtm", "bpg
 
 
 class Column(NamedTuple):
-    """A column of the tables. value returns None for infinity, and NaN for what there isn't."""
+    """A column of the tables. value returns None for infinity, and NaN for a missing value."""
 
     head: str
     unit: str
@@ -90,7 +90,7 @@ class Chart(NamedTuple):
     narrow: str
     """Data URIs: for wide screens and for phones."""
     text: str
-    """A description, for readers who can't see it."""
+    """A description, for readers who can't see the chart."""
     caption: str
 
 

@@ -13,7 +13,7 @@ from mbtref.suite.msssim import SMALLEST_SIDE, decibels
 class Record:
     """One picture at one model. PSNR in dB, rates in bits per pixel of the unpadded picture, times in seconds.
 
-    MS-SSIM is at most 1, and None of a picture that is too small for it, see `conformance.msssim`.
+    MS-SSIM is at most 1, and None for a picture that is too small for it, see `mbtref.suite.msssim`.
     """
 
     image: str
@@ -56,7 +56,7 @@ class Record:
 
     @property
     def complete(self) -> bool:
-        """Whether it lacks nothing. Records of a file that is older than MS-SSIM do."""
+        """Whether nothing is missing. Files older than MS-SSIM have records without it."""
         return self.msssim is not None or min(self.height, self.width) < SMALLEST_SIDE
 
 
@@ -113,7 +113,7 @@ def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, str | int | f
 
 
 def from_json(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
-    """The records in a result of `as_json`, also of one without MS-SSIM, as older versions made them.
+    """The records in a result of `as_json`, also of an older one without MS-SSIM.
 
     Raises KeyError or TypeError if the content is anything else.
     """

@@ -1,11 +1,11 @@
 """The records of an evaluation, and the file that holds them.
 
-The records that were asked for come first, in the order of asking, whatever order they come in. What the file held
-before follows in its old order. A measurement goes only when one of the same pixels and model takes its place. A
-record that is older than MS-SSIM is kept too, and measured anew if it is asked for.
+The requested records come first, always in the order requested. What the file held before follows in its old
+order. A measurement is removed only when one of the same pixels and model replaces it. A record that is older than
+MS-SSIM is kept too; if it is requested, it is measured again.
 
-The file is written whole after each record. When there are so many records that writing takes long, it is written
-less often, to spend a tenth of the time at most, and once more at the end, whatever ends the evaluation.
+The file is written whole after each record. With many records, when writing takes long, it is written less often,
+so that writing takes at most a tenth of the time. It is always written once more at the end, even after an error.
 """
 
 import json
@@ -18,13 +18,13 @@ from mbtref.files import write_whole
 from mbtref.workbench.records import Record, as_json, from_json
 
 SHARE = 0.1
-"""The largest part of the time that is spent on writing."""
+"""The largest share of the time that writing may take."""
 
 
 class Results:
     """The records of one evaluation. Use it in a `with` block, which ends with the last writing.
 
-    path: the file, or None. earlier: the records that are to be kept, see `read`.
+    path: the file, or None. earlier: the records to keep, see `read`.
     """
 
     def __init__(self, path: Path | None, earlier: Sequence[Record]) -> None:
@@ -36,22 +36,22 @@ class Results:
         self._due = 0.0
 
     def known(self, pixels: str, fingerprint: str) -> Record | None:
-        """The record that was there before, if it is complete. pixels, fingerprint: as in `Record`."""
+        """The earlier record, if it is complete. pixels, fingerprint: as in `Record`."""
         return self._by_key.get((pixels, fingerprint))
 
     def add(self, place: int, record: Record) -> None:
-        """Takes a record. place: its number in the order of asking. Raises OSError."""
+        """Takes a record. place: its number in the order requested. Raises OSError."""
         self._found[place] = record
         self._unwritten = True
         if time.monotonic() >= self._due:
             self._write()
 
     def asked(self) -> list[Record]:
-        """The records that were asked for and found, in the order of asking."""
+        """The records that were requested and found, in the order requested."""
         return [self._found[place] for place in sorted(self._found)]
 
     def all(self) -> list[Record]:
-        """The records of the file: those asked for, then the kept ones."""
+        """The records of the file: those requested, then the earlier ones."""
         asked = self.asked()
         new = {_key(record) for record in asked}
         return asked + [record for record in self._earlier if _key(record) not in new]

@@ -23,7 +23,7 @@ CLOSED, OPEN = "_bitstream", ""
 
 
 class Form(NamedTuple):
-    """A form in which latents can be kept: a step of the staircase."""
+    """A form in which latents are kept: a step of the staircase."""
 
     name: str
     rate: str

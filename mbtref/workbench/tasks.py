@@ -1,6 +1,6 @@
-"""What a process does with one picture or stream. Each function runs in whatever process an `Engine` has.
+"""What a process does with one picture or stream. Each function runs in a process of an `Engine`.
 
-A model is loaded once in a process, and kept for the tasks that come.
+A process loads a model once, and keeps it for later tasks.
 """
 
 import functools
@@ -35,7 +35,7 @@ class How(NamedTuple):
     device: str = "cpu"
     """As for `mbtref.load`."""
     shown: bool = False
-    """Whether a picture that takes long shows its progress."""
+    """Whether a long computation shows its progress."""
 
 
 @functools.lru_cache(KEPT)

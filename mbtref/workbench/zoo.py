@@ -6,9 +6,9 @@
 The first use of a name downloads its checkpoint, makes its integer tables and keeps a model file beside it, in the
 folder `zoo` of MBTREF_HOME. From then on that file is the model. What surprises:
 
-- A model file, and so its fingerprint, follows from the checkpoint alone. All who import the same checkpoint have
-  the same file, and can decode each other's streams.
-- A model file that is whole isn't loaded to be found: its metadata have the hashes of its checkpoint and tensors.
+- A model file, and so its fingerprint, depends on the checkpoint alone. Everyone who imports the same checkpoint
+  gets the same file, so they can decode each other's streams.
+- Finding a model file doesn't load it: its metadata have the hashes of its checkpoint and tensors.
 - A local checkpoint with a published name must have the hash in that name. A file with another name is accepted.
   If it isn't the published one, its model is called zoo-q4-0123abcd, by its own hash, and never stands for zoo-q4;
   its N and M must be those of zoo-q4.
