@@ -52,7 +52,7 @@ def numbers(text: str) -> list[float]:
 
 
 def test_block_bits_sum_to_the_file(lite: Model) -> None:
-    """The map's bits are the payload's, but for the coder's last state: 32 to 64 bits more."""
+    """The map's bits are those of the payload without the coder's last state, which takes 32 to 64 bits."""
     encoded = codec.encode_latents(lite, picture(HEIGHT, WIDTH))
     bits = analysis.block_bits(encoded, lite).sum()
     over = 8 * (len(encoded.data) - bitstream.HEADER_BYTES) - bits

@@ -310,7 +310,7 @@ def test_what_is_no_checkpoint_is_refused(little: State, publish: Publish, tmp_p
 
 
 def test_a_cut_download_goes_on(published: tuple[str, Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A download that was cut off leaves a part, no checkpoint and no model; the next call goes on from there."""
+    """A download that was cut off leaves a part, no checkpoint and no model; the next call continues it."""
     url, path = published
     monkeypatch.setattr(QuietHandler, "cut", {path.name: 1000})
     with pytest.raises(DownloadError, match="cut off at byte 1000 of .* go on from byte 1000"):
@@ -654,7 +654,7 @@ def test_kodak_means(
      (0.1, 1.004, True), (0.1, 1.005, False)],
 )  # fmt: skip
 def test_kodak_tolerances(bpp: float, ratio: float, right: bool) -> None:
-    """A stream may cost 1.7 % less than CompressAI's, hardly more but for 12 bytes; its PSNR is within 0.02 dB."""
+    """A stream may cost 1.7 % less than CompressAI's, or 12 bytes and 0.2 % more; its PSNR is within 0.02 dB."""
     blank = Record(**{field.name: 0 for field in fields(Record)})  # type: ignore[arg-type]
     record = replace(blank, psnr_bitstream=33.06, psnr_bitstream_8bit=33.05, bpp_bitstream=ratio * bpp)
     rate, near = notebook.against_published("zoo-q4", bpp, 33.075, [record])

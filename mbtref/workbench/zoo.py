@@ -24,7 +24,7 @@ from mbtref.suite.folders import home
 from mbtref.workbench import modelfiles
 from mbtref.workbench.download import download
 from mbtref.workbench.facts import facts
-from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.modelfiles import LENGTH_BYTES, ModelFile
 
 if TYPE_CHECKING:
     from mbtref.model import Model
@@ -159,16 +159,12 @@ def _imported(wanted: Entry, path: Path) -> ModelFile:
     return modelfiles.of_path(target)
 
 
-def content_sha256(data: bytes) -> str:
-    """SHA-256 of the tensors in a model file, without its header: 64 hex digits."""
-    return hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
-
-
 def _cached(path: Path, digits: str) -> ModelFile | None:
     """The file if it exists, is whole, and comes from a checkpoint whose SHA-256 begins with digits."""
     try:
-        metadata = modelfiles.description(path)
-        whole = metadata.get(CONTENT) == content_sha256(path.read_bytes())
+        metadata, data = modelfiles.description(path), path.read_bytes()
+        tensors = data[LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little") :]
+        whole = metadata.get(CONTENT) == hashlib.sha256(tensors).hexdigest()
     except (FileNotFoundError, ValueError):
         return None
     return modelfiles.of_path(path) if whole and metadata.get(SOURCE, "").startswith(digits) else None
