@@ -1,7 +1,7 @@
 """The data behind the figures of one picture at one model: plain arrays, unpadded pictures.
 
 The rate of a *channel* and that of a *block* differ. A channel's is estimated from the likelihoods of the forward
-pass. The map of *blocks* shows the bits that the stream really spends: the cost of every coding step under its table.
+pass. The map of *blocks* shows what the stream really spends: the bits of every coding step under its table.
 """
 
 from typing import NamedTuple
