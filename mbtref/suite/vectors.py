@@ -42,17 +42,15 @@ class Vector:
     rejected: str | None
     """The kind with which the inputs must be refused."""
     sha256: Mapping[str, str]
-    """Of outputs that aren't stored. The requirement says which bytes are hashed."""
+    """Hashes of outputs that aren't stored. The requirement says which bytes are hashed."""
     tolerance: Mapping[str, float]
-    """Largest absolute error of an output. An output that isn't named must be equal."""
+    """Largest absolute error of an output. An output without a tolerance must be equal."""
     bits: Mapping[str, float]
     """The same for -log2 of an output that is a likelihood."""
     may_differ: Mapping[str, Path]
-    """Files with the places of values that may differ by the tolerance, by output; all others must be equal."""
+    """By output: a file with the places of values that may differ by the tolerance; all others must be equal."""
     margin: Mapping[str, float]
     """Distance from the nearest tie of the values that are rounded for an output."""
-    made: str
-    """The function that makes it, module:function."""
 
     @property
     def name(self) -> str:
@@ -128,7 +126,7 @@ def load(folder: Path = FOLDER) -> Manifest:
 
 @functools.cache
 def frozen() -> Manifest:
-    """The project's own set, read and checked once a run. Raises ValueError as `load` does."""
+    """The project's own set, read and checked once per run. Raises ValueError as `load` does."""
     return load()
 
 
@@ -192,5 +190,4 @@ def _vector(folder: Path, hashes: Mapping[str, str], entry: Mapping[str, Any]) -
         bits={name: limit["bits"] for name, limit in limits.items() if "bits" in limit},
         may_differ=files(entry.get("may_differ", {})),
         margin=entry.get("margin", {}),
-        made=entry["made"],
     )

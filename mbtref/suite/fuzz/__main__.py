@@ -2,10 +2,10 @@
 
     python -m mbtref.suite.fuzz --seconds 60 --seed 0
 
-Both must give the same answer to the last bit, or refuse with the same kind. All else is a finding, also another
-exception and an answer that takes too long. Of a stream the latents are compared, since its picture is float. Time
-and count say how many inputs of a sequence (`generate.damage`) are run: 100,000 take some minutes on one core.
-It needs a POSIX system, whose timer ends an answer that takes too long.
+Both must give the same answer to the last bit, or refuse with the same kind. Everything else is a finding,
+including any other exception and an answer that takes too long. For a stream only the latents are compared, since
+its picture is computed in floats. Time and count limit how many inputs of a sequence (`damage`) are run: 100,000
+take some minutes on one core. A POSIX system is needed: its timer stops an answer that takes too long.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from mbtref.suite.subjects.tensors import single
 SECONDS_MAX = 10.0
 """Processor time that an answer may take."""
 FINDINGS_MAX = 100
-"""A run ends after so many findings."""
+"""A run ends after this many findings."""
 TAKEN, FINDING = "taken", "finding"
 
 
@@ -53,7 +53,7 @@ def stop(*_: object) -> None:
 
 
 def verdict(subject: Subject, question: Question) -> tuple[str, Values]:
-    """TAKEN and the answer; else the kind of a refusal, or the text of another exception."""
+    """TAKEN and the answer; or the kind of the refusal, or the text of any other exception."""
     signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_MAX)
     try:
@@ -67,7 +67,7 @@ def verdict(subject: Subject, question: Question) -> tuple[str, Values]:
 
 
 def compare(question: Question) -> tuple[str, str]:
-    """The verdict of both, and nothing; or FINDING, and what differs."""
+    """The verdict of both and an empty text; or FINDING and what differs."""
     (ours, right), (theirs, answer) = verdict(REFERENCE, question), verdict(ONE_FILE, question)
     if ours != theirs or ours not in (TAKEN, *Kind):
         return FINDING, f"the reference says {ours}, the one-file decoder {theirs}"
@@ -76,7 +76,7 @@ def compare(question: Question) -> tuple[str, str]:
 
 
 def save(folder: Path, name: str, question: Question, difference: str) -> None:
-    """Writes a finding: its bytes, and a line about it, which is printed too."""
+    """Writes a finding, its bytes and a line about it, and prints the line."""
     line = f"{name}: {question.operation} of {question.vector}, edited: {difference}\n"
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / f"{name}.bin", question.data)
@@ -85,7 +85,7 @@ def save(folder: Path, name: str, question: Question, difference: str) -> None:
 
 
 def table(verdicts: Counter[tuple[str, str]], sizes: Counter[str]) -> str:
-    """A line for each target. verdicts: by target and verdict; sizes: bytes by target."""
+    """One line per target. verdicts: by target and verdict; sizes: bytes by target."""
     lines = [f"{'target':10}{'inputs':>8}{'bytes':>11}  verdicts"]
     for name in TARGETS:
         counts = {verdict: n for (target, verdict), n in sorted(verdicts.items()) if target == name}
@@ -95,17 +95,17 @@ def table(verdicts: Counter[tuple[str, str]], sizes: Counter[str]) -> str:
 
 
 def load_models() -> None:
-    """Reads the models of the seeds, so that no input has to wait for them."""
+    """Reads the models of the vectors, so that no input has to wait for them."""
     for question in seeds("decode", False):
         load(str(question.model))
         one_file.load(str(question.model))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints a table, and writes the findings. Returns 1 if there are any."""
-    parser = argparse.ArgumentParser(description="Ask the reference and the one-file decoder for damaged input.")
+    """Prints a table and writes the findings. Returns 1 if there are any."""
+    parser = argparse.ArgumentParser(description="Give the reference and the one-file decoder damaged input.")
     parser.add_argument("--seconds", type=float, default=60, help="end after this time (default: 60)")
-    parser.add_argument("--count", type=int, help="end after so many inputs")
+    parser.add_argument("--count", type=int, help="end after this many inputs")
     parser.add_argument("--seed", type=int, default=0, help="names the sequence of inputs (default: 0)")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="default: fuzz-findings")
     args = parser.parse_args(arguments)

@@ -1,6 +1,7 @@
 """Damaged input for decoders: golden streams and buffers with some edits.
 
-A seed fixes the sequence of inputs on every machine, until a vector is added. Per cent of the inputs:
+A seed fixes the sequence of inputs on every machine, until a vector is added. The kinds of input, with their
+share in per cent:
 
     rans 32      a rANS stream, edited
     stream 30    a whole stream, edited and mostly sealed: decoders get beyond the checksum
@@ -12,7 +13,6 @@ A seed fixes the sequence of inputs on every machine, until a vector is added. P
 
 import itertools
 import struct
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any, NamedTuple
@@ -21,18 +21,18 @@ import numpy as np
 
 from mbtref import rans
 from mbtref.bitstream import DIMENSIONS_AT, HEADER_BYTES
-from mbtref.scan import wavefronts
 from mbtref.suite.check import ZLIB_AT
 from mbtref.suite.generate import malformed, streams
-from mbtref.suite.generate.entropy_coder import code
+from mbtref.suite.generate.buffers import stored_block
+from mbtref.suite.generate.rans import code
 from mbtref.suite.generate.textures import Size
 from mbtref.suite.subjects.reference import load
 from mbtref.suite.vectors import frozen
 
 SMALLEST = 7
-"""How many vectors to be taken are seeds, of each operation."""
+"""How many vectors of each operation are edited, of those that must be taken."""
 BLOCKS_MAX = 9
-"""A stream of more blocks of 64×64 pixels keeps no word beside its state. So it ends early, and takes no time."""
+"""A stream of more blocks of 64×64 pixels keeps its state and no words, so it ends early and takes no time."""
 
 WORDS = [struct.pack("<I", n) for n in (0, 1, 2**31 - 1, 2**31, 2**32 - 1)]
 UNITS = {1: [b"\x00", b"\x01", b"\x7f", b"\x80", b"\xff"], 4: WORDS}
@@ -48,10 +48,10 @@ BUFFER: Fields = [(at, "<i", NUMBERS) for at in range(0, ZLIB_AT, 4)]
 
 
 class Question(NamedTuple):
-    """What both are asked."""
+    """What both decoders are asked."""
 
     vector: str
-    """Id of the golden vector that asks it, or of which it is made."""
+    """Id of the golden vector whose input was edited."""
     operation: str
     model: str | None
     inputs: dict[str, Any]
@@ -64,7 +64,7 @@ class Question(NamedTuple):
 
 
 def seeds(operation: str, refused: bool) -> list[Question]:
-    """All vectors to be refused, or the smallest ones to be taken."""
+    """All vectors that must be refused, or the smallest ones that must be taken."""
     found = [v for v in frozen().vectors if v.operation == operation and bool(v.rejected) is refused]
     found.sort(key=lambda vector: sum(path.stat().st_size for path in vector.input_files.values()))
     chosen = found if refused else found[:SMALLEST]
@@ -72,7 +72,7 @@ def seeds(operation: str, refused: bool) -> list[Question]:
 
 
 def edit(random: Random, data: bytes, other: bytes, fields: Fields) -> bytes:
-    """data with one part replaced, possibly by the end of other."""
+    """data with one part replaced, sometimes by the end of other."""
     length = random.choice((1, 4, 4))
     a = random.randrange(0, len(data) + 1, length)
     b = random.randrange(a, len(data) + 1, length)
@@ -102,7 +102,7 @@ def as_it_is(random: Random, seed: Question, data: bytes) -> bytes:
 
 
 def sealed(random: Random, seed: Question, data: bytes) -> bytes:
-    """A stream. One of eight isn't sealed."""
+    """A stream with the right checksum, except one in eight."""
     if len(data) < HEADER_BYTES:
         return data
     height, width = struct.unpack_from("<HH", data, DIMENSIONS_AT)
@@ -112,15 +112,13 @@ def sealed(random: Random, seed: Question, data: bytes) -> bytes:
 
 
 def deflated(random: Random, seed: Question, data: bytes) -> bytes:
-    """A buffer with its body stored: builds of zlib deflate differently. Half of them are edited once more."""
-    body = data[ZLIB_AT:][: 2**16 - 1]
-    block = struct.pack("<BHH", 1, len(body), len(body) ^ 0xFFFF) + body  # RFC 1951, 3.2.4
-    whole = data[:ZLIB_AT] + b"\x78\x01" + block + struct.pack(">I", zlib.adler32(body))
+    """A buffer with a stored body, since builds of zlib deflate differently. Half of them are edited once more."""
+    whole = data[:ZLIB_AT] + stored_block(data[ZLIB_AT:][: 2**16 - 1])
     return edit(random, whole, data, BUFFER) if random.randrange(2) else whole
 
 
 def symbol(random: Random) -> int:
-    """-1, 0 or 1, and rarely one as far away as an escape reaches."""
+    """-1, 0 or 1, and rarely one as far out as an escape reaches."""
     return random.choice((-1, 1)) * random.getrandbits(1 if random.randrange(32) else random.randrange(28))
 
 
@@ -131,7 +129,7 @@ def latents(random: Random, seed: Question, data: bytes) -> bytes:
         np.array([symbol(random) for _ in range(channels * side**2)], np.int32).reshape(-1, side, side)
         for channels, side in ((model.networks.N, 1), (model.networks.M, 4))
     )
-    return streams.stream(model, Size(64, 64), code(streams.steps(model, k_z, k, wavefronts(4, 4))).data)
+    return streams.stream(model, Size(64, 64), code(streams.in_order(model, k_z, k)).data)
 
 
 class Target(NamedTuple):

@@ -1,50 +1,48 @@
-"""Makes the golden vectors anew, and checks that the frozen ones are what the reference gives."""
+"""The commands: make the golden vectors, check that the reference still gives the frozen ones, and measure."""
 
 import contextlib
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from mbtref import load as load_model
 from mbtref.files import write_whole
-from mbtref.modelfile import EMBEDDED
 from mbtref.suite import kodak
-from mbtref.suite.generate import MADE, edge, make, model_hashes
+from mbtref.suite.generate import MADE, edge, make, model_hashes, models
 from mbtref.suite.generate.frozen import Files, parsed
 from mbtref.suite.generate.implementations import Bench
-from mbtref.suite.generate.kodak import REQUIREMENTS as KODAK
 from mbtref.suite.generate.measure import measured
 from mbtref.suite.generate.moved import differences, summary
 from mbtref.suite.subjects.data import model_file
 from mbtref.suite.vectors import FOLDER, MANIFEST, SCHEMA, load
 
+KODAK = "DECODE-3"
+"""The requirement whose vectors are made from the Kodak pictures."""
+
 
 def generate(folder: Path, only: Collection[str] = ()) -> None:
-    """Writes a whole set into a folder, and prints what moved against the frozen one.
+    """Writes a whole set into a folder and prints what moved since the frozen one.
 
-    only: requirements whose vectors are made, all if empty; the vectors of others stay frozen. Raises ValueError,
-    and writes nothing, if a requirement is unknown, a vector lost its property, or needed Kodak pictures are
+    only: requirements whose vectors are made, all if empty; the vectors of others stay frozen. Raises ValueError
+    and writes nothing if a requirement is unknown, a vector lost its property, or Kodak pictures are needed and
     missing.
     """
     only = only or MADE
     if unknown := sorted(set(only) - set(MADE)):
         raise ValueError(f"no requirement {', '.join(unknown)}; those with vectors are {', '.join(MADE)}")
     frozen = stored(FOLDER)
-    pictures = kodak.pictures() if set(KODAK) & set(only) else []
+    pictures = kodak.pictures() if KODAK in only else []
     with new_model():
-        files = made(pictures, frozen, only)
+        files = made(frozen, only, pictures)
     write(folder, files)
     lines = list(summary(differences(frozen, files))) if frozen else ["there was no set before"]
     print("\n".join(lines or ["nothing moved"]))
-    size = sum(map(len, files.values()))
-    print(
-        f"{folder}: {len(json.loads(files[MANIFEST])['vectors'])} vectors, {len(files)} files, {size / 1e6:.1f} MB"
-    )
+    count, size = len(json.loads(files[MANIFEST])["vectors"]), sum(map(len, files.values()))
+    print(f"{folder}: {count} vectors, {len(files)} files, {size / 1e6:.1f} MB")
 
 
 @contextlib.contextmanager
 def new_model() -> Iterator[None]:
-    """Writes the model `edge`: implementations in other processes read its file. A failure brings back the old."""
+    """Writes the model `edge`, whose file other processes read. A failure restores the old one."""
     path = model_file(edge.NAME)
     old, new = path.read_bytes() if path.is_file() else None, edge.model_file()
     if old == new:
@@ -60,9 +58,9 @@ def new_model() -> Iterator[None]:
 
 
 def check(with_kodak: bool) -> int:
-    """Makes the frozen set again in memory and prints a line for each difference. Returns their number.
+    """Makes the frozen set again in memory, prints each difference on a line, and returns their number.
 
-    with_kodak: whether to do the Kodak part, which takes minutes and needs the pictures.
+    with_kodak: whether to include the Kodak part, which takes minutes and needs the pictures.
     Raises ValueError if the frozen files aren't those of their manifest, were made with other models, or a vector
     lost its property.
     """
@@ -82,34 +80,33 @@ def check(with_kodak: bool) -> int:
     except ValueError as error:
         why = str(error)
     if not pictures:
-        only -= set(KODAK)
+        only.remove(KODAK)
         print(f"not run: the Kodak part ({why})")
-    moves = list(differences(frozen, made(pictures, frozen, only)))
+    moves = list(differences(frozen, made(frozen, only, pictures)))
     for move in moves:
         print(move)
-    checked = len(parsed(frozen).files) if pictures else len(parsed(frozen).without(KODAK).files)
-    print(f"{checked} files checked, {len(moves)} differences")
+    checked = parsed(frozen) if pictures else parsed(frozen).without([KODAK])
+    print(f"{len(checked.files)} files checked, {len(moves)} differences")
     return len(moves)
 
 
-def made(pictures: list[Path], frozen: Files, only: Collection[str]) -> Files:
+def made(frozen: Files, only: Collection[str], pictures: list[Path]) -> Files:
     """Like `make`, but a broken assertion becomes a ValueError."""
     try:
-        return make(pictures, frozen, only)
+        return make(frozen, only, pictures)
     except AssertionError as error:
         raise ValueError(f"a vector lost its property: {error}") from error
 
 
 def measure() -> bool:
-    """Prints how near right implementations come to the limits. Returns whether all stay within."""
-    bench = Bench({name: load_model(model_file(name)) for name in (*EMBEDDED, edge.NAME)})
-    shares = measured(bench, load(FOLDER).vectors)
+    """Prints how near correct implementations come to the limits. Returns whether all stay within."""
+    shares = measured(Bench(models()), load(FOLDER).vectors)
     print("\n".join(map(str, shares)))
     return all(nearness.share <= 1 for nearness in shares)
 
 
 def validate(manifest: object) -> None:
-    """Raises ValueError, naming the place, if a manifest doesn't fit its schema."""
+    """Raises ValueError, which names the place, if a manifest doesn't fit its schema."""
     import jsonschema
 
     try:
@@ -119,7 +116,7 @@ def validate(manifest: object) -> None:
 
 
 def stored(folder: Path) -> Files:
-    """The files that exist of a set; empty if there is no set."""
+    """The files of a set that exist; empty if there is no set."""
     if not (folder / MANIFEST).is_file():
         return {}
     manifest = (folder / MANIFEST).read_bytes()
@@ -128,7 +125,7 @@ def stored(folder: Path) -> Files:
 
 
 def write(folder: Path, files: Files) -> None:
-    """Writes a set, each file whole, the manifest last; then removes files that only the set before had."""
+    """Writes a set, each file whole and the manifest last, then removes files that only the previous set had."""
     before = stored(folder)
     schema = {SCHEMA: (FOLDER / SCHEMA).read_bytes()}
     for path, data in sorted((schema | dict(files)).items(), key=lambda item: item[0] == MANIFEST):

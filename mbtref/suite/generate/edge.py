@@ -1,11 +1,11 @@
 """The model `edge`: weights that no training gives, so that rare values are ordinary.
 
-N = 3 and M = 5: no two sizes are equal, and none of 3M/2, 8M/3 and 10M/3 is whole. All weights are made of
-integers. In the entropy path the first channels are a straight way, by which symbols of z choose the scale:
+N = 3 and M = 5: no two sizes are equal, and none of 3M/2, 8M/3 and 10M/3 is whole. All weights are made from
+integers. In the entropy path the first channels pass values straight through: symbols of z choose the scale,
 
     S = 64 k_z[0] + k_z[1] grid units;  sigma[0], sigma[1], sigma[2] = S - 1, S, S + 1      where S > 0
 
-The last channel of every layer has sums that come near the limit of the proof. The others mix everything.
+The last channel of every layer has sums near the limit of the proof. The others mix everything.
 """
 
 import itertools
@@ -31,7 +31,7 @@ F64 = npt.NDArray[np.float64]
 State = dict[str, F64]
 """Tensors by name. float64 holds the values; they all fit float32."""
 MEDIANS = (-0.5, -1.5, 2.5)
-"""In grid units: three ties. Half up they are 0, -1 and 3; to even or away from zero, one is another number."""
+"""In grid units: three ties. Half up they are 0, -1 and 3; to even or away from zero, one of them differs."""
 COARSE, FINE = 64, 1
 """What a symbol of z[0] and of z[1] adds to S, grid units."""
 HERE = (slice(2, 4), slice(2, 4))
@@ -43,7 +43,7 @@ TRAP = 0.5 + TIE - 2.0**-BIAS_BITS
 WIDE = 200.0
 """A bias of 32 bits on its grid of 2^-24."""
 FORBIDDEN = 64.0
-"""The weights of the taps that the context must not see."""
+"""The weights at taps that the context must not see."""
 
 
 def spread(shape: tuple[int, ...], most: int, seed: int) -> F64:
@@ -64,15 +64,15 @@ def near_the_limit(inputs: int) -> F64:
 
     |sum| <= Σ|w| · LIMIT + 2^13 < 2^53, in grid units; there is no bias.
     """
-    room = (EXACT - 1 - 2 ** (WEIGHT_BITS - 1)) // LIMIT
-    grain = 1 << max(0, (room // inputs).bit_length() - 23)
-    units = np.full(inputs, room // inputs // grain * grain, np.float64)
+    most = (EXACT - 1 - 2 ** (WEIGHT_BITS - 1)) // LIMIT
+    grain = 1 << max(0, (most // inputs).bit_length() - 23)
+    units = np.full(inputs, most // inputs // grain * grain, np.float64)
     units[1::2] *= -1
     return units * 2.0**-WEIGHT_BITS
 
 
 def h_s(state: State) -> None:
-    """Two straight ways, then ties of requantisation of both signs, then mixtures."""
+    """Two channels that pass values straight through, then ties of requantisation of both signs, then mixtures."""
     first, second, third = (
         np.zeros((N, M, 5, 5)),
         np.zeros((M, M * 3 // 2, 5, 5)),
@@ -97,7 +97,7 @@ def h_s(state: State) -> None:
 
 
 def context(state: State) -> None:
-    """Large weights at the taps that must not be seen. phi[0] is the latent to the left and half a grid unit."""
+    """Large weights at the taps that must not be seen. phi[0] is the latent to the left plus half a grid unit."""
     weight = np.full((2 * M, M, 5, 5), FORBIDDEN)
     seen = tuple(zip(*CONTEXT_TAPS, strict=True))
     taps = mixed((2 * M, M, len(CONTEXT_TAPS)), 1 << 11, 5)
@@ -111,7 +111,7 @@ def context(state: State) -> None:
 
 
 def entropy_parameters(state: State) -> None:
-    """S by the first channel, -S by the second, ties by the next two; the scales; means of a moderate size."""
+    """The first channel has S, the second -S, the next two ties; then the scales, and means of moderate size."""
     sizes = (4 * M, M * 10 // 3, M * 8 // 3, 2 * M)
     for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weight, bias = mixed((outputs, inputs), 1 << 9, 10 + 2 * i), mixed((outputs,), 1 << 12, 11 + 2 * i)
@@ -132,7 +132,7 @@ def entropy_parameters(state: State) -> None:
 
 
 def transforms(state: State, networks: MBT2018) -> None:
-    """GDNs with parameters below their bounds. Before them, channel 0 is so large that the pedestal shows.
+    """GDNs with parameters below their bounds. Their inputs are so large in channel 0 that the pedestal shows.
 
     Where a gamma of 0 becomes 2^-36, an activation of 2^10 adds 2^-16 to a beta of 10^-6.
     """
@@ -159,7 +159,7 @@ def transforms(state: State, networks: MBT2018) -> None:
 
 
 def gdn(name: str, seed: int) -> State:
-    """Stored parameters: channel 0 has all of them below the bounds, some negative; gamma isn't symmetric."""
+    """Stored parameters: all of channel 0 lie below the bounds, some are negative; gamma isn't symmetric."""
     beta = np.array([2.0**-11, -0.5, 0.75])
     gamma = np.abs(spread((N, N), 1 << 8, seed)) * 2.0**-8
     gamma[0] = [-0.25, 0, 2.0**-19]
@@ -175,7 +175,7 @@ def hyper_analysis(state: State, networks: MBT2018) -> None:
 
 
 def density(state: State, prior: FactorizedPrior) -> None:
-    """Densities of z some symbols wide, their medians on ties."""
+    """Densities of z that are a few symbols wide, with medians on ties."""
     for i, matrix in enumerate(prior.matrices):
         state[f"entropy_bottleneck.matrices.{i}"] = spread(tuple(matrix.shape), 32, 90 + i) * 2.0**-6
         shape = tuple(prior.biases[i].shape)
@@ -188,7 +188,7 @@ def density(state: State, prior: FactorizedPrior) -> None:
 
 
 def model_file() -> bytes:
-    """The bytes of the file. Unlike those of an import, its context isn't masked and its medians are on ties."""
+    """The bytes of the file. Unlike in an imported one, the context isn't masked and the medians are on ties."""
     networks, state = MBT2018(N, M), State()
     h_s(state)
     context(state)
@@ -203,7 +203,7 @@ def model_file() -> bytes:
     z_tables = to_arrays(proven.z_tables(networks.entropy_bottleneck, medians))
     fixed = {name: tensor.numpy() for name, tensor in constants(networks).items()}
     z_arrays = {f"entropy_bottleneck.{part}": array for part, array in z_tables.items()}
-    # a fingerprint that begins with a 0: a text would end there
+    # the fingerprint begins with a 0, where a text would end
     for nonce in itertools.count():
         metadata = {METADATA_KEY: json.dumps({"nonce": str(nonce), "purpose": "rare values"})}
         data = modelfile.pack({**fixed, **tensors, **z_arrays}, metadata)

@@ -1,8 +1,8 @@
-"""The reference in float64, which makes the golden floats, and right float32 ones, which show their scatter.
+"""The reference in float64, which makes the golden floats, and correct float32 versions, which show their scatter.
 
 A golden float is computed in float64 and rounded to float32 at the end of its stage, so it hardly depends on the
 machine. Tolerances are measured, not guessed: the same stage runs in float32 in several ways and on several
-simulated processors, which sum in other orders. The tolerance is the largest deviation times FACTOR. It is
+simulated processors, which sum in other orders. The tolerance is FACTOR times the largest deviation. It is
 measured once, when a vector is new, and then frozen.
 """
 
@@ -29,15 +29,15 @@ from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.subjects.reference import Reference
 
 FACTOR = 8
-"""Tolerance over largest measured deviation."""
+"""Tolerance divided by the largest measured deviation."""
 ULPS = 4
 """No tolerance is below this many units in the last place (float32) of the largest golden value."""
 TIE_DISTANCE = 1.5e-4
 """Smallest distance from a tie of the values that the forward pass rounds: y, y - mu and z - median. It is above
-the largest deviation of any such value, 1.4e-4. Large values deviate most, and few of them lie so near: no value
-deviates by more than a tenth of its own distance (`mbtref vectors measure`)."""
+the largest deviation of any such value, 1.4e-4. Large values deviate most, and few of them lie that near a tie: no
+value deviates by more than a tenth of its own distance (`mbtref vectors measure`)."""
 TIMEOUT = 600.0
-"""Seconds that an implementation in a process of its own may take for an answer, on a busy machine."""
+"""Seconds that an implementation in its own process may take to answer, on a busy machine."""
 DERIVATION = (
     "Golden floats are computed in float64 and rounded to float32 at the end of each stage. The tolerance of an "
     f"output is {FACTOR} times the largest deviation from it measured over float32 implementations that are all "
@@ -56,7 +56,7 @@ F64 = npt.NDArray[np.float64]
 
 
 class Whole:
-    """`Transforms` that are the networks themselves, on whole pictures."""
+    """`Transforms` that apply the networks to whole pictures, without tiles."""
 
     def __init__(self, networks: MBT2018) -> None:
         self.networks = networks
@@ -75,7 +75,7 @@ class Whole:
 
 
 class Changed(Reference):
-    """The reference with float networks that compute the same in another way."""
+    """The reference, with float networks that compute the same thing in another way."""
 
     def __init__(
         self, models: Mapping[str, Model], change: Callable[[MBT2018], MBT2018], dtype: torch.dtype = torch.float32
@@ -105,12 +105,12 @@ def in_float64(networks: MBT2018) -> MBT2018:
 
 
 def channels_last(networks: MBT2018) -> MBT2018:
-    """Keeps tensors in another layout, which has convolution kernels of its own."""
+    """Keeps tensors in another memory layout, which has its own convolution kernels."""
     return networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def batch_of_two(networks: MBT2018) -> MBT2018:
-    """Every network sees its input twice."""
+    """Gives every network its input twice, as a batch."""
 
     def twice(part: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         return (inputs[0].repeat(2, 1, 1, 1),)
@@ -147,7 +147,7 @@ class Implementation(NamedTuple):
 
 
 class Bench:
-    """The golden subject, and the implementations that are compared with it."""
+    """The golden subject and the implementations that are compared with it."""
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self.models = models
@@ -155,7 +155,7 @@ class Bench:
 
     @functools.cached_property
     def others(self) -> list[Implementation]:
-        """Right implementations. Those of the simulated processors run in processes of their own."""
+        """Correct implementations. Those on simulated processors run in their own processes."""
         plain = Changed(self.models, unchanged)
         return [
             Implementation("plain", plain),
@@ -169,7 +169,7 @@ class Bench:
     def tolerances(
         self, operation: str, model: str | None, inputs: Values, golden: Values
     ) -> dict[str, dict[str, float]]:
-        """By the name of each output: see `tolerance`. For likelihoods also that of -log2, as "bits"."""
+        """By output: its `tolerance`, as "absolute", and that of -log2 of a likelihood, as "bits"."""
         answers = [other.call(operation, model, inputs) for other in self.others]
         result = {}
         for name in OPERATIONS[operation].outputs:
@@ -181,12 +181,12 @@ class Bench:
 
     @torch.no_grad()
     def x_hat(self, model: str, y_hat: npt.NDArray[np.generic]) -> F64:
-        """g_s in float64, not rounded at the end. y_hat: (M, 4h, 4w) float32. Returns (3, 64h, 64w)."""
+        """What g_s gives in float64, not rounded to float32. y_hat: (M, 4h, 4w) float32. Returns (3, 64h, 64w)."""
         x_hat: F64 = self.golden.model(model).networks.g_s(torch.from_numpy(y_hat.copy())[None])[0].numpy()
         return x_hat
 
     def margins(self, model: str, x: npt.NDArray[np.float32]) -> dict[str, float]:
-        """How far the values that the forward pass rounds stay from a tie, by the output that depends on it.
+        """By output: how far the values that the forward pass rounds for it stay from a tie.
 
         x: (3, H, W).
         """
@@ -206,7 +206,7 @@ def floats(value: object) -> F64:
 
 
 def tolerance(golden: F64, answers: list[F64]) -> float:
-    """The largest error of an output. answers: of right implementations, all of the same shape."""
+    """The largest allowed error of an output. answers: of correct implementations, all of the same shape."""
     deviation = max(float(np.abs(answer - golden).max()) for answer in answers)
     last_place = float(np.spacing(np.float32(np.abs(golden).max())))
     limit = max(FACTOR * deviation, ULPS * last_place)

@@ -1,9 +1,8 @@
-"""DECODE-3: the stream of every Kodak picture at every model, and the table of their figures, `kodak.json`."""
+"""DECODE-3: the stream of every Kodak picture at every model, and the table of its figures, `kodak.json`."""
 
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +14,32 @@ from mbtref import codec, planes
 from mbtref.modelfile import EMBEDDED
 from mbtref.openloop.forward import forward_pass
 from mbtref.suite.check import digest_of
-from mbtref.suite.generate.vectorset import VectorSet
+from mbtref.suite.generate.case import Case
+from mbtref.suite.generate.registry import vector
 from mbtref.suite.kodak import pixels as pixels_of
 from mbtref.suite.msssim import ms_ssim
 
-REQUIREMENTS = ("DECODE-3",)
 TABLE = "kodak.json"
 TABLE_TOLERANCE = 1e-6
 """Of a figure in the table: dB and bits per pixel in float64."""
-FOLDER = "kodak/"
-"""Where the streams are."""
 
 
-def all_vectors(out: VectorSet, pictures: Sequence[Path]) -> None:
-    """Makes the vectors of REQUIREMENTS and the table, with a progress bar. pictures: the 24 files."""
-    cases = list(itertools.product(EMBEDDED, pictures))
-    records = [kodak(out, name, path) for name, path in tqdm(cases, "Kodak", leave=False, disable=None)]
-    out.put(TABLE, table(records), TABLE_TOLERANCE)
+@vector("DECODE-3")
+def kodak(case: Case) -> None:
+    """anything that small pictures don't show: long streams, borders far apart, natural statistics"""
+    assert case.out.kodak, "the Kodak pictures are needed"
+    cases = list(itertools.product(EMBEDDED, case.out.kodak))
+    records = [
+        record(case.but(name=f"{model}/{path.stem}", model_name=model), path)
+        for model, path in tqdm(cases, "Kodak", leave=False, disable=None)
+    ]
+    case.out.put(TABLE, table(records), TABLE_TOLERANCE)
 
 
 @torch.no_grad()
-def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
-    """anything that small pictures don't show: long streams, borders far apart, natural statistics"""
-    model = out.bench.golden.model(name).made_reproducible()
+def record(case: Case, path: Path) -> dict[str, Any]:
+    """Makes the vector of a picture, and returns its figures."""
+    model = case.out.bench.golden.model(case.model_name).made_reproducible()
     pixels = pixels_of(path, path.name)
     height, width, _ = pixels.shape
     x = planes.to_tensor(pixels)
@@ -55,13 +57,10 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
     x_hat = model.transforms.g_s(encoded.y_hat)
     shown = (x_hat.clamp(0, 1) * 255).round() / 255
     digest = digest_of("y_hat", encoded.y_hat[0].numpy())
-
-    entry = f"{name}/{path.stem}"
-    stream = out.store(f"{FOLDER}{entry}", encoded.data, ".mbt")
-    out.note(*REQUIREMENTS, entry, "decode", {"stream": stream}, made=kodak, model=name, sha256={"y_hat": digest})
+    case.note("decode", {"stream": case.store("", encoded.data, ".mbt")}, sha256={"y_hat": digest})
     return {
         "image": path.name,
-        "model": name,
+        "model": case.model_name,
         "height": height,
         "width": width,
         "psnr": psnr(forward.x_hat),
@@ -78,12 +77,12 @@ def kodak(out: VectorSet, name: str, path: Path) -> dict[str, Any]:
 
 
 def table(records: list[dict[str, Any]]) -> bytes:
-    """The file of the figures."""
+    """The file of the figures. It is frozen with its note, whose msssim.py is in mbtref/suite/ now."""
     text = {
         "note": "psnr and bpp_theoretical: of the forward pass, open-loop; psnr_bitstream and bpp_bitstream: of "
         "the stream, closed-loop. PSNR in dB of float x_hat clamped to [0, 1], bpp over the picture's pixels. "
         "msssim, msssim_bitstream_8bit: MS-SSIM in [0, 1] of the forward pass's float picture and of the stream's "
-        "8-bit one, by mbtref/suite/msssim.py. "
+        "8-bit one, by conformance/msssim.py. "
         "y_hat_sha256: of int32 grid units of 2^-10, little-endian, (M, h, w) in C order.",
         "records": records,
     }

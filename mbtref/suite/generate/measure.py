@@ -1,6 +1,6 @@
-"""How near right float32 implementations come to the frozen tolerances, and to the ties.
+"""How near correct float32 implementations come to the frozen tolerances, and to the ties.
 
-It chooses nothing. It shows that the frozen tolerances hold on this machine, and on the processors that it can
+This chooses nothing. It shows that the frozen tolerances hold on this machine and on the processors that it can
 simulate.
 """
 
@@ -40,7 +40,7 @@ OWN_TIES = "values that are rounded, each over its own distance from a tie"
 
 
 def measured(bench: Bench, vectors: Iterable[Vector]) -> list[Nearness]:
-    """The worst of every requirement that has float tolerances, of TIES and OWN_TIES, with a progress bar."""
+    """The worst case of each requirement with float tolerances, of TIES and of OWN_TIES. Shows a progress bar."""
     worst: dict[str, Nearness] = {}
     floating = [vector for vector in vectors if vector.tolerance and vector.operation != "decode"]
     for vector in tqdm(floating, leave=False, disable=None):
@@ -51,7 +51,7 @@ def measured(bench: Bench, vectors: Iterable[Vector]) -> list[Nearness]:
 
 
 def deviations(implementation: Implementation, vector: Vector) -> Iterator[Nearness]:
-    """For each output, and for likelihoods as bits: the largest deviation divided by the tolerance."""
+    """The largest deviation divided by the tolerance, for each output and for likelihoods in bits."""
     answer = implementation.call(vector.operation, vector.model, vector.inputs)
     for name, right in vector.expected.items():
         pairs = [(floats(answer[name]), floats(right), vector.tolerance.get(name))]
@@ -64,7 +64,7 @@ def deviations(implementation: Implementation, vector: Vector) -> Iterator[Nearn
 
 
 def distances(bench: Bench, implementation: Implementation, vector: Vector) -> Iterator[Nearness]:
-    """Of the values that the forward pass rounds: the largest deviation over TIE_DISTANCE, and over their own."""
+    """For values that the forward pass rounds: the largest deviation over TIE_DISTANCE and over their own."""
     if not vector.margin or vector.model is None:
         return
     model, x = bench.models[vector.model], np.asarray(vector.inputs["x"], np.float32)

@@ -1,4 +1,4 @@
-"""The differences between two sets. A value within its tolerance doesn't differ: it stays frozen, see `frozen`."""
+"""The differences between two sets. A value within its tolerance stays frozen (`frozen`), so it doesn't differ."""
 
 import itertools
 import json
@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mbtref.suite.generate.change import change
-from mbtref.suite.generate.frozen import Files, files_of
+from mbtref.suite.generate.frozen import Files, change, files_of
 from mbtref.suite.vectors import MANIFEST
 
 SHOWN = 8
-"""Lines of a group in a summary."""
+"""Lines per group in a summary."""
 OTHER = "beside the vectors"
-"""The group of differences that belong to no requirement."""
+"""The group of differences outside all requirements."""
 
 
 class Move(NamedTuple):
@@ -22,10 +21,10 @@ class Move(NamedTuple):
     group: str
     """A requirement, or OTHER."""
     item: str
-    """A file, the id of a vector, or a part of the manifest."""
+    """A file, a vector's id, or a part of the manifest."""
     text: str
     change: float
-    """Largest change of a value, inf where that has no meaning."""
+    """Largest change of a value; inf where values can't be compared."""
 
     def __str__(self) -> str:
         return f"{self.group}: {self.item}: {self.text}"
@@ -46,7 +45,7 @@ def differences(old: Files, new: Files) -> Iterator[Move]:
 
 
 def summary(found: Iterable[Move]) -> Iterator[str]:
-    """Lines that tell what moved, by requirement."""
+    """Lines that say what moved, by requirement."""
     for group, members in itertools.groupby(sorted(found), key=lambda d: d.group):
         moved = list(members)
         changes = [d.change for d in moved if d.change < math.inf]
@@ -60,7 +59,7 @@ def summary(found: Iterable[Move]) -> Iterator[str]:
 
 
 def _manifests(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Move]:
-    """Differences of entries, and of the other parts of the manifest."""
+    """Differences between the entries and between the other parts of two manifests."""
     for part in ("version", "tolerances", "requirements", "models", "pictures"):
         if was[part] != now[part]:
             yield Move(OTHER, f"{MANIFEST}, {part}", "changed", math.inf)

@@ -1,9 +1,6 @@
-"""Vectors of the model `edge`: values that the other models reach seldom or never.
+"""Vectors of the model `edge`, and likelihoods: values that the other models reach rarely or never."""
 
-The docstring of each function that makes a vector is the bug that the vector catches.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -11,29 +8,25 @@ import torch
 from torch import Tensor
 
 from mbtref import Model
-from mbtref.bitstream import FINGERPRINT_AT
-from mbtref.errors import Kind
 from mbtref.exact import CONTEXT_TAPS, interleave, leaky_relu, windows
 from mbtref.grid import EXACT, LIMIT, ONE, WEIGHT_BITS, requantize
 from mbtref.networks import SIGMA_MIN
 from mbtref.openloop.likelihoods import LIKELIHOOD_MIN
-from mbtref.scan import Step, scan, wavefronts
-from mbtref.suite.generate import edge, malformed, streams
-from mbtref.suite.generate.entropy_coder import code
-from mbtref.suite.generate.exact import MOST, spread
+from mbtref.scan import Step, scan
+from mbtref.suite.generate import edge, streams
+from mbtref.suite.generate.case import Case
+from mbtref.suite.generate.exact import MOST, assert_saturates, spread
+from mbtref.suite.generate.rans import code
+from mbtref.suite.generate.registry import EDGE, vector
 from mbtref.suite.generate.textures import SIZES, Size, picture, scatter
-from mbtref.suite.generate.vectorset import VectorSet
 from mbtref.suite.pictures import tensor
 from mbtref.tables import SCALES
 
-LIKELIHOODS = ("FLOAT-3",)
-FLOAT = ("TRANSFORM-1", "TRANSFORM-3", "FLOAT-1", *LIKELIHOODS)
-INTEGER = ("EXACT-1", "EXACT-2", "DECODE-1", "DECODE-2")
 I32 = npt.NDArray[np.int32]
 TIE = 1 << WEIGHT_BITS - 1
 """Half of a grid unit, in units of a sum."""
 LEAKY_TIE = 1 << 16
-"""LeakyReLU halves a grid unit at the odd multiples of this number: 1311 · 2^16 / 2^17."""
+"""LeakyReLU gives half a grid unit at the odd multiples of this number: 1311 · 2^16 / 2^17."""
 
 
 def z_hat_of(model: Model, k_z: I32) -> Tensor:
@@ -75,91 +68,79 @@ def symbols_for(scales: npt.NDArray[np.int64], shape: tuple[int, int]) -> I32:
 # The float networks
 
 
-def gdn(out: VectorSet, name: str, model: Model) -> None:
+@vector("TRANSFORM-1", "TRANSFORM-3", models=EDGE)
+def gdn(case: Case) -> None:
     """a GDN's beta or gamma without its lower bound, or bounded after the square; the pedestal left out"""
-    folder = f"rare/{name}/gdn"
-    x = out.store(f"{folder}/x", tensor(picture(SIZES["square"], 1)))
-    y = out.add("TRANSFORM-1", f"{name}/gdn", "g_a", {"x": x}, made=gdn, folder=folder, model=name)["y"]
-    y_hat = out.store(f"{folder}/y_hat", np.round(y.array))
-    out.add("TRANSFORM-3", f"{name}/gdn", "g_s", {"y_hat": y_hat}, made=gdn, folder=folder, model=name)
+    y = case.ask("g_a", {"x": tensor(picture(SIZES["square"], 1))})["y"]
+    case.but(requirement="TRANSFORM-3").ask("g_s", {"y_hat": np.round(y.array)})
     for layer in (1, 3, 5):
-        beta = model.networks.state_dict()[f"g_s.{layer}.beta"]
-        assert beta.min() < 0, f"g_s.{layer} of {name} has no beta below 0"
+        beta = case.model.networks.state_dict()[f"g_s.{layer}.beta"]
+        assert beta.min() < 0, f"g_s.{layer} of {case.model_name} has no beta below 0"
 
 
-def unmasked(out: VectorSet, name: str, model: Model) -> None:
+@vector("FLOAT-1", models=EDGE)
+def unmasked(case: Case) -> None:
     """a context model whose mask isn't applied, since other files hold it masked"""
-    folder = f"rare/{name}/unmasked"
     z_hat = (scatter(*np.indices((edge.N, 1, 2)), 61) % 9 - 4).astype(np.float32)
     y_hat = (scatter(*np.indices((edge.M, 4, 8)), 62) % 9 - 4).astype(np.float32)
-    inputs = out.store_all(folder, {"z_hat": z_hat, "y_hat": y_hat})
-    out.add("FLOAT-1", f"{name}/unmasked", "parameters", inputs,
-            made=unmasked, folder=folder, model=name, outputs=("psi", "phi"))  # fmt: skip
-    hidden = model.networks.context_prediction.weight[:, :, 2, 2]
-    assert hidden.abs().min() > 0, f"the context of {name} is masked in the file"
+    case.ask("parameters", {"z_hat": z_hat, "y_hat": y_hat}, outputs=("psi", "phi"))
+    hidden = case.model.networks.context_prediction.weight[:, :, 2, 2]
+    assert hidden.abs().min() > 0, f"the context of {case.model_name} is masked in the file"
 
 
-def small_scales(out: VectorSet) -> None:
+@vector("FLOAT-3")
+def small_scales(case: Case) -> None:
     """a scale not bounded by 0.11, or by another number; no floor of a likelihood; one tail alone"""
     sigma, distance = (a.ravel() for a in np.meshgrid(np.arange(80, 144), np.arange(-4, 4), indexing="ij"))
     values = {"sigma": sigma / ONE, "mu": scatter(sigma, distance, 63) / 2**16 - 0.5}
     values["y"] = values["mu"] + distance + (scatter(sigma, distance, 64) / 2**16 - 0.5) * 0.75
     shaped = {key: values[key].astype(np.float32).reshape(8, 8, 8) for key in ("y", "mu", "sigma")}
-    inputs = out.store_all("rare/small_scales", shaped)
-    p = out.add("FLOAT-3", "small_scales", "gaussian_likelihoods", inputs,
-                made=small_scales, folder="rare/small_scales")["y_likelihoods"]  # fmt: skip
-    assert (shaped["sigma"].min() < SIGMA_MIN - 0.02) & (shaped["sigma"].max() > SIGMA_MIN + 0.02), (
-        "sigma on one side"
-    )
+    least, most = shaped["sigma"].min(), shaped["sigma"].max()
+    assert least + 0.02 < SIGMA_MIN < most - 0.02, "sigma stays on one side of its bound"
+    p = case.ask("gaussian_likelihoods", shaped)["y_likelihoods"]
     assert p.array.min() == np.float32(LIKELIHOOD_MIN), "no likelihood at its floor"
 
 
-def tied_likelihoods(out: VectorSet) -> None:
+@vector("FLOAT-3")
+def tied_likelihoods(case: Case) -> None:
     """y - mu on a tie rounded up or away from zero, not to even"""
-    residual, sigma = (
-        a.astype(np.float32) for a in np.meshgrid(np.arange(-8, 8) / 2, [0.25, 1, 2, 8], indexing="ij")
-    )
+    grid = np.meshgrid(np.arange(-8, 8) / 2, [0.25, 1, 2, 8], indexing="ij")
+    residual, sigma = (a.astype(np.float32) for a in grid)
     mu = (spread((*residual.shape, 1), 40, 70) / 8).astype(np.float32).reshape(residual.shape)
     values = {"y": mu + residual, "mu": mu, "sigma": sigma}
-    inputs = out.store_all("rare/tied_likelihoods", {key: value.reshape(4, 4, 4) for key, value in values.items()})
-    out.add("FLOAT-3", "tied_likelihoods", "gaussian_likelihoods", inputs,
-            made=tied_likelihoods, folder="rare/tied_likelihoods")  # fmt: skip
     assert np.array_equal(values["y"] - mu, residual), "a residual is rounded"
+    case.ask("gaussian_likelihoods", {key: value.reshape(4, 4, 4) for key, value in values.items()})
 
 
-def improbable(out: VectorSet, name: str, model: Model) -> None:
+@vector("FLOAT-3", models=EDGE)
+def improbable(case: Case) -> None:
     """no floor of a likelihood of z, or another; a tail computed as a difference of numbers near 1"""
-    folder = f"rare/{name}/improbable"
-    medians = model.networks.entropy_bottleneck.medians.numpy()
+    medians = case.model.networks.entropy_bottleneck.medians.numpy()
     # far on the lower side alone: on the upper side float32 loses the digits of 1 - p
-    z_hat = (np.arange(-63, 1, dtype=np.float32) + medians).reshape(edge.N if name == edge.NAME else -1, 8, 8)
-    inputs = out.store_all(folder, {"z_hat": z_hat})
-    p = out.add("FLOAT-3", f"{name}/improbable", "factorized_likelihoods", inputs,
-                made=improbable, folder=folder, model=name)["z_likelihoods"]  # fmt: skip
-    assert p.array.min() == np.float32(LIKELIHOOD_MIN), f"no likelihood of {name} at its floor"
-    assert (p.array < 1e-6).mean() > (p.array == p.array.min()).mean(), (
-        f"no small likelihood of {name} above its floor"
-    )
+    z_hat = (np.arange(-63, 1, dtype=np.float32) + medians).reshape(edge.N, 8, 8)
+    p = case.ask("factorized_likelihoods", {"z_hat": z_hat})["z_likelihoods"].array
+    assert p.min() == np.float32(LIKELIHOOD_MIN), f"no likelihood of {case.name} at its floor"
+    small = (p < 1e-6).mean() > (p == p.min()).mean()
+    assert small, f"no small likelihood of {case.name} above its floor"
 
 
 # The integer networks
 
 
-def thresholds(out: VectorSet, name: str, model: Model) -> None:
+@vector("EXACT-1", models=EDGE)
+def thresholds(case: Case) -> None:
     """a threshold one off, or a scale at a threshold given the next table: all 63, one below, at and one above"""
-    limits = model.gaussian.thresholds.astype(np.int64)
-    k_z = symbols_for(limits, (7, 9))
-    folder = f"rare/{name}/thresholds"
-    inputs = out.store_all(folder, {"k_z": k_z, "y_hat": spread((edge.M, 28, 36), 2 * ONE, 65)})
-    outputs = out.add("EXACT-1", f"{name}/thresholds", "exact_parameters", inputs,
-                      made=thresholds, folder=folder, model=name)  # fmt: skip
-    sigma = outputs["sigma"].array
-    missing = set((limits[:, None] + [-1, 0, 1]).ravel().tolist()) - set(sigma.ravel().tolist())
-    assert not missing, f"{name} has no scales {sorted(missing)}"
-    assert set(outputs["index"].array.ravel().tolist()) == set(range(SCALES)), f"{name} doesn't use all tables"
+    limits = case.model.gaussian.thresholds.astype(np.int64)
+    inputs = {"k_z": symbols_for(limits, (7, 9)), "y_hat": spread((edge.M, 28, 36), 2 * ONE, 65)}
+    answer = case.ask("exact_parameters", inputs)
+    missing = set((limits[:, None] + [-1, 0, 1]).ravel().tolist()) - set(answer["sigma"].array.ravel().tolist())
+    assert not missing, f"{case.name} has no scales {sorted(missing)}"
+    used = set(answer["index"].array.ravel().tolist())
+    assert used == set(range(SCALES)), f"{case.name} doesn't use all tables"
 
 
-def saturated(out: VectorSet, name: str, model: Model) -> None:
+@vector("EXACT-1", models=EDGE)
+def saturated(case: Case) -> None:
     """sums that leave 2^52 in 32 bits or in float32; a stage that doesn't saturate, or to another limit"""
     h, w = 2, 2
     parity = np.indices((edge.M, 4 * h, 4 * w)).sum(0)
@@ -167,46 +148,39 @@ def saturated(out: VectorSet, name: str, model: Model) -> None:
     y_hat[:, 4:] = np.where(scatter(*np.indices((edge.M, 4, 8)), 66) % 2, -LIMIT, LIMIT - 1)
     k_z = np.where(np.indices((edge.N, h, w)).sum(0) % 2, -MOST + 1, MOST - 1).astype(np.int32)
     k_z[:, 1] = spread((edge.N, 1, w), 4000, 67)[:, 0]
-    folder = f"rare/{name}/saturated"
-    inputs = out.store_all(folder, {"k_z": k_z, "y_hat": y_hat})
-    outputs = out.add("EXACT-1", f"{name}/saturated", "exact_parameters", inputs,
-                      made=saturated, folder=folder, model=name)  # fmt: skip
-    totals = dict(sums(model, k_z, y_hat))
+    answer = case.ask("exact_parameters", {"k_z": k_z, "y_hat": y_hat})
+    totals = dict(sums(case.model, k_z, y_hat))
     for layer, total in totals.items():
-        units = requantize(total)
-        assert (int(units.min()), int(units.max())) == (-LIMIT, LIMIT - 1), (
-            f"{layer} of {name} doesn't saturate both ways"
-        )
+        assert_saturates(requantize(total).numpy(), f"{layer} of {case.name}")
     largest = max(float(total.abs().max()) for total in totals.values())
-    assert EXACT / 2 < largest < EXACT, f"the largest sum of {name} is {largest:.3g}"
+    assert EXACT / 2 < largest < EXACT, f"the largest sum of {case.name} is {largest:.3g}"
     for stage in ("z_hat", "psi", "phi", "sigma"):
-        values = outputs[stage].array
-        assert (values.min(), values.max()) == (-LIMIT, LIMIT - 1), f"{stage} of {name} doesn't saturate both ways"
+        assert_saturates(answer[stage].array, f"{stage} of {case.name}")
 
 
-def layer_ties(out: VectorSet, name: str, model: Model) -> None:
+@vector("EXACT-1", models=EDGE)
+def ties(case: Case) -> None:
     """halves rounded to even or away from zero: in sums, in LeakyReLU, in medians and weights"""
     scales = np.array([-1024, -3072, 1024, 3072, -5, 7, -2048, 640, 1001, -1001, 3, 2]) * edge.COARSE
     k_z = symbols_for(scales, (3, 4))
     k_z[1] = [[0] * 4, [0] * 4, [1, 1, 3, 5]]
-    folder = f"rare/{name}/ties"
     y_hat = (spread((edge.M, 12, 16), 3, 68) * ONE // 2).astype(np.int32)
-    inputs = out.store_all(folder, {"k_z": k_z, "y_hat": y_hat})
-    out.add("EXACT-1", f"{name}/ties", "exact_parameters", inputs, made=layer_ties, folder=folder, model=name)
-    for layer, total in sums(model, k_z, y_hat):
-        units, leaky = requantize(total), layer not in ("h_s.4", "context_prediction", "entropy_parameters.4")
-        if leaky:
+    case.ask("exact_parameters", {"k_z": k_z, "y_hat": y_hat})
+    for layer, total in sums(case.model, k_z, y_hat):
+        units = requantize(total)
+        if layer not in ("h_s.4", "context_prediction", "entropy_parameters.4"):
             odd = {int(v) // LEAKY_TIE % 4 for v in units[(units < 0) & (units % (2 * LEAKY_TIE) == LEAKY_TIE)]}
-            assert odd == {1, 3}, f"LeakyReLU after {layer} of {name} has ties {odd} of 1 and 3"
+            assert odd == {1, 3}, f"LeakyReLU after {layer} of {case.name} has ties {odd} of 1 and 3"
         if layer.startswith(("h_s.4", "entropy_parameters")):
-            ties = total[total % (2 * TIE) == TIE]
-            assert ties.min() < 0 < ties.max(), f"sums of {layer} of {name} have no ties of both signs"
+            tied = total[total % (2 * TIE) == TIE]
+            assert tied.min() < 0 < tied.max(), f"sums of {layer} of {case.name} have no ties of both signs"
 
 
 # Closed loop
 
 
-def tiny(out: VectorSet, name: str, model: Model) -> None:
+@vector("EXACT-2", models=EDGE)
+def tiny(case: Case) -> None:
     """y - mu + 1/2 in floats, where a tiny negative y vanishes beside mu; y saturated late, or one unit off"""
     k_z, half = symbols_for(np.array([102400, 102200]), (1, 2)), ONE // 2
     y = np.zeros((edge.M, 4, 8), np.float32)
@@ -214,35 +188,31 @@ def tiny(out: VectorSet, name: str, model: Model) -> None:
     # mu[0] is -half and 1 - half: one unit more or less of these moves k
     y[0, 3, 3], y[0, 3, 7] = 3e38, -3e38
     y[1, 0, 0], y[1, 0, 1], y[2, 0, 0], y[2, 0, 1] = 3e38, -3e38, LIMIT / ONE, -LIMIT / ONE - 1
-    folder = f"rare/{name}/tiny"
-    inputs = out.store_all(folder, {"k_z": k_z, "y": y})
-    outputs = out.add("EXACT-2", f"{name}/tiny", "exact_symbols", inputs, made=tiny, folder=folder, model=name)
-    mu, k = outputs["mu"].array[0], outputs["k"].array[0]
-    assert np.array_equal(np.unique(mu[:, :4]), [-half]), f"mu[0] of {name} isn't -1/2"
-    assert np.array_equal(np.unique(mu[:, 4:]), [1 - half]), f"mu[0] of {name} isn't one unit above -1/2"
-    assert np.array_equal(k[0, :4], [0, 0, 1, 1]), f"k[0] of {name} doesn't fall below a tie"
-    assert (k[3, 3], k[3, 7]) == (LIMIT // ONE, -LIMIT // ONE), f"k[0] of {name} isn't that of the limits"
+    answer = case.ask("exact_symbols", {"k_z": k_z, "y": y})
+    mu, k = answer["mu"].array[0], answer["k"].array[0]
+    assert np.array_equal(np.unique(mu[:, :4]), [-half]), f"mu[0] of {case.name} isn't -1/2"
+    assert np.array_equal(np.unique(mu[:, 4:]), [1 - half]), f"mu[0] of {case.name} isn't one unit above -1/2"
+    assert np.array_equal(k[0, :4], [0, 0, 1, 1]), f"k[0] of {case.name} doesn't fall below a tie"
+    assert (k[3, 3], k[3, 7]) == (LIMIT // ONE, -LIMIT // ONE), f"k[0] of {case.name} isn't that of the limits"
 
 
-def tied_latents(out: VectorSet, name: str, model: Model) -> None:
+@vector("EXACT-2", models=EDGE)
+def tied_latents(case: Case) -> None:
     """k rounded to even, away from zero or down; open-loop latents in the context; mu of another position"""
-    shape = (edge.M, 8, 12)
     k_z = symbols_for(np.array([102400, 40, 5000, 900, 131072, 77]), (2, 3))
-    y = (spread(shape, 16, 69) / 2).astype(np.float32)
-    folder = f"rare/{name}/tied_latents"
-    inputs = out.store_all(folder, {"k_z": k_z, "y": y})
-    outputs = out.add("EXACT-2", f"{name}/tied_latents", "exact_symbols", inputs,
-                      made=tied_latents, folder=folder, model=name)  # fmt: skip
-    difference = y * ONE - outputs["mu"].array
-    ties = difference[difference % ONE == ONE // 2]
-    assert ties.min() < 0 < ties.max(), f"k of {name} has no ties of both signs"
+    y = (spread((edge.M, 8, 12), 16, 69) / 2).astype(np.float32)
+    difference = y * ONE - case.ask("exact_symbols", {"k_z": k_z, "y": y})["mu"].array
+    tied = difference[difference % ONE == ONE // 2]
+    assert tied.min() < 0 < tied.max(), f"k of {case.name} has no ties of both signs"
 
 
 # Streams
 
 
-def every_bin(out: VectorSet, name: str, model: Model) -> None:
+@vector("DECODE-1", models=EDGE, folder="streams/{name}")
+def every_bin(case: Case) -> None:
     """a count of a Gaussian table one off, in any of the 64: each is read on one side or the other"""
+    model = case.model
     counts = np.array([(len(table.cdf) - 1) // 2 + 1 for table in model.gaussian.tables])
     limits = model.gaussian.thresholds.astype(np.int64)
     scales, got = list(limits), np.zeros(SCALES, np.int64)
@@ -267,32 +237,17 @@ def every_bin(out: VectorSet, name: str, model: Model) -> None:
 
     scan(model.entropy, z_hat_of(model, k_z), choose)
     left = {table: len(bins) for table, bins in enumerate(unread) if bins}
-    assert not left, f"{name} doesn't read so many bins of its tables: {left}"
-    coded = code(streams.steps(model, k_z, k, wavefronts(4 * h, 4 * w)))
-    data = streams.stream(model, Size(64 * h, 64 * w), coded.data)
-    streams.decode(out, name, every_bin, data, outputs=("y_hat",))
+    assert not left, f"{case.name} doesn't read so many bins of its tables: {left}"
+    payload = code(streams.in_order(model, k_z, k)).data
+    case.ask("decode", {"stream": streams.stream(model, Size(64 * h, 64 * w), payload)}, outputs=("y_hat",))
 
 
-def shown(out: VectorSet, name: str, model: Model) -> None:
+# `edge` has these streams too, after those of all other models
+for make in (streams.far_symbols, streams.scattered_symbols):
+    vector("DECODE-1", models=EDGE)(make)
+
+
+@vector("DECODE-1", models=EDGE, folder="streams/{name}")
+def shown(case: Case) -> None:
     """a GDN's beta or gamma without its lower bound, or bounded after the square; the pedestal left out"""
-    data = out.encode(name, picture(SIZES["square"], 1))
-    streams.decode(out, name, shown, data)
-
-
-def zero_in_fingerprint(out: VectorSet, name: str, model: Model) -> None:
-    """a fingerprint compared as a text, which ends at a 0"""
-    data = out.encode(name, picture(SIZES["square"], 1))
-    wrong = malformed.seal(malformed.flipped(data, FINGERPRINT_AT + 7))
-    assert data[FINGERPRINT_AT] == 0, f"the fingerprint of {name} doesn't begin with a 0"
-    inputs = {"stream": out.store("malformed/zero_in_fingerprint", wrong, ".mbt")}
-    out.add("DECODE-2", "zero_in_fingerprint", "decode", inputs, made=zero_in_fingerprint, model=name,
-            rejected=Kind.UNKNOWN_MODEL)  # fmt: skip
-
-
-Make = Callable[[VectorSet, str, Model], None]
-FLOATS: tuple[Make, ...] = (gdn, unmasked, improbable)
-INTEGERS: tuple[Make, ...] = (
-    thresholds, saturated, layer_ties, tiny, tied_latents, every_bin,
-    streams.far_symbols, streams.scattered_symbols, shown, zero_in_fingerprint,
-)  # fmt: skip
-"""Each makes vectors of `edge`."""
+    case.ask("decode", {"stream": case.encode(picture(SIZES["square"], 1))})

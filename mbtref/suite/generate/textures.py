@@ -1,4 +1,4 @@
-"""Pictures made by integer arithmetic: the same on every machine, without anybody's files."""
+"""Pictures made by integer arithmetic: the same on every machine, and no photograph is needed."""
 
 from typing import NamedTuple
 
@@ -18,14 +18,14 @@ class Size(NamedTuple):
 
 
 SIZES = {"square": Size(64, 64), "tall": Size(128, 64), "odd": Size(97, 71)}
-"""The pictures of the stage tensors: one hyper-latent, more rows than columns, and padding on both sides."""
+"""The pictures of the stages: one hyper-latent, more rows than columns, and padding in both directions."""
 
 CELLS = {32: 4, 8: 2, 2: 1}
-"""Sides of the noise's cells in pixels, and the weight of each: coarse detail is strong, as in photographs."""
+"""Weights of the noise by the side of its cells in pixels: coarse detail is strong, as in photographs."""
 
 
 def scatter(*keys: Integers | int) -> Integers:
-    """A pseudo-random number in [0, 2^16) for each combination of keys, which broadcast. Integers only."""
+    """A pseudo-random integer in [0, 2^16) for each combination of keys, which broadcast."""
     h: Integers = np.asarray(0)
     for key in keys:
         h = (h ^ np.asarray(key) & 0xFFFFFFFF) * 0x45D9F3B & 0xFFFFFFFF
@@ -35,7 +35,7 @@ def scatter(*keys: Integers | int) -> Integers:
 
 
 def noise(rows: Integers, columns: Integers, cell: int, *keys: int) -> Integers:
-    """Smooth noise in [0, 256): random at the corners of square cells, bilinear between."""
+    """Smooth noise in [0, 256): random at the corners of square cells, bilinear in between."""
     row, column = rows // cell, columns // cell
     down, right = rows % cell, columns % cell
 
@@ -48,7 +48,7 @@ def noise(rows: Integers, columns: Integers, cell: int, *keys: int) -> Integers:
 
 
 def picture(size: Size, seed: int) -> Image:
-    """Noise at three scales, different in each channel, and one colour beyond a slanted edge. (H, W, 3) uint8."""
+    """Noise at three scales, different in each channel, with one colour beyond a slanted edge. (H, W, 3) uint8."""
     rows, columns = np.indices(size)
     beyond = 3 * rows + 2 * columns > (3 * size.height + 2 * size.width) // 2
     channels = []

@@ -1,8 +1,6 @@
-"""RANS: messages with edge tables, and streams that no encoder wrote.
+"""RANS: messages with edge tables, and streams that no encoder wrote."""
 
-The docstring of each function that makes a vector is the bug that the vector catches.
-"""
-
+import functools
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +22,17 @@ from mbtref.rans import (
     WORD_MASK,
     Table,
 )
+from mbtref.suite.generate.case import Case, Fault
+from mbtref.suite.generate.registry import vector
 from mbtref.suite.generate.textures import scatter
-from mbtref.suite.generate.vectorset import Stored, VectorSet
+from mbtref.suite.operations import Value
 
-REQUIREMENTS = ("RANS-1", "RANS-2", "RANS-3")
+WORD = WORD_BITS // 8
+"""Bytes."""
+LOW_STATE, HIGH_STATE = struct.pack("<Q", LOWER - 1), struct.pack("<Q", 1 << UPPER_BITS)
+"""First states, one below and one above those that are allowed."""
+TOO_MANY = [1] * (MAX_DIGITS + 1)
+"""Digits of an escape, one more than are allowed."""
 TOTAL = 1 << PRECISION
 ONLY_ESCAPE = Table((0, TOTAL), 3)
 RARE = Table((0, 1, TOTAL - 1, TOTAL), -1)
@@ -65,6 +70,12 @@ class Message(NamedTuple):
     def steps(self) -> list[Interval]:
         return intervals(*self)
 
+    @property
+    def arrays(self) -> dict[str, Value]:
+        """What a decoder is told: indexes (n,), cdf (T, L), length (T,), offset (T,): int32."""
+        cdf, length, offset = to_arrays(self.tables).values()
+        return {"indexes": np.array(self.indexes, np.int32), "cdf": cdf, "length": length, "offset": offset}
+
 
 class Coded(NamedTuple):
     """A stream, and how its encoder got there."""
@@ -96,6 +107,11 @@ def escaped(digits: Sequence[int], table: Table) -> list[Interval]:
     ]
 
 
+def escape_first(digits: Sequence[int], table: Table, steps: Sequence[Interval]) -> bytes:
+    """A stream with an escape of these digits in place of its first symbol."""
+    return code([*escaped(digits, table), *steps[1:]]).data
+
+
 def ends_in_digits(digits: Sequence[int], table: Table) -> bytes:
     """A state and no words: an escape with these digits, their count first, whose last digit needs a word."""
     x = LOWER >> DIGIT_BITS  # after the last digit
@@ -105,24 +121,41 @@ def ends_in_digits(digits: Sequence[int], table: Table) -> bytes:
     return struct.pack("<Q", (x // freq << bits) + x % freq + start)
 
 
-# Messages, each encoded and decoded
+def roundtrip(build: Callable[[], Message]) -> Callable[[], Message]:
+    """Registers a message, which is encoded and decoded again."""
+
+    @vector("RANS-1", "RANS-2")
+    @functools.wraps(build)
+    def make(case: Case) -> None:
+        message = build()
+        inputs = {"symbols": np.array(message.symbols, np.int32), **message.arrays}
+        stream = case.ask("rans_encode", inputs)["stream"]
+        assert stream.data == code(message.steps).data, f"{case.name} has other bytes step by step"
+        decoded = case.but(requirement="RANS-2").ask("rans_decode", {"stream": stream, **message.arrays})
+        assert decoded["symbols"].array.tolist() == message.symbols, f"{case.name} comes back as something else"
+
+    return build
 
 
+@roundtrip
 def empty() -> Message:
     """a stream of no symbols that has no state, or more than the state"""
     return Message([], [], [EVEN])
 
 
+@roundtrip
 def single() -> Message:
     """a word written or read where none is due"""
     return Message([0], [0], [EVEN])
 
 
+@roundtrip
 def only_escape() -> Message:
     """a frequency of 65536 kept in 16 bits, where it is 0; its limit of 2^63 kept in a signed integer"""
     return Message([3, 4, 2, 3, 250, -77], [0] * 6, [ONLY_ESCAPE])
 
 
+@roundtrip
 def one_symbol() -> Message:
     """an alphabet of one symbol, which costs next to nothing: a word written or read where none is due"""
     message = Message([7] * 1000 + [6], [0] * 1001, [ONE_SYMBOL])
@@ -130,11 +163,13 @@ def one_symbol() -> Message:
     return message
 
 
+@roundtrip
 def rare() -> Message:
     """a probability of 1/65536, in the first slot or the last"""
     return Message([-1, -1, 0, 1, -1, -2, 0, 0, -1, -1], [0] * 10, [RARE])
 
 
+@roundtrip
 def limit() -> Message:
     """a state at its limit renormalised one step late, by > in place of >="""
     message = Message([-1, -1], [0, 0], [RARE])
@@ -142,12 +177,14 @@ def limit() -> Message:
     return message
 
 
+@roundtrip
 def longest() -> Message:
     """a search that ends at fewer bins, or a bin's number in 16 signed bits"""
     symbols = [-TOTAL // 2, TOTAL // 2 - 2, TOTAL // 2 - 1, -1, 0, 255, 256, -TOTAL // 2 - 1]
     return Message(symbols, [0] * len(symbols), [LONGEST])
 
 
+@roundtrip
 def digits() -> Message:
     """digits of escapes in the wrong order, of 0 to 7 digits; even and odd exchanged; a count that is one off"""
     edges = [16**n + d for n in range(MAX_DIGITS + 1) for d in (-2, -1, 0, 1)]
@@ -160,6 +197,7 @@ def digits() -> Message:
     return message
 
 
+@roundtrip
 def mixed() -> Message:
     """the wrong table for a symbol; padding taken for part of a table; states beyond 2^62 as signed numbers"""
     gaussian = tables.load_gaussian().tables[::9]
@@ -173,11 +211,13 @@ def mixed() -> Message:
     return message
 
 
+@roundtrip
 def even() -> Message:
     """tables kept from a message before: those of `rare` have this shape, and as many symbols"""
     return Message([0, -1, 0, 1, 0, 2, -1, -2, 0, 0], [0] * 10, [EVEN])
 
 
+@roundtrip
 def beyond_2_62() -> Message:
     """a first state beyond 2^62 taken for a negative number or shifted out"""
     message = Message([1] + [-1] * 13, [0] * 14, [EVEN])
@@ -186,157 +226,76 @@ def beyond_2_62() -> Message:
     return message
 
 
+@roundtrip
 def below_a_table() -> Message:
     """a symbol below a table taken for one of the table before, where all tables are one array"""
     first = EVEN.offset
     return Message([0, first - 1, first - 2, first, 1, 2], [0, 1, 1, 1, 0, 1], [EVEN, EVEN])
 
 
-MESSAGES = (
-    empty,
-    single,
-    only_escape,
-    one_symbol,
-    rare,
-    limit,
-    longest,
-    digits,
-    mixed,
-    even,
-    beyond_2_62,
-    below_a_table,
-)
-
-
-# Faults: each gives a stream of MESSAGE that must be refused
-
 MESSAGE = Message([0, -1, 5, 0, -9, 0, 100] * 3, [0] * 21, [EVEN])
+STEPS = MESSAGE.steps
+STREAM = code(STEPS).data
 
-
-def no_bytes() -> bytes:
-    """the state read from nothing"""
-    return b""
-
-
-def half_a_low_state() -> bytes:
-    """a state of one word, for no symbols: the second taken for 0"""
-    return struct.pack("<I", LOWER)
-
-
-def half_a_state() -> bytes:
-    """the state's second word taken for 0"""
-    return code(MESSAGE.steps).data[: FLUSHED // 2]
-
-
-def half_a_word() -> bytes:
-    """bytes after the last whole word ignored"""
-    return code(MESSAGE.steps).data + bytes(2)
-
-
-def low_state() -> bytes:
-    """a first state below 2^31 taken as it is: nothing says how often to refill it"""
-    return struct.pack("<Q", LOWER - 1) + code(MESSAGE.steps).data[FLUSHED:]
-
-
-def high_state() -> bytes:
-    """a first state of 2^63 taken as it is, or as a negative number"""
-    return struct.pack("<Q", 1 << UPPER_BITS) + code(MESSAGE.steps).data[FLUSHED:]
-
-
-def missing_word() -> bytes:
-    """words beyond the end taken for 0"""
-    return code(MESSAGE.steps).data[: -WORD_BITS // 8]
-
-
-def eight_digits() -> bytes:
-    """an escape of eight digits, which overflows 32 bits"""
-    return code([*escaped([1] * (MAX_DIGITS + 1), EVEN), *MESSAGE.steps[1:]]).data
-
-
-def fifteen_digits() -> bytes:
-    """an escape of any length"""
-    return code([*escaped([15] * 15, EVEN), *MESSAGE.steps[1:]]).data
-
-
-def zero_digit() -> bytes:
-    """an escape with more digits than it needs: one message would have many streams"""
-    return code([*escaped([2, 0], EVEN), *MESSAGE.steps[1:]]).data
-
-
-def a_byte_more() -> bytes:
-    """a byte after the last whole word ignored"""
-    return code(MESSAGE.steps).data + b"\0"
-
-
-def far_final_state() -> bytes:
-    """the lower word of the last state looked at alone"""
-    return code(MESSAGE.steps, LOWER + (1 << WORD_BITS)).data
-
-
-def extra_word() -> bytes:
-    """words after the last symbol ignored"""
-    return code(MESSAGE.steps).data + bytes(WORD_BITS // 8)
-
-
-def other_final_state() -> bytes:
-    """the last state not looked at"""
-    return code(MESSAGE.steps, LOWER + 1).data
-
-
-def many_digits_missing_word() -> bytes:
-    """a count of digits judged before its refill: a digit is read with its refill, then judged"""
-    return ends_in_digits([MAX_DIGITS + 1], EVEN)
-
-
-def zero_digit_missing_word() -> bytes:
-    """a highest digit judged before its refill"""
-    return ends_in_digits([1, 0], EVEN)
-
-
-FAULTS: Mapping[Kind, Sequence[Callable[[], bytes]]] = {
+FAULTS: Mapping[Kind, Sequence[Fault]] = {
     Kind.TRUNCATED: (
-        no_bytes, half_a_state, half_a_low_state, half_a_word, a_byte_more, missing_word,
-        many_digits_missing_word, zero_digit_missing_word,
+        Fault("no_bytes", "the state read from nothing", b""),
+        Fault("half_a_state", "the state's second word taken for 0", STREAM[: FLUSHED // 2]),
+        Fault(
+            "half_a_low_state",
+            "a state of one word, for no symbols: the second taken for 0",
+            struct.pack("<I", LOWER),
+        ),
+        Fault("half_a_word", "bytes after the last whole word ignored", STREAM + bytes(WORD // 2)),
+        Fault("a_byte_more", "a byte after the last whole word ignored", STREAM + b"\0"),
+        Fault("missing_word", "words beyond the end taken for 0", STREAM[:-WORD]),
+        Fault(
+            "many_digits_missing_word",
+            "a count of digits judged before its refill: a digit is read with its refill, then judged",
+            ends_in_digits([MAX_DIGITS + 1], EVEN),
+        ),
+        Fault("zero_digit_missing_word", "a highest digit judged before its refill", ends_in_digits([1, 0], EVEN)),
     ),
-    Kind.BAD_FINAL_STATE: (low_state, high_state, other_final_state, far_final_state),
-    Kind.SYMBOL_OUT_OF_RANGE: (eight_digits, fifteen_digits, zero_digit),
-    Kind.TRAILING_DATA: (extra_word,),
-}  # fmt: skip
+    Kind.BAD_FINAL_STATE: (
+        Fault(
+            "low_state",
+            "a first state below 2^31 taken as it is: nothing says how often to refill it",
+            LOW_STATE + STREAM[FLUSHED:],
+        ),
+        Fault(
+            "high_state",
+            "a first state of 2^63 taken as it is, or as a negative number",
+            HIGH_STATE + STREAM[FLUSHED:],
+        ),
+        Fault("other_final_state", "the last state not looked at", code(STEPS, LOWER + 1).data),
+        Fault(
+            "far_final_state",
+            "the lower word of the last state looked at alone",
+            code(STEPS, LOWER + (1 << WORD_BITS)).data,
+        ),
+    ),
+    Kind.SYMBOL_OUT_OF_RANGE: (
+        Fault(
+            "eight_digits",
+            "an escape of eight digits, which overflows 32 bits",
+            escape_first(TOO_MANY, EVEN, STEPS),
+        ),
+        Fault("fifteen_digits", "an escape of any length", escape_first([15] * 15, EVEN, STEPS)),
+        Fault(
+            "zero_digit",
+            "an escape with more digits than it needs: one message would have many streams",
+            escape_first([2, 0], EVEN, STEPS),
+        ),
+    ),
+    Kind.TRAILING_DATA: [Fault("extra_word", "words after the last symbol ignored", STREAM + bytes(WORD))],
+}
+"""Streams of MESSAGE, by the kind with which they must be refused."""
 
 
-def all_vectors(out: VectorSet) -> None:
-    """Makes the vectors of REQUIREMENTS."""
-    for make in MESSAGES:
-        message = make()
-        folder = f"rans/{make.__name__}"
-        symbols = out.store(f"{folder}/symbols", np.array(message.symbols, np.int32))
-        inputs = {"symbols": symbols, **table_files(out, folder, message)}
-        stream = out.add("RANS-1", make.__name__, "rans_encode", inputs, made=make, folder=folder)["stream"]
-        assert stream.data == code(message.steps).data, f"{make.__name__} has other bytes step by step"
-        decoded = decode(out, "RANS-2", make, stream.data, message)["symbols"]
-        assert decoded.array.tolist() == message.symbols, f"{make.__name__} comes back as something else"
+@vector("RANS-3")
+def refused(case: Case) -> None:
+    """streams that no encoder wrote"""
     for kind, faults in FAULTS.items():
         for fault in faults:
-            decode(out, "RANS-3", fault, fault(), MESSAGE, kind)
-
-
-def decode(
-    out: VectorSet,
-    requirement: str,
-    make: Callable[..., object],
-    stream: bytes,
-    message: Message,
-    kind: Kind | None = None,
-) -> dict[str, Stored]:
-    """Adds a stream to be read with a message's tables. kind: that of its refusal, if it must be refused."""
-    folder = f"rans/{make.__name__}"
-    inputs = {"stream": out.store(f"{folder}/stream", stream), **table_files(out, folder, message)}
-    return out.add(requirement, make.__name__, "rans_decode", inputs, made=make, folder=folder, rejected=kind)
-
-
-def table_files(out: VectorSet, folder: str, message: Message) -> dict[str, Stored]:
-    """indexes (n,), cdf (T, L), length (T,), offset (T,): int32."""
-    arrays = to_arrays(message.tables)
-    values = {"indexes": np.array(message.indexes, np.int32)}
-    values |= {"cdf": arrays["_quantized_cdf"], "length": arrays["_cdf_length"], "offset": arrays["_offset"]}
-    return out.store_all(folder, values)
+            one = case.but(name=fault.name, purpose=fault.purpose)
+            one.ask("rans_decode", {"stream": fault.data, **MESSAGE.arrays}, rejected=kind)
