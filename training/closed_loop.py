@@ -7,7 +7,6 @@ stay the same, only their rate changes.
 """
 
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 import torch
@@ -45,25 +44,22 @@ def closed_loop(net: MBT2018, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
 def refine(net: MBT2018, pictures: Sequence[Pixels], config: Config, steps: int) -> None:
     """Trains h_s, context_prediction and entropy_parameters of net, and nothing else."""
-    learning = list(
-        chain(net.h_s.parameters(), net.context_prediction.parameters(), net.entropy_parameters.parameters())
-    )
-    for parameter in learning:
-        parameter.requires_grad_(True)
+    parts = (net.h_s, net.context_prediction, net.entropy_parameters)
+    learning = [parameter.requires_grad_(True) for part in parts for parameter in part.parameters()]
     optimizer = torch.optim.Adam(learning, fused=True)
     bar = tqdm(range(steps), desc="closed loop", disable=None)
     for step in bar:
         # batches that the earlier training didn't draw
         rng = rng_of_step(config.seed, config.steps + step)
-        crops = torch.from_numpy(draw_batch(pictures, config.batch, config.crop, rng))
-        x = crops.permute(0, 3, 1, 2).float() / 255
+        x = draw_batch(pictures, config.batch, config.crop, rng)
+        pixels = x[:, 0].numel()
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * schedule(step, steps, WARMUP)
         optimizer.zero_grad()
         bits_sigma, bits_mu = symbol_bits(net, x, rng)
-        torch.autograd.backward((bits_sigma + bits_mu) / crops[..., 0].numel())
+        torch.autograd.backward((bits_sigma + bits_mu) / pixels)
         torch.nn.utils.clip_grad_norm_(learning, config.clip_norm, error_if_nonfinite=True)
         optimizer.step()
-        bar.set_postfix(bpp_y=f"{bits_sigma.item() / crops[..., 0].numel():.3f}")
+        bar.set_postfix(bpp_y=f"{bits_sigma.item() / pixels:.3f}")
     net.requires_grad_(False)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 
@@ -35,18 +37,13 @@ def rng_of_step(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
 
 
-def draw_batch(pictures: Sequence[Pixels], batch: int, crop: int, rng: np.random.Generator) -> Pixels:
-    """Random crops in one of the eight orientations of the square.
-
-    Returns (batch, crop, crop, 3) uint8.
-    """
-    return np.stack([_draw_crop(pictures[rng.integers(len(pictures))], crop, rng) for _ in range(batch)])
-
-
-def _draw_crop(picture: Pixels, crop: int, rng: np.random.Generator) -> Pixels:
-    height, width, _ = picture.shape
-    top, left = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
-    patch = picture[top : top + crop, left : left + crop]
-    flip_rows, flip_columns, transpose = rng.integers(2, size=3)
-    patch = patch[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-    return patch.transpose(1, 0, 2) if transpose else patch
+def draw_batch(pictures: Sequence[Pixels], batch: int, crop: int, rng: np.random.Generator) -> Tensor:
+    """Random crops in one of the eight orientations of the square: (batch, 3, crop, crop) float32 in [0, 1]."""
+    crops = []
+    for _ in range(batch):
+        picture = pictures[rng.integers(len(pictures))]
+        top, left = (rng.integers(side - crop + 1) for side in picture.shape[:2])
+        flip_rows, flip_columns, transpose = rng.integers(2, size=3)
+        patch = picture[top : top + crop, left : left + crop][:: 1 - 2 * flip_rows, :: 1 - 2 * flip_columns]
+        crops.append(patch.transpose(1, 0, 2) if transpose else patch)
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255

@@ -1,23 +1,25 @@
 """What the model card says of each model: its config, its training, its file and its figures on Kodak.
 
-The stem of a config is the model's name everywhere: `LOGS/lite-q4.csv`, `MODELS/lite-q4.safetensors`, "lite-q4" in
-the evaluation.
+The stem of a config is the model's name everywhere: `logs/lite-q4.csv`, `lite-q4.safetensors`, "lite-q4" in the
+evaluation.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mbtref.suite.subjects.data import model_file
+from mbtref.workbench.facts import published_curves
 from mbtref.workbench.records import family
 from training.config import Config, read_rounds
 from training.log import Row, read
 
+HERE = Path(__file__).parent
 PUBLISHED = {"jpeg": "JPEG", "webp": "WebP", "mbt2018-compressai-cpu": "mbt2018"}
 """The published curves that the card compares with, and their names there."""
 
@@ -25,8 +27,7 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Rates in bpp and PSNR in dB, Kodak means, by rate."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """The data of one model on the card."""
 
     name: str
@@ -39,31 +40,29 @@ class Entry:
     """Means over the Kodak pictures, keys as `mbtref eval` names them."""
 
     @property
-    def start(self) -> str:
-        """What the first round began from."""
-        stem = Path(self.rounds[0].start).stem
-        return f"an earlier {stem}" if stem == self.name else stem or "scratch"
-
-    @property
     def point(self) -> tuple[float, float]:
         """Rate in bpp and PSNR in dB of the bitstreams."""
         return self.means["bpp_bitstream"], self.means["psnr_bitstream"]
 
 
-def read_entry(config: Path, logs: Path, models: Path, evaluation: Mapping[str, Any]) -> Entry:
-    """Gathers the data of one config. Raises OSError, or ValueError if something is missing."""
-    name = config.stem
-    means = next((means for means in evaluation["means"] if means["model"] == name), None)
-    if means is None:
-        raise ValueError(f"the evaluation has no means of {name}")
-    sha256 = hashlib.sha256((models / f"{name}.safetensors").read_bytes()).hexdigest()
-    return Entry(name, read_rounds(config), read(logs / f"{name}.csv"), sha256, means)
+def read_entries(evaluation: Mapping[str, Any]) -> list[Entry]:
+    """All models with a config, by name. Raises OSError, or KeyError if the evaluation lacks one."""
+    means = {mean["model"]: mean for mean in evaluation["means"]}
+    found = []
+    for config in sorted(HERE.glob("*-q?.toml")):
+        name = config.stem
+        sha256 = hashlib.sha256(model_file(name).read_bytes()).hexdigest()
+        found.append(Entry(name, read_rounds(config), read(HERE / f"logs/{name}.csv"), sha256, means[name]))
+    return found
 
 
-def read_published(file: Path) -> dict[str, Curve]:
-    """The curves of PUBLISHED, by key."""
-    curves = json.loads(file.read_text())["curves"]
-    return {key: curve(zip(curves[key]["bpp"], curves[key]["psnr-rgb"], strict=True)) for key in PUBLISHED}
+def read_published() -> dict[str, Curve]:
+    """The curves of PUBLISHED, by name."""
+    curves = published_curves()
+    return {
+        name: curve(zip(curves[key]["bpp"], curves[key]["psnr-rgb"], strict=True))
+        for key, name in PUBLISHED.items()
+    }
 
 
 def curve(points: Iterable[tuple[float, float]]) -> Curve:
@@ -72,9 +71,6 @@ def curve(points: Iterable[tuple[float, float]]) -> Curve:
     return bpp, psnr
 
 
-def series(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """The entries of each series of models by its name, series and entries in the given order."""
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(family(entry.name)[0], []).append(entry)
-    return found
+def series(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each series of models by its name. entries: sorted by name."""
+    return {name: list(models) for name, models in groupby(entries, lambda entry: family(entry.name)[0])}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -45,7 +44,7 @@ def kodak_figure(entries: Sequence[Entry], curves: Mapping[str, Curve]) -> Figur
     axes = figure.subplots()
     lowest = min(psnr for _, psnr in (entry.point for entry in entries))
     for key, name in PUBLISHED.items():
-        bpp, psnr = curves[key]
+        bpp, psnr = curves[name]
         shown = (bpp <= HIGHEST) & (psnr >= lowest - 3)
         axes.plot(bpp[shown], psnr[shown], marker=".", label=name, **LOOKS[key][1])
     for dashes, (name, models) in zip(cycle(LINES), series(entries).items(), strict=False):
@@ -58,8 +57,3 @@ def kodak_figure(entries: Sequence[Entry], curves: Mapping[str, Curve]) -> Figur
     axes.grid()
     axes.legend(loc="upper left", handlelength=4)
     return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG on white, the same bytes each time."""
-    figure.savefig(path, dpi=120, facecolor="white", metadata={"Software": None})

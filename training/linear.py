@@ -30,16 +30,6 @@ def blocks(path: Path) -> Floats:
     return grid.transpose(0, 2, 1, 3, 4).reshape(-1, 3 * STRIDE_Y**2) / 255
 
 
-def basis(paths: Sequence[Path]) -> Floats:
-    """(3 · STRIDE_Y², 3 · STRIDE_Y²): the eigenvectors as columns, the strongest first."""
-    moments = np.zeros((3 * STRIDE_Y**2, 3 * STRIDE_Y**2))
-    for path in paths:
-        found = blocks(path)
-        # sum of b bᵀ, the mean not taken off: it is nearly the first eigenvector
-        moments += found.T @ found
-    return np.linalg.eigh(moments).eigenvectors[:, ::-1]
-
-
 def psnr(found: Floats, vectors: Floats) -> float:
     """PSNR in dB of blocks projected on vectors. found: (count, 3 · STRIDE_Y²); vectors: (3 · STRIDE_Y², M)."""
     error = found - found @ vectors @ vectors.T
@@ -48,20 +38,20 @@ def psnr(found: Floats, vectors: Floats) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="training.linear", description="Prints the PSNR that M numbers a block can reach linearly."
-    )
+    parser = argparse.ArgumentParser("training.linear")
     parser.add_argument("photographs", type=Path, help="a folder of pictures, for the transform")
     parser.add_argument("pictures", type=Path, help="a folder of other pictures, for the figures")
     counts = checked(lambda text: [count(number) for number in text.split(",")])
     parser.add_argument("--M", type=counts, required=True, help="numbers of channels, separated by commas")
     options = parser.parse_args(arguments)
     with refusing(parser):
-        vectors = basis(find_pictures([options.photographs]))
+        # sum of b bᵀ, the mean not taken off: it is nearly the first eigenvector
+        moments = sum(found.T @ found for found in map(blocks, find_pictures([options.photographs])))
         pictures = [blocks(path) for path in find_pictures([options.pictures])]
+    strongest_first = np.linalg.eigh(moments).eigenvectors[:, ::-1]
     print("| M | PSNR |\n|---:|---:|")
     for M in options.M:
-        print(f"| {M} | {np.mean([psnr(found, vectors[:, :M]) for found in pictures]):.2f} dB |")
+        print(f"| {M} | {np.mean([psnr(found, strongest_first[:, :M]) for found in pictures]):.2f} dB |")
 
 
 if __name__ == "__main__":

@@ -29,11 +29,6 @@ from training.gradients import BoundsPassGradients
 from training.objective import Loss, quantile_loss, rate_distortion, schedule
 
 
-def learning_rate(config: Config, step: int) -> float:
-    """The learning rate of a step, from 0."""
-    return config.learning_rate * schedule(step, config.steps, config.warmup)
-
-
 def initial(N: int, M: int, seed: int) -> MBT2018:
     """Networks with PyTorch's initial weights, drawn by `seed`. The global random generator isn't changed."""
     with torch.random.fork_rng(devices=[]):
@@ -102,10 +97,9 @@ class Training:
         """
         config, prior = self.config, self.net.entropy_bottleneck
         rng = rng_of_step(config.seed, self.step)
-        crops = torch.from_numpy(draw_batch(pictures, config.batch, config.crop, rng))
-        x = crops.to(self.device).permute(0, 3, 1, 2).float() / 255
-
-        self.optimizer.param_groups[0]["lr"] = learning_rate(config, self.step)
+        x = draw_batch(pictures, config.batch, config.crop, rng).to(self.device)
+        rate = config.learning_rate * schedule(self.step, config.steps, config.warmup)
+        self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.zero_grad()
         bfloat16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.step < config.bfloat16_steps)
         with bfloat16, BoundsPassGradients():
@@ -129,31 +123,17 @@ class Training:
         """Returns the means since the last line, and begins a new interval. psnr is the noisy pass's, in dB."""
         total, bpp_y, bpp_z, mse = (self.sums / self.config.log_every).tolist()
         self.sums.zero_()
-        return {
-            "step": self.step,
-            "loss": total,
-            "bpp_y": bpp_y,
-            "bpp_z": bpp_z,
-            "psnr": -10 * math.log10(mse),
-            "learning_rate": learning_rate(self.config, self.step - 1),
-            "seconds": round(self.seconds, 1),
-        }
-
-
-def cut_log(path: Path, lines: int) -> None:
-    """Keeps the first lines of a log. Later ones were written after the checkpoint and will be written again."""
-    kept = path.read_text().splitlines(keepends=True)[:lines] if path.exists() else []
-    write_whole(path, "".join(kept).encode())
+        line = {"step": self.step, "loss": total, "bpp_y": bpp_y, "bpp_z": bpp_z, "psnr": -10 * math.log10(mse)}
+        return line | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(self.seconds, 1)}
 
 
 def train(training: Training, pictures: Sequence[Pixels], out: Path, stop: int) -> None:
     """Trains until `stop` steps are done. Writes the log and the checkpoints into the folder `out`."""
-    config = training.config
-    cut_log(out / "log.jsonl", training.step // config.log_every)
-    with (
-        (out / "log.jsonl").open("a") as log,
-        tqdm(total=stop, initial=training.step, desc=out.name, disable=None) as bar,
-    ):
+    config, log = training.config, out / "log.jsonl"
+    # later lines were written after the checkpoint and will be written again
+    kept = log.read_text().splitlines(keepends=True) if log.exists() else []
+    write_whole(log, "".join(kept[: training.step // config.log_every]).encode())
+    with tqdm(total=stop, initial=training.step, desc=out.name, disable=None) as bar:
         while training.step < stop:
             started = time.perf_counter()
             training.advance(pictures)
@@ -161,7 +141,8 @@ def train(training: Training, pictures: Sequence[Pixels], out: Path, stop: int) 
             bar.update()
             if training.step % config.log_every == 0:
                 line = training.line_of_log()
-                print(json.dumps(line), file=log, flush=True)
+                with log.open("a") as file:
+                    print(json.dumps(line), file=file)
                 bar.set_postfix({key: f"{line[key]:.3f}" for key in ("loss", "bpp_y", "psnr")})
             if training.step % config.checkpoint_every == 0 or training.step == stop:
                 training.save(out / "checkpoint.pt")
@@ -169,44 +150,31 @@ def train(training: Training, pictures: Sequence[Pixels], out: Path, stop: int) 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line. Exit status: 0, 2 if it can't begin, 130 if it was interrupted."""
-    parser = argparse.ArgumentParser(prog="training.train", description="Trains one model.")
+    parser = argparse.ArgumentParser("training.train", description="Trains one model.")
     parser.add_argument("config", type=Path, help="a TOML file such as training/lite-q4.toml")
     parser.add_argument("--round", type=int, default=1, help="which of the config's rounds; default: the first")
     parser.add_argument("--data", type=Path, required=True, help="a folder of photographs, .jpg or .png")
     parser.add_argument("--out", type=Path, required=True, help="a folder for the checkpoint and the log")
-    parser.add_argument("--start", type=Path, help="a model file to start from, in place of the config's")
     parser.add_argument("--steps", type=int, help="stop after this many more steps; the schedule stays the same")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args(arguments)
     with refusing(parser):
-        training, pictures = prepare(options)
-    steps = training.config.steps
-    stop = steps if options.steps is None else min(steps, training.step + options.steps)
+        rounds = dict(enumerate(read_rounds(options.config), 1))
+        if options.round not in rounds:
+            raise ValueError(f"{options.config} has no round {options.round}: choose 1 to {len(rounds)}")
+        config = rounds[options.round]
+        pictures = read_pictures(options.data, config.crop)
+        training = Training(config, torch.device(options.device))
+        if (checkpoint := options.out / "checkpoint.pt").exists():
+            training.load(checkpoint)
+        elif config.start:
+            training.start_from(options.config.parent / config.start)
+        options.out.mkdir(parents=True, exist_ok=True)
+    stop = config.steps if options.steps is None else min(config.steps, training.step + options.steps)
     try:
         train(training, pictures, options.out, stop)
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: stopped; the same command continues from the last checkpoint\n")
-
-
-def prepare(options: argparse.Namespace) -> tuple[Training, list[Pixels]]:
-    """The training, begun from a checkpoint, a model file or random weights, and the pictures.
-
-    Raises OSError, or ValueError on a config, a picture, a model file or a checkpoint that can't be used.
-    """
-    rounds = read_rounds(options.config)
-    if not 1 <= options.round <= len(rounds):
-        raise ValueError(f"{options.config} has no round {options.round}: choose 1 to {len(rounds)}")
-    config = rounds[options.round - 1]
-    pictures = read_pictures(options.data, config.crop)
-    training = Training(config, torch.device(options.device))
-    start = options.start or (config.start and options.config.parent / config.start)
-    checkpoint = options.out / "checkpoint.pt"
-    if checkpoint.exists():
-        training.load(checkpoint)
-    elif start:
-        training.start_from(start)
-    options.out.mkdir(parents=True, exist_ok=True)
-    return training, pictures
 
 
 if __name__ == "__main__":

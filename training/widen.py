@@ -34,8 +34,7 @@ def places(name: str, axis: int, narrow: int, wide: int) -> Tensor:
     narrow, wide: the lengths of the axis. Returns (narrow,) int64 in [0, wide), increasing.
     """
     parts = 2 if (name, axis) in PAIRS else 1
-    within = torch.arange(narrow // parts)
-    return torch.cat([part * (wide // parts) + within for part in range(parts)])
+    return torch.arange(wide).reshape(parts, -1)[:, : narrow // parts].flatten()
 
 
 @torch.no_grad()
@@ -53,9 +52,10 @@ def widen(narrow: MBT2018, N: int, M: int, seed: int) -> MBT2018:
     state["entropy_parameters.4.bias"][:M] = SIGMA
     for name, old in narrow.state_dict().items():
         new = state[name]
-        lengths = enumerate(zip(old.shape, new.shape, strict=True))
-        old_places = [places(name, axis, *length) for axis, length in lengths]
-        outputs = 1 if name in transposed else 0
+        old_places = [
+            places(name, axis, *sides) for axis, sides in enumerate(zip(old.shape, new.shape, strict=True))
+        ]
+        outputs = int(name in transposed)  # the axis
         new.index_fill_(outputs, old_places[outputs], 0)
         new[torch.meshgrid(*old_places, indexing="ij")] = old
     return wide
@@ -63,7 +63,7 @@ def widen(narrow: MBT2018, N: int, M: int, seed: int) -> MBT2018:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="training.widen", description="Gives a model more channels.")
+    parser = argparse.ArgumentParser("training.widen", description="Gives a model more channels.")
     parser.add_argument("narrow", help="the name or the file of a model")
     parser.add_argument("wide", type=Path, help="the model file to write, .safetensors")
     parser.add_argument("--N", type=int, help="channels of the transforms and of z; default: as before")
