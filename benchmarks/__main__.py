@@ -19,12 +19,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import pages, seeded
-from benchmarks.measure import Result, Setting, run
+from benchmarks.measure import Result, run
 from mbtref.files import write_whole
 from mbtref.modelfile import EMBEDDED
-from mbtref.suite.subjects.data import model_file
-from mbtref.workbench import picturefiles, zoo
-from mbtref.workbench.arguments import Parser, checked, count, input_file, names
+from mbtref.workbench import picturefiles
+from mbtref.workbench.arguments import Parser, checked, count, input_file, names, wanted_model
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.zoo import ZOO
 
@@ -50,21 +49,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 not_run[name] = str(error)
         settings = list(itertools.product(files, options.sizes, options.threads))
         for model, (height, width), threads in (bar := tqdm(settings, disable=None)):
-            setting = Setting(model, height, width, threads)
-            bar.set_description(str(setting))
+            setting = f"{model}, {width}×{height}, threads: {threads}"
+            bar.set_description(setting)
+            sized = seeded.sized(picture, height, width)
             try:
-                results.append(run(setting, files[model], seeded.sized(picture, height, width), options.rounds))
+                results.append(run(model, files[model], sized, threads, options.rounds))
             except BrokenProcessPool:
-                not_run[str(setting)] = "a process was killed; it may have needed more memory than there is"
+                not_run[setting] = "a process was killed; it may have needed more memory than there is"
             else:
-                tqdm.write("\n".join(pages.times(results[-1])))
+                tqdm.write("\n".join([f"## {setting}", "", *pages.times(results[-1]), ""]))
+    print("\n".join(pages.sections(results, not_run)))
     what = options.picture.name if options.picture else "a made one"
-    done = pages.Run(what, options.rounds, results, not_run)
-    print("\n".join(pages.sections(done)))
     if options.json:
-        write_whole(options.json, (json.dumps(pages.record(done), indent=1, ensure_ascii=False) + "\n").encode())
+        settings_run = [result._asdict() for result in results]
+        record = {"machine": pages.machine(), "picture": what, "settings": settings_run, "not_run": not_run}
+        write_whole(options.json, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     if options.markdown:
-        write_whole(options.markdown, pages.page(done).encode())
+        write_whole(options.markdown, pages.page(results, not_run, what, options.rounds).encode())
     return 0 if results else 1
 
 
@@ -72,11 +73,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options. With --quick, the defaults are those of QUICK."""
     parser = Parser(prog="python -m benchmarks", description="Compares the speed of mbtref and CompressAI.")
     known = ", ".join((*EMBEDDED, *WIDTHS, *ZOO))
+    counts = checked(lambda text: [count(number) for number in names(text)])
     parser.add_argument("--models", type=names, default=["lite-q4", *WIDTHS], help=f"of {known}, or model files")
     parser.add_argument("--sizes", type=checked(sizes), default=sizes("256,768x512,1024,2048,4096"),
                         help="WIDTHxHEIGHT, or the side of a square")  # fmt: skip
-    parser.add_argument("--threads", type=checked(counts), default=[1, 2], help="of PyTorch")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each call is timed, at most")
+    parser.add_argument("--threads", type=counts, default=[1, 2], help="of PyTorch")
+    parser.add_argument("--rounds", type=checked(count), default=5, help="how often each call is timed, at most")
     parser.add_argument("--picture", type=checked(input_file), help="what to code; default: a made picture")
     parser.add_argument("--json", type=Path, help="a file for all medians")
     parser.add_argument("--markdown", type=Path, help="a file for the page")
@@ -86,33 +88,22 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def counts(text: str) -> list[int]:
-    """An argument of positive integers."""
-    return [count(number) for number in names(text)]
-
-
 def sizes(text: str) -> list[tuple[int, int]]:
     """An argument of sizes: height and width of each."""
-    sides = [[int(side) for side in size.split("x")] for size in names(text)]
-    if not all(len(size) <= 2 and min(size) > 0 for size in sides):
+    sides = [[count(side) for side in size.split("x")] for size in names(text)]
+    if not all(len(size) <= 2 for size in sides):
         raise ValueError(f"{text}: give sizes such as 256,768x512")
     return [(size[-1], size[0]) for size in sides]
 
 
 def file_of(name: str, folder: Path) -> Path:
-    """A model's file, made in the folder if its weights are seeded. Raises ValueError, or as `zoo.load`."""
+    """Puts a model's file into a folder. Raises ValueError if there is no such model, OSError, DownloadError."""
+    path = folder / f"{Path(name).stem}.safetensors"
     if name in WIDTHS:
-        path = folder / f"{name}.safetensors"
         seeded.make(*WIDTHS[name], path)
-        return path
-    if name in ZOO:
-        zoo.load(name)
-        return zoo.model_file(name)
-    if name in EMBEDDED:
-        return model_file(name)
-    if not Path(name).is_file():
-        raise ValueError("no such model, nor a model file")
-    return Path(name)
+    else:
+        path.write_bytes(wanted_model(name).get(None).data())
+    return path
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import safetensors.torch
 import torch
@@ -16,6 +15,8 @@ from mbtref.model import Model
 from mbtref.suite.subjects.compressai import compressai
 
 Call = Callable[[], object]
+Strings = tuple[int, int, bytes, bytes]
+"""A picture coded by CompressAI: height, width, y, z."""
 
 ENCODE, DECODE = "encode", "decode"
 COMPRESS, DECOMPRESS = "CompressAI compress", "CompressAI decompress"
@@ -39,15 +40,6 @@ BATCHES_UP_TO = 256 * 256
 """Pixels of the largest picture that is coded in batches."""
 
 
-class Strings(NamedTuple):
-    """A picture coded by CompressAI."""
-
-    height: int
-    width: int
-    y: bytes
-    z: bytes
-
-
 class CompressAI:
     """CompressAI's model as its users call it, with the weights of any model file."""
 
@@ -59,10 +51,9 @@ class CompressAI:
 
     @torch.no_grad()
     def compress(self, picture: Image) -> Strings:
-        height, width, _ = picture.shape
         x = planes.pad(planes.to_tensor(picture)).contiguous()  # plane by plane: its decoder begins in this order
         (y,), (z,) = self._network.compress(x)["strings"]
-        return Strings(height, width, y, z)
+        return *picture.shape[:2], y, z
 
     @torch.no_grad()
     def decompress(self, strings: Strings) -> Image:
@@ -97,23 +88,23 @@ def all_calls(model: Model, file: Path, picture: Image, encoded: codec.Encoded) 
 
 def parts(model: Model, picture: Image, encoded: codec.Encoded) -> dict[str, Call]:
     """The parts of encoding and decoding, each alone."""
+    networks, transforms = model.networks, model.transforms
     x = planes.pad(planes.to_tensor(picture))
-    y = model.networks.g_a(x)
+    y = networks.g_a(x)
     payload = bitstream.unpack(encoded.data).payload
-    return {
-        **three_times(G_A, model.networks.g_a, model.transforms.g_a, x),
-        H_A: lambda: model.transforms.h_a(y),
+    calls: dict[str, Call] = {
+        H_A: lambda: transforms.h_a(y),
         RANS_ENCODE: lambda: rans.encode(encoded.symbols, encoded.indexes, model.tables),
         RANS_DECODE: lambda: rans.Decoder(payload, bitstream.HEADER_BYTES).pop(encoded.indexes, model.tables),
         LATENTS: lambda: codec.decode_latents(model, [encoded.data]),
-        **three_times(G_S, model.networks.g_s, model.transforms.g_s, encoded.y_hat),
     }
+    calls |= zip(G_A, three_times(networks.g_a, transforms.g_a, x), strict=True)
+    calls |= zip(G_S, three_times(networks.g_s, transforms.g_s, encoded.y_hat), strict=True)
+    return {name: calls[name] for name in PARTS}
 
 
-def three_times(
-    names: tuple[str, ...], network: nn.Module, own: Callable[[Tensor], Tensor], a: Tensor
-) -> dict[str, Call]:
+def three_times(network: nn.Module, own: Callable[[Tensor], Tensor], a: Tensor) -> tuple[Call, Call, Call]:
     """A transform as torch runs it, in both orders, and as mbtref does (own). a: its input (1, C, H, W)."""
     last = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     plain, a_last = a.contiguous(), a.contiguous(memory_format=torch.channels_last)
-    return dict(zip(names, (lambda: network(plain), lambda: last(a_last), lambda: own(a)), strict=True))
+    return lambda: network(plain), lambda: last(a_last), lambda: own(a)

@@ -40,64 +40,31 @@ FROM_FILE: dict[str, Callable[[Path, Any], object]] = {
 """Whole calls from a model file."""
 
 
-class Setting(NamedTuple):
-    """What a result belongs to."""
+class Result(NamedTuple):
+    """What one setting gave."""
 
     model: str
     height: int
     width: int
     threads: int
-
-    def __str__(self) -> str:
-        return f"{self.model}, {self.width}×{self.height}, {plural(self.threads)}"
-
-
-def plural(threads: int) -> str:
-    return f"{threads} thread{'s' * (threads > 1)}"
-
-
-class Coded(NamedTuple):
-    """What the picture became."""
-
-    N: int
-    M: int
-    bpp: float
-    zeros: float
-    """The share of zeros among the symbols of y."""
-    escapes: float
-    """The share of the symbols of y that are outside their table."""
+    coded: Mapping[str, float]
+    """What the picture became: N, M, bpp, and the shares of `zeros` and `escapes` among the symbols of y."""
+    seconds: Mapping[str, float]
+    """The median of each call."""
+    rounds: Mapping[str, int]
+    """How many times each median is of."""
+    peak_bytes: Mapping[str, int]
+    """The most memory of a process that makes one whole call: Python, PyTorch and the model included."""
 
 
-class Timing(NamedTuple):
-    """How long a call takes."""
-
-    median: float
-    """Seconds."""
-    rounds: int
-    """How many times the median is of."""
-
-
-class Result(NamedTuple):
-    """What a setting gave."""
-
-    setting: Setting
-    coded: Coded
-    timings: dict[str, Timing]
-    peaks: dict[str, int]
-    """See `peaks`."""
-
-    def best(self, *names: str) -> float | None:
-        """The shortest median of these calls, in seconds; None if one wasn't timed."""
-        return min(self.timings[n].median for n in names) if self.timings.keys() >= set(names) else None
-
-
-def run(setting: Setting, file: Path, picture: Image, rounds: int) -> Result:
-    """Measures a setting. file: the model's. picture: (height, width, 3) uint8.
+def run(name: str, file: Path, picture: Image, threads: int, rounds: int) -> Result:
+    """Measures a setting. name, file: the model's. picture: (height, width, 3) uint8.
 
     Raises BrokenProcessPool if a process is killed, for example because memory ends.
     """
-    coded, timings = alone(timed, file, picture, setting.threads, rounds)
-    return Result(setting, coded, timings, peaks(file, picture, setting.threads))
+    height, width, _ = picture.shape
+    times = alone(timed, file, picture, threads, rounds)
+    return Result(name, height, width, threads, *times, peaks(file, picture, threads))
 
 
 def alone(work: Callable[..., T], *arguments: object) -> T:
@@ -106,31 +73,34 @@ def alone(work: Callable[..., T], *arguments: object) -> T:
         return pool.submit(work, *arguments).result()
 
 
-def timed(file: Path, picture: Image, threads: int, rounds: int) -> tuple[Coded, dict[str, Timing]]:
-    """Times all calls, in turns."""
+def timed(
+    file: Path, picture: Image, threads: int, rounds: int
+) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
+    """Times all calls, in turns. Returns `coded`, `seconds` and `rounds` of a Result."""
     torch.set_num_threads(threads)
     model = load(file)
     encoded = encode_latents(model, picture)
     with torch.no_grad():
-        timings = take_turns(all_calls(model, file, picture, encoded), rounds)
+        times = take_turns(all_calls(model, file, picture, encoded), rounds)
     bpp = 8 * len(encoded.data) / (picture.shape[0] * picture.shape[1])
-    return Coded(model.networks.N, model.networks.M, bpp, *shares(model, encoded)), timings
+    coded = {"N": model.networks.N, "M": model.networks.M, "bpp": bpp} | shares(model, encoded)
+    medians = {name: statistics.median(row) for name, row in times.items()}
+    return coded, medians, {name: len(row) for name, row in times.items()}
 
 
-def take_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, Timing]:
-    """The time of each call, under the same names.
+def take_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
+    """The times of each call in seconds, under the same names.
 
     rounds: how often each is timed, at least 1; fewer times where that passes PATIENCE. Every call runs once
     before the first round: it fills caches, and its time decides how many rounds there are.
     """
     first = {name: seconds(call) for name, call in calls.items()}
-    turns = {name: min(rounds, max(FEWEST, int(PATIENCE / first[name]))) for name in calls}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds):
         for name, call in calls.items():
-            if turn < turns[name]:
+            if turn < max(FEWEST, int(PATIENCE / first[name])):
                 times[name].append(seconds(call))
-    return {name: Timing(statistics.median(row), len(row)) for name, row in times.items()}
+    return times
 
 
 def seconds(call: Call) -> float:
@@ -140,28 +110,24 @@ def seconds(call: Call) -> float:
     return time.perf_counter() - start
 
 
-def shares(model: Model, encoded: Encoded) -> tuple[float, float]:
-    """The shares of zeros and of escapes among the symbols of y."""
+def shares(model: Model, encoded: Encoded) -> dict[str, float]:
+    """The shares of zeros and of escapes, symbols outside their table, among the symbols of y."""
     k, table = np.asarray(encoded.symbols), np.asarray(encoded.indexes)
     k, table = k[table >= model.networks.N], table[table >= model.networks.N]
     offsets = np.array([t.offset for t in model.tables])[table]
     bins = np.array([len(t.cdf) - 2 for t in model.tables])[table]
     escaped = (k < offsets) | (k >= offsets + bins)
-    return float((k == 0).mean()), float(escaped.mean())
+    return {"zeros": float((k == 0).mean()), "escapes": float(escaped.mean())}
 
 
 def peaks(file: Path, picture: Image, threads: int) -> dict[str, int]:
-    """The most memory of a process that makes one whole call, in bytes: Python, PyTorch and the model included.
-
-    file: the model's. Empty where the system doesn't tell. Raises BrokenProcessPool as `alone` does.
-    """
+    """`peak_bytes` of a Result; empty where the system doesn't tell. Raises BrokenProcessPool as `alone` does."""
     found: dict[str, int] = {}
-    if not STATUS.exists():
-        return found
     compared = picture.shape[0] * picture.shape[1] <= COMPARED_UP_TO
-    for there, back in ((ENCODE, DECODE), (COMPRESS, DECOMPRESS))[: 1 + compared]:
-        found[there], coded = alone(peak, there, file, picture, threads)
-        found[back], _ = alone(peak, back, file, coded, threads)
+    if STATUS.exists():
+        for there, back in ((ENCODE, DECODE), (COMPRESS, DECOMPRESS))[: 1 + compared]:
+            found[there], coded = alone(peak, there, file, picture, threads)
+            found[back], _ = alone(peak, back, file, coded, threads)
     return found
 
 

@@ -10,14 +10,13 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import torch
 
-from benchmarks.calls import Call
 from benchmarks.measure import take_turns
 from benchmarks.seeded import make
-from mbtref import Model, decode, encode, load
-from mbtref.image import Image
+from mbtref import decode, encode, load
 from mbtref.workbench import picturefiles
 
 ROUNDS = 5
@@ -32,20 +31,12 @@ def main(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         wide = make(192, 192, Path(folder, "N=M=192.safetensors"))
     for model in (load("lite-q4"), wide):
-        for name, calls in pairs(model, picture).items():
-            timings = take_turns(calls, ROUNDS)
-            plain, exact = timings["float32"].median, timings["reproducible"].median
+        kinds = {"float32": model, "reproducible": model.made_reproducible()}
+        data = encode(model, picture)
+        for name, call in (("encode", partial(encode, picture=picture)), ("decode", partial(decode, data=data))):
+            times = take_turns({kind: partial(call, kinds[kind]) for kind in kinds}, ROUNDS)
+            plain, exact = (median(row) for row in times.values())
             print(f"| {model.name} | {name} | {plain:.2f} s | {exact:.2f} s | {exact / plain:.1f} |")
-
-
-def pairs(model: Model, picture: Image) -> dict[str, dict[str, Call]]:
-    """Encoding and decoding, each with both kinds of transforms."""
-    kinds = {"float32": model, "reproducible": model.made_reproducible()}
-    data = encode(model, picture)
-    return {
-        "encode": {name: partial(encode, kind, picture) for name, kind in kinds.items()},
-        "decode": {name: partial(decode, kind, data) for name, kind in kinds.items()},
-    }
 
 
 if __name__ == "__main__":

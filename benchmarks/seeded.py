@@ -6,8 +6,7 @@ as a trained model's:
 
 - The outputs of all inner layers have spread 1. No value becomes tiny, huge or denormal.
 - The spread of each channel of y is the same share of the one before. A few channels carry most of the rate, and
-many
-  are always 0. The spreads fall so fast that the made picture takes BPP bits per pixel.
+  many are always 0. The spreads fall so fast that the made picture takes BPP bits per pixel.
 - The means of sigma are a little above the spreads of y. Both sigma and mu vary with the context.
 
 The weights follow from the seed up to float noise: the file may differ from machine to machine. For comparison: a
@@ -33,24 +32,17 @@ from mbtref.openloop.likelihoods import gaussian_likelihoods
 
 OCTAVES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Distances between the random values of each octave, in pixels."""
-CONTRAST = 16.0
-"""Standard deviation of each octave, in levels: the same for all, as in photographs."""
-COLOUR = 0.2
-"""Contrast of the difference between colour channels, as a share of their common contrast."""
-Convolution = nn.Conv2d | nn.ConvTranspose2d
+CONTRAST = 16.0  # standard deviation of each octave, in levels: the same for all, as in photographs
+COLOUR = 0.2  # contrast of the difference between colour channels, as a share of their common contrast
 
 BPP = 0.9
 """Bits per pixel of y on the made picture, if sigma is right. With z, and sigma as it is, the rate is about 1."""
-SIDE = 256
-"""The made picture is a square of this side, in pixels."""
-LARGEST = 12.0
-"""The spread of the first channel of y."""
-MARGIN = 1.2
-"""The mean of sigma, as a multiple of the spread of y: with less, many symbols would be escapes."""
-VARIED = 0.2
-"""How much sigma and mu vary with the context, as a share of the spread of y."""
-Z_SPREAD = 0.25
-"""The spread of z, and the scale of its density."""
+SIDE = 256  # the made picture is a square of this side, in pixels
+LARGEST = 12.0  # the spread of the first channel of y
+MARGIN = 1.2  # the mean of sigma, as a multiple of the spread of y: with less, many symbols would be escapes
+VARIED = 0.2  # how much sigma and mu vary with the context, as a share of the spread of y
+Z_SPREAD = 0.25  # the spread of z, and the scale of its density
+Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 def clouds(height: int, width: int, seed: int = 0) -> Image:
@@ -100,7 +92,12 @@ def calibrate(networks: MBT2018, x: Tensor) -> None:
     y_hat = torch.round(y)
 
     z = settle(networks.h_a, y, torch.full((networks.N,), Z_SPREAD))
-    narrow(networks)
+    # narrows the density of z, which begins as wide as INIT_SCALE, to Z_SPREAD
+    bottleneck = networks.entropy_bottleneck
+    factor = bottleneck.INIT_SCALE / Z_SPREAD
+    first = bottleneck.matrices[0]
+    first.copy_(torch.log(torch.expm1(factor * nn.functional.softplus(first))))  # softplus is multiplied
+    bottleneck.quantiles.div_(factor)
     z_hat = quantized(networks, z)
     psi = settle(networks.h_s, z_hat, torch.ones(2 * M))
     phi = networks.context_prediction(y_hat)
@@ -157,28 +154,12 @@ def falling(y: Tensor) -> Tensor:
     y: (1, M, H, W) float of spread 1. Returns (M,) float.
     """
     steps = torch.arange(y.shape[1], dtype=torch.float32)
+    pixels = y[0, 0].numel() * STRIDE_Y**2
     low, high = 0.5, 1.0
     for _ in range(20):
         ratio = (low + high) / 2
-        if rate(y, LARGEST * ratio**steps) < BPP:
-            low = ratio
-        else:
-            high = ratio
+        sigma = (LARGEST * ratio**steps)[:, None, None]
+        bits = -gaussian_likelihoods(torch.round(y * sigma), sigma).log2().sum().item()
+        low, high = (ratio, high) if bits / pixels < BPP else (low, ratio)
     spreads: Tensor = LARGEST * low**steps
     return spreads
-
-
-def rate(y: Tensor, spreads: Tensor) -> float:
-    """Bits per pixel of y times spreads, if sigma is the spread. y: (1, M, H, W) float; spreads: (M,) float."""
-    sigma = spreads[:, None, None]
-    bits = -gaussian_likelihoods(torch.round(y * sigma), sigma).log2().sum().item()
-    return bits / (y[0, 0].numel() * STRIDE_Y**2)
-
-
-def narrow(networks: MBT2018) -> None:
-    """Narrows the density of z, which begins as wide as INIT_SCALE, to Z_SPREAD."""
-    bottleneck = networks.entropy_bottleneck
-    factor = bottleneck.INIT_SCALE / Z_SPREAD
-    first = bottleneck.matrices[0]
-    first.copy_(torch.log(torch.expm1(factor * nn.functional.softplus(first))))  # softplus is multiplied
-    bottleneck.quantiles.div_(factor)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import torch
 
 from benchmarks import __main__ as benchmark
 from benchmarks import calls, measure, pages, seeded
-from benchmarks.measure import Coded, Result, Setting, Timing, take_turns
-from benchmarks.pages import KODAK, LARGE, targets
+from benchmarks.measure import Result, take_turns
+from benchmarks.pages import KODAK, LARGE
 from mbtref.codec import encode_latents
 
 TIMED = (
@@ -43,10 +44,10 @@ def test_a_row_for_each_call(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (setting,) = record["settings"]
     assert setting["seconds"].keys() >= set(TIMED), f"no median of {set(TIMED) - setting['seconds'].keys()}"
     assert all(seconds > 0 for seconds in setting["seconds"].values()), f"{setting['seconds']}"
-    assert record["machine"]["PyTorch"] == torch.__version__, f"{record['machine']}"
+    assert f"torch {torch.__version__}," in record["machine"], record["machine"]
     assert list(record["not_run"]) == ["nothing"], f"a model that isn't there: {record['not_run']}"
     page = files["--markdown"].read_text()
-    assert "## Against CompressAI\n\n| model | size |" in page, "the page has no ratios"
+    assert "## Against CompressAI and the transforms\n\n| model | size |" in page, "the page has no ratios"
 
 
 def test_a_process_of_its_own() -> None:
@@ -60,7 +61,7 @@ def test_seeded_models_are_sparse(tmp_path: Path) -> None:
     encoded = encode_latents(model, seeded.clouds(192, 192, seed=1))
     bpp = 8 * len(encoded.data) / 192**2
     assert 0.7 < bpp < 1.3, f"{bpp} bpp"
-    zeros, escapes = measure.shares(model, encoded)
+    zeros, escapes = measure.shares(model, encoded).values()
     assert 0.4 < zeros < 0.9, f"{zeros:.0%} zeros"
     assert escapes < 0.003, f"{escapes:.2%} escapes"
 
@@ -77,19 +78,17 @@ def test_a_size_has_the_content_of_the_others() -> None:
 def test_calls_take_turns() -> None:
     """Each round makes every call once, after a round that isn't timed."""
     made: list[str] = []
-    timings = take_turns({name: lambda name=name: made.append(name) for name in "abc"}, 3)  # type: ignore[misc]
+    times = take_turns({name: partial(made.append, name) for name in "abc"}, 3)
     assert "".join(made) == "abc" * 4, f"the order was {made}"
-    assert [timing.rounds for timing in timings.values()] == [3] * 3, f"{timings}"
+    assert [len(row) for row in times.values()] == [3] * 3, f"{times}"
 
 
-@pytest.mark.parametrize(("seconds", "met"), [(1.7, True), (1.9, False)])
-def test_targets(seconds: float, met: bool) -> None:
+@pytest.mark.parametrize(("seconds", "mark"), [(1.7, "✓"), (1.9, "✗")])
+def test_targets(seconds: float, mark: str) -> None:
     """A target is judged where its place was measured; a missed one is marked."""
-    pixels = {place: place[1] * place[2] for place in (KODAK, LARGE)}
     results = []
-    for place, factor in ((KODAK, 1.5), (LARGE, seconds)):
-        timings = dict.fromkeys((calls.ENCODE, calls.DECODE), Timing(factor * pixels[place], 1))
-        results.append(Result(Setting(*place, 1), Coded(192, 192, 1, 0.7, 0), timings, {}))
-    found = targets(results)
-    assert [target.met for target in found] == [met, met], f"{found}"
-    assert ("✓" if met else "✗") in "".join(pages.wanted(found)), "the table doesn't say so"
+    for (name, height, width), factor in ((KODAK, 1.5), (LARGE, seconds)):
+        times = dict.fromkeys((calls.ENCODE, calls.DECODE), factor * height * width)
+        results.append(Result(name, height, width, 1, {}, times, {}, {}))
+    _, _, *rows = pages.targets(results)
+    assert [row.split()[-2] for row in rows] == [mark] * 2, f"{rows}"
