@@ -26,10 +26,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mbtref.files import write_whole
-from release.archive import write
+from release.archive import archive
 
 ROOT = Path(__file__).parent.parent
-SUMS = "SHA256SUMS"
 SAMPLE = ("tests/test_house.py", "tests/test_release.py")
 """Tests that the unpacked source distribution runs: those that look at the whole project."""
 LARGEST_WHEEL = 60_000_000
@@ -50,12 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if folder.exists() and any(folder.iterdir()):
             raise ReleaseError(f"{folder} isn't empty: remove it, or choose another folder with -o")
         folder.mkdir(parents=True, exist_ok=True)
-        sdist, wheel = distributions(folder)
+        output(sys.executable, "-m", "build", "--outdir", folder, ROOT)
+        output(sys.executable, "-m", "twine", "check", "--strict", *folder.iterdir())
+        (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
         try_sdist(sdist)
         check_wheel(wheel)
         try_wheel(wheel, version)
-        write(folder, version)
-        print(sums(folder), end="")
+        name = f"mbtref-vectors-{version}"
+        write_whole(folder / f"{name}.zip", archive(name))
+        sums = "".join(
+            f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())
+        )
+        write_whole(folder / "SHA256SUMS", sums.encode())
+        print(sums, end="")
     except (ReleaseError, OSError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
@@ -71,14 +77,6 @@ def checked_version() -> str:
     if changed := output("git", "status", "--porcelain"):
         raise ReleaseError(f"not everything is committed:\n{changed}")
     return version
-
-
-def distributions(folder: Path) -> tuple[Path, Path]:
-    """Builds the source distribution, and the wheel from it. Returns their paths."""
-    output(sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT))
-    output(sys.executable, "-m", "twine", "check", "--strict", *map(str, folder.iterdir()))
-    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
-    return sdist, wheel
 
 
 def try_sdist(sdist: Path) -> None:
@@ -105,33 +103,26 @@ def try_wheel(wheel: Path, version: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         programs = Path(folder, "Scripts" if sys.platform == "win32" else "bin")
-        output(str(programs / "python"), "-m", "pip", "install", "--quiet", str(wheel), cwd=folder)
-        shown = output(str(programs / "mbtref"), "--version", cwd=folder).strip()
+        python, command = programs / "python", programs / "mbtref"
+        output(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+        shown = output(command, "--version", cwd=folder).strip()
         if shown != f"mbtref {version}":
             raise ReleaseError(f"the wheel says that it is {shown!r}, not mbtref {version}")
-        if "torch" in output(str(programs / "python"), "-m", "pip", "list", cwd=folder):
+        if "torch" in output(python, "-m", "pip", "list", cwd=folder):
             raise ReleaseError("the wheel needs PyTorch")
-        options = ("--subject", "numpy", "--tier", "smoke", "-q")
-        installed = ("-m", "pytest", "-p", "mbtref.suite.plugin", "--pyargs", "mbtref.conformance")
-        for words in (("mbtref", "conformance"), ("python", *installed)):
-            print(output(str(programs / words[0]), *words[1:], *options, cwd=folder).splitlines()[-1])
+        installed = (python, "-m", "pytest", "-p", "mbtref.suite.plugin", "--pyargs", "mbtref.conformance")
+        for suite in ((command, "conformance"), installed):
+            words = (*suite, "--subject", "numpy", "--tier", "smoke", "-q")
+            print(output(*words, cwd=folder).splitlines()[-1])
 
 
-def sums(folder: Path) -> str:
-    """Writes the SHA-256 of every file into SUMS, in the form of sha256sum, and returns it."""
-    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
-    lines = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
-    write_whole(folder / SUMS, lines.encode())
-    return lines
-
-
-def output(*command: str, cwd: str | Path = ROOT) -> str:
+def output(*command: str | Path, cwd: str | Path = ROOT) -> str:
     """What a command prints; it imports from cwd first. Raises ReleaseError with its last words if it fails."""
     environment = os.environ | {"PYTHONPATH": str(cwd)}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
     if done.returncode:
         words = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
-        raise ReleaseError(f"{' '.join(command)} ended with {done.returncode}:\n{words}")
+        raise ReleaseError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{words}")
     return done.stdout
 
 

@@ -12,15 +12,14 @@ always give the same archive, byte for byte.
 """
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
+import safetensors.numpy
 
 from mbtref.modelfile import EMBEDDED
 from mbtref.suite.subjects.data import gaussian_file, model_file
@@ -30,8 +29,6 @@ RAW = "raw.txt"
 """The file that has dtype and shape of every raw array."""
 DATE = (1980, 1, 1, 0, 0, 0)
 """The date of every file: the first that a zip archive can have."""
-DTYPES = {"F32": "<f4", "I32": "<i4"}
-"""dtypes by their names in a safetensors header."""
 Array = npt.NDArray[Any]
 
 
@@ -46,7 +43,7 @@ def archive(name: str) -> bytes:
         if path.endswith(".png"):
             plain[path.removesuffix(".png") + ".ppm"] = ppm(data)
         for target, array in arrays(path, data):
-            plain[target] = little_endian(array).tobytes()
+            plain[target] = little_endian(array)
             lines.append(f"{target} {array.dtype.name} {' '.join(map(str, array.shape))}".rstrip())
     assert not found.keys() & plain.keys(), f"two files have the name {min(found.keys() & plain.keys())}"
     plain[RAW] = "".join(f"{line}\n" for line in sorted(lines)).encode()
@@ -59,23 +56,13 @@ def arrays(path: str, data: bytes) -> Iterator[tuple[str, Array]]:
     if suffix == "npy":
         yield f"{stem}.bin", np.load(io.BytesIO(data), allow_pickle=False)
     elif suffix == "safetensors":
-        for name, array in tensors(data):
+        for name, array in safetensors.numpy.load(data).items():
             yield f"{stem}/{name}.bin", array
 
 
-def tensors(data: bytes) -> Iterator[tuple[str, Array]]:
-    """The tensors of a safetensors file, by name."""
-    begin = 8 + int.from_bytes(data[:8], "little")
-    for name, entry in json.loads(data[8:begin]).items():
-        if name != "__metadata__":
-            first, last = entry["data_offsets"]
-            array = np.frombuffer(data[begin + first : begin + last], DTYPES[entry["dtype"]])
-            yield name, array.reshape(entry["shape"])
-
-
-def little_endian(array: Array) -> Array:
-    """The same numbers in little-endian bytes, in C order."""
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+def little_endian(array: Array) -> bytes:
+    """The numbers as little-endian bytes, in C order."""
+    return array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def ppm(png: bytes) -> bytes:
@@ -95,12 +82,3 @@ def zipped(files: dict[str, bytes]) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             out.writestr(entry, files[path])
     return buffer.getvalue()
-
-
-def write(folder: Path, version: str) -> Path:
-    """Writes the archive of a version into a folder. Returns its path."""
-    from mbtref.files import write_whole
-
-    name = f"mbtref-vectors-{version}"
-    write_whole(folder / f"{name}.zip", archive(name))
-    return folder / f"{name}.zip"

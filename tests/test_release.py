@@ -1,9 +1,7 @@
 """A release: its archive of vectors says the same in plain bytes, and every place names one version."""
 
 import io
-import re
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -14,8 +12,6 @@ import mbtref
 from mbtref.suite.vectors import FOLDER
 from release import __main__ as release
 from release import archive
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +32,18 @@ def test_the_vectors_are_there_as_they_are(unpacked: dict[str, bytes]) -> None:
 
 
 def test_raw_arrays_need_no_library(unpacked: dict[str, bytes]) -> None:
-    """Each array is there as little-endian numbers, whose dtype and shape a line of text tells."""
-    lines = [line.split() for line in unpacked[archive.RAW].decode().splitlines()]
-    for path, dtype, *shape in lines:
-        raw = np.frombuffer(unpacked[path], np.dtype(dtype).newbyteorder("<")).reshape([int(n) for n in shape])
-        if path.startswith("models/"):
-            continue
-        array = np.load(io.BytesIO(unpacked[path.removesuffix("bin") + "npy"]))
-        assert np.array_equal(raw, array), f"{path} has other numbers"
-    arrays = sum(name.endswith(".npy") for name in unpacked)
-    assert sum(not path.startswith("models/") for path, *_ in lines) == arrays, "an array has no raw form"
-
-
-def test_raw_weights(unpacked: dict[str, bytes]) -> None:
-    """The weights of a model are those that the codec loads."""
-    weights = mbtref.load("lite-q3").networks.state_dict()["g_a.0.weight"].numpy()
-    found = np.frombuffer(unpacked["models/lite-q3/g_a.0.weight.bin"], "<f4")
-    assert np.array_equal(found, weights.ravel()), "other weights"
-    line = f"models/lite-q3/g_a.0.weight.bin float32 {' '.join(map(str, weights.shape))}\n"
-    assert line.encode() in unpacked[archive.RAW], "its shape isn't told"
+    """Each array is there as little-endian numbers, whose dtype and shape a line of text tells; so are weights."""
+    weights = mbtref.load("lite-q3").networks.state_dict()
+    raw = {}
+    for path, dtype, *shape in (line.split() for line in unpacked[archive.RAW].decode().splitlines()):
+        numbers = np.frombuffer(unpacked[path], np.dtype(dtype).newbyteorder("<"))
+        raw[path.removesuffix(".bin")] = numbers.reshape([int(side) for side in shape])
+    expected = {f"models/lite-q3/{name}": weights[name].numpy() for name in ("g_a.0.weight", "h_s.4.bias")}
+    for path, data in unpacked.items():
+        if path.endswith(".npy"):
+            expected[path.removesuffix(".npy")] = np.load(io.BytesIO(data))
+    for path, array in expected.items():
+        assert np.array_equal(raw[path], array), f"{path} has other numbers"
 
 
 def test_pictures_as_ppm(unpacked: dict[str, bytes]) -> None:
@@ -73,35 +62,29 @@ def test_the_archive_depends_on_its_files_alone() -> None:
 def test_big_endian_arrays() -> None:
     """Raw numbers are little-endian, whatever the array in memory is."""
     array = np.arange(3, dtype=">i4")
-    assert archive.little_endian(array).tobytes() == b"\0\0\0\0\1\0\0\0\2\0\0\0", "another byte order"
+    assert archive.little_endian(array) == b"\0\0\0\0\1\0\0\0\2\0\0\0", "another byte order"
 
 
-def test_one_version() -> None:
+def test_one_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """Changelog, citation and package name the version of pyproject.toml."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M), (
-        "not in the changelog"
-    )
-    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(), "CITATION.cff has another version"
+    monkeypatch.setattr(release, "output", lambda *command: "")  # nothing is uncommitted
+    version = release.checked_version()
     assert mbtref.__version__ == version, f"installed is {mbtref.__version__}: install again"
 
 
-def test_a_wheel_with_two_names_is_no_release(tmp_path: Path) -> None:
-    """What would be installed beside mbtref is named."""
-    wheel = tmp_path / "a.whl"
-    with zipfile.ZipFile(wheel, "w") as out:
-        out.writestr("mbtref/__init__.py", "")
-        out.writestr("tests/__init__.py", "")
-    with pytest.raises(release.ReleaseError, match="would install mbtref, tests"):
-        release.check_wheel(wheel)
-
-
-def test_a_large_wheel_is_no_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wheel that grew beyond the limit is refused."""
-    monkeypatch.setattr(release, "LARGEST_WHEEL", 100)
+@pytest.mark.parametrize(
+    ("top", "limit", "complaint"),
+    [("tests", 10**6, "would install mbtref, tests"), ("mbtref", 100, "more than 100")],
+)
+def test_a_wheel_that_is_no_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top: str, limit: int, complaint: str
+) -> None:
+    """What would be installed beside mbtref is named; a wheel that grew beyond the limit is refused."""
+    monkeypatch.setattr(release, "LARGEST_WHEEL", limit)
     with zipfile.ZipFile(tmp_path / "a.whl", "w") as out:
         out.writestr("mbtref/__init__.py", "")
-    with pytest.raises(release.ReleaseError, match="more than 100"):
+        out.writestr(f"{top}/more.py", "")
+    with pytest.raises(release.ReleaseError, match=complaint):
         release.check_wheel(tmp_path / "a.whl")
 
 
