@@ -4,7 +4,7 @@
     python -m benchmarks --quick                  # a minute
     python -m benchmarks --models zoo-q4 --sizes 768x512 --picture kodim01.png
 
-It prints the times of each setting, then the tables of the page docs/benchmarks.md.
+It prints the times of each setting, then the page docs/benchmarks.md.
 """
 
 import argparse
@@ -57,15 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             except BrokenProcessPool:
                 not_run[setting] = "a process was killed; it may have needed more memory than there is"
             else:
-                tqdm.write("\n".join([f"## {setting}", "", *pages.times(results[-1]), ""]))
-    print("\n".join(pages.sections(results, not_run)))
+                tqdm.write(f"{pages.times(results[-1])}\n")
     what = options.picture.name if options.picture else "a made one"
+    page = pages.page(results, not_run, what, options.rounds)
+    print(page, end="")
     if options.json:
         settings_run = [result._asdict() for result in results]
         record = {"machine": pages.machine(), "picture": what, "settings": settings_run, "not_run": not_run}
         write_whole(options.json, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     if options.markdown:
-        write_whole(options.markdown, pages.page(results, not_run, what, options.rounds).encode())
+        write_whole(options.markdown, page.encode())
     return 0 if results else 1
 
 

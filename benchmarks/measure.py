@@ -62,9 +62,8 @@ def run(name: str, file: Path, picture: Image, threads: int, rounds: int) -> Res
 
     Raises BrokenProcessPool if a process is killed, for example because memory ends.
     """
-    height, width, _ = picture.shape
-    times = alone(timed, file, picture, threads, rounds)
-    return Result(name, height, width, threads, *times, peaks(file, picture, threads))
+    result = alone(timed, name, file, picture, threads, rounds)
+    return result._replace(peak_bytes=peaks(file, picture, threads))
 
 
 def alone(work: Callable[..., T], *arguments: object) -> T:
@@ -73,19 +72,17 @@ def alone(work: Callable[..., T], *arguments: object) -> T:
         return pool.submit(work, *arguments).result()
 
 
-def timed(
-    file: Path, picture: Image, threads: int, rounds: int
-) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
-    """Times all calls, in turns. Returns `coded`, `seconds` and `rounds` of a Result."""
+def timed(name: str, file: Path, picture: Image, threads: int, rounds: int) -> Result:
+    """Times all calls of a setting, in turns. Arguments as for `run`."""
     torch.set_num_threads(threads)
-    model = load(file)
+    model, (height, width, _) = load(file), picture.shape
     encoded = encode_latents(model, picture)
     with torch.no_grad():
         times = take_turns(all_calls(model, file, picture, encoded), rounds)
-    bpp = 8 * len(encoded.data) / (picture.shape[0] * picture.shape[1])
-    coded = {"N": model.networks.N, "M": model.networks.M, "bpp": bpp} | shares(model, encoded)
-    medians = {name: statistics.median(row) for name, row in times.items()}
-    return coded, medians, {name: len(row) for name, row in times.items()}
+    coded = {"N": model.networks.N, "M": model.networks.M, "bpp": 8 * len(encoded.data) / (height * width)}
+    medians = {call: statistics.median(row) for call, row in times.items()}
+    counts = {call: len(row) for call, row in times.items()}
+    return Result(name, height, width, threads, coded | shares(model, encoded), medians, counts, {})
 
 
 def take_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:

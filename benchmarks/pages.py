@@ -6,10 +6,11 @@ Times belong to a machine and an hour. Ratios of calls that took turns say somet
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
+from string import Template
 from typing import NamedTuple
 
 from benchmarks import calls
@@ -68,68 +69,38 @@ CODER = {
     f"{calls.DECODES} / {calls.DECODE_BATCH}": Ratio(over(calls.DECODES, calls.DECODE_BATCH), "≥", 1.5, SMALL),
 }
 
-HEAD = """\
-# Speed and memory
-
-*Made by `make benchmark`; do not edit.*
-
-Both codecs code the same picture with the same weights. All calls of a setting take turns in one process; a time
-is the median of up to {rounds} rounds. Times belong to this machine, but ratios say something about others too.
-The figures in a cell are for {threads} threads, in this order.
-
-The picture is {picture}; a larger size has more of the same content. The models `192` (N = M = 192) and `192-320`
-(N = 192, M = 320) have [seeded weights](../benchmarks/seeded.py), with symbols about as sparse as a trained
-model's. `python -m benchmarks --models zoo-q4` times a zoo model. Above {megapixels} megapixel, CompressAI and the
-parts are left out: they would take minutes.
-
-A *fastest* transform is the quickest of three: plain layers of torch with either order in memory, and mbtref's
-tiles, which run the same layers.
-
-"""
-PARTS = """\
-Times in milliseconds. *Latents of a stream* are all of decoding except g_s: rANS, and the entropy networks with \
-their traversal."""
-MEMORY = "The most that a process held that made one such call, in MiB: Python, PyTorch and the model included."
-
 
 def page(results: Sequence[Result], not_run: Mapping[str, str], picture: str, rounds: int) -> str:
-    """The page of documentation. picture: what was coded."""
-    threads = " and ".join(map(str, sorted({result.threads for result in results})))
-    megapixels = calls.COMPARED_UP_TO // 2**20
-    head = HEAD.format(rounds=rounds, threads=threads, picture=picture, megapixels=megapixels)
-    return head + "\n".join([*sections(results, not_run), *section("The machine", [machine()])])
+    """The page of documentation: `page.md`, filled in. not_run: the reason, by model or setting.
 
-
-def sections(results: Sequence[Result], not_run: Mapping[str, str]) -> Iterator[str]:
-    """The tables of a run. not_run: the reason, by model or setting."""
-    yield from section("Targets", targets(results))
-    for title, ratios in (("Against CompressAI and the transforms", SPEEDS), ("Entropy coder and batches", CODER)):
-        yield from section(title, by_setting(results, {name: ratio.figure for name, ratio in ratios.items()}))
-    seconds = {name: over(name) for name in calls.WHOLES}
-    yield from section("Whole calls", by_setting(results, seconds), "Times in seconds.")
-    yield from section(f"Parts, {KODAK[2]}×{KODAK[1]}", parts(results), PARTS)
-    yield from section("Memory", by_setting(results, {name: held(name) for name in calls.WHOLES}), MEMORY)
-    yield from section("What is coded", coded(results), "Zeros and escapes are shares of the symbols of y.")
-    yield from section("Not run", [f"- {name}: {why}" for name, why in not_run.items()])
-
-
-def section(title: str, rows: Sequence[str], text: str = "") -> list[str]:
-    """A section, unless its table is empty."""
-    return [f"## {title}", "", *([text, ""] if text else []), *rows, ""] if rows else []
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1, texts: int = 0) -> list[str]:
-    """A table of the rows that have figures; nothing if none has.
-
-    names: how many columns come before the figures; texts: how many of them are aligned left, if not all.
+    picture: what was coded.
     """
-    body = [f"| {' | '.join(row)} |" for row in rows if any(row[names:])]
-    left = texts or names
+    failed = "".join(f"- {name}: {why}\n" for name, why in not_run.items())
+    return Template(Path(__file__).with_name("page.md").read_text(encoding="utf-8")).substitute(
+        rounds=rounds,
+        threads=" and ".join(map(str, sorted({result.threads for result in results}))),
+        megapixels=calls.COMPARED_UP_TO // 2**20,
+        picture=picture,
+        targets=targets(results),
+        speeds=by_setting(results, {name: ratio.figure for name, ratio in SPEEDS.items()}),
+        coder=by_setting(results, {name: ratio.figure for name, ratio in CODER.items()}),
+        calls=by_setting(results, {name: over(name) for name in calls.WHOLES}),
+        parts=parts(results),
+        memory=by_setting(results, {name: held(name) for name in calls.WHOLES}),
+        coded=coded(results),
+        not_run=f"## Not run\n\n{failed}\n" if failed else "",
+        machine=machine(),
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A table of the rows that have figures. left: how many columns are text, aligned left."""
+    body = [f"| {' | '.join(row)} |" for row in rows if any(row[left:])]
     rule = f"|{'---|' * left}{'---:|' * (len(head) - left)}"
-    return [f"| {' | '.join(head)} |", rule, *body] if body else []
+    return "\n".join([f"| {' | '.join(head)} |", rule, *body]) if body else "Not measured."
 
 
-def targets(results: Sequence[Result]) -> list[str]:
+def targets(results: Sequence[Result]) -> str:
     """Targets by row, numbers of threads by column."""
     threads = sorted({result.threads for result in results})
     at = {result[:4]: result for result in results}
@@ -155,9 +126,10 @@ def targets(results: Sequence[Result]) -> list[str]:
             ratio = figure(result) if result else None
             met = ratio is not None and (ratio >= limit if sign == "≥" else ratio <= limit)
             cells.append("" if ratio is None else f"{digits(ratio)} {'✓' if met else '✗'}")
-        rows.append((name, f"{model}, {width}×{height}", f"{sign} {digits(limit)}", *cells))
+        if any(cells):
+            rows.append((name, f"{model}, {width}×{height}", f"{sign} {digits(limit)}", *cells))
     heads = (f"{n} thread{'s' * (n > 1)}" for n in threads)
-    return table(("ratio", "at", "wanted", *heads), rows, 3, texts=2)
+    return table(("ratio", "at", "wanted", *heads), rows, 2)
 
 
 def cells(results: Sequence[Result], columns: Mapping[str, Figure]) -> dict[Place, list[str]]:
@@ -173,13 +145,13 @@ def cells(results: Sequence[Result], columns: Mapping[str, Figure]) -> dict[Plac
     return found
 
 
-def by_setting(results: Sequence[Result], columns: Mapping[str, Figure]) -> list[str]:
+def by_setting(results: Sequence[Result], columns: Mapping[str, Figure]) -> str:
     """Models and sizes by row, figures by column."""
     rows = [(model, f"{w}×{h}", *row) for (model, h, w), row in cells(results, columns).items()]
     return table(("model", "size", *columns), rows, 2)
 
 
-def parts(results: Sequence[Result]) -> list[str]:
+def parts(results: Sequence[Result]) -> str:
     """Parts by row, models by column, in milliseconds."""
     figures = {name: over(name, unit=1e-3) for name in (calls.ENCODE, calls.DECODE, *calls.PARTS)}
     figures["entropy networks and traversal"] = lambda result: (
@@ -189,7 +161,7 @@ def parts(results: Sequence[Result]) -> list[str]:
     return table(("part", *(place[0] for place in columns)), zip(figures, *columns.values(), strict=True))
 
 
-def coded(results: Sequence[Result]) -> list[str]:
+def coded(results: Sequence[Result]) -> str:
     """What each model makes of each size; it doesn't depend on the threads."""
     rows = {}
     for result in results:
@@ -199,7 +171,7 @@ def coded(results: Sequence[Result]) -> list[str]:
     return table(("model", "size", "bpp", "zeros", "escapes"), rows.values(), 2)
 
 
-def times(result: Result) -> list[str]:
+def times(result: Result) -> str:
     """All times of one setting."""
     rows = [(name, digits(1000 * median), str(result.rounds[name])) for name, median in result.seconds.items()]
     return table(

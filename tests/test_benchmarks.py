@@ -90,5 +90,5 @@ def test_targets(seconds: float, mark: str) -> None:
     for (name, height, width), factor in ((KODAK, 1.5), (LARGE, seconds)):
         times = dict.fromkeys((calls.ENCODE, calls.DECODE), factor * height * width)
         results.append(Result(name, height, width, 1, {}, times, {}, {}))
-    _, _, *rows = pages.targets(results)
+    _, _, *rows = pages.targets(results).splitlines()
     assert [row.split()[-2] for row in rows] == [mark] * 2, f"{rows}"
