@@ -1,7 +1,7 @@
 """Writes the model card from an evaluation: `python -m training.card kodak.json -o docs/models.md`.
 
 kodak.json is what `make kodak` writes. Two figures lie beside the card: `models-training.png` and
-`models-kodak.png`. `findings.md` is the prose of the card.
+`models-kodak.png`. `card.md` has the words of the card, and places for its tables.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import Template
 
 import numpy as np
 from bjontegaard import bd_rate
@@ -20,24 +21,6 @@ from training.entries import HERE, Curve, Entry, curve, read_entries, read_publi
 from training.figures import kodak_figure, training_figure
 from training.log import SMOOTHING
 
-OPENING = f"""\
-# The shipped models
-
-mbt2018 models (Minnen, Ballé and Toderici 2018), small enough to be shipped and to be trained without a GPU. The
-published models have four times the channels.
-
-- **lite**, 6 MB each, is quick. The golden vectors of every stage are made with it.
-- **wide** has more channels in y, which pictures of more than 30 dB need. Use it to look at pictures.
-
-**Data.** 500 photographs of BSDS500, for research use; random crops in all eight orientations. Kodak was never
-trained on.
-
-**Loss.** bpp + λ · 255² · MSE, with uniform noise in place of rounding, and an auxiliary loss for the
-quantiles of z. Adam with clipped gradients; the learning rate rises linearly and falls to zero as a cosine. The
-averaged weights are kept. At the end the entropy networks alone learn for {STEPS} steps or more on the closed
-loop, from the latents that a decoder really has.
-"""
-
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table. The first column is aligned left, the others right."""
@@ -45,10 +28,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"{head}|---|{'---:|' * (len(header) - 1)}\n{''.join(lines)}"
 
 
-def schedule_table(entries: Sequence[Entry]) -> str:
+def schedule_table(entries: Sequence[Entry]) -> tuple[str, str]:
     """How each model was trained: cost and origin of all its rounds, and the schedule of the last one.
 
-    What is the same for all models stands below the table.
+    Returns the table, and what is the same for all models.
     """
     rows = {}
     for name, rounds, log, *_ in entries:
@@ -61,34 +44,22 @@ def schedule_table(entries: Sequence[Entry]) -> str:
     columns = {key: [row[key] for row in rows.values()] for key in rows[entries[0].name]}
     shared = ", ".join(f"{key} {cells[0]}" for key, cells in columns.items() if len(set(cells)) == 1)
     columns = {"model": list(rows)} | {key: cells for key, cells in columns.items() if len(set(cells)) > 1}
-    return (
-        table(list(columns), list(zip(*columns.values(), strict=True)))
-        + "\nSteps and hours are those of all rounds; the schedule is that of the last one."
-        + f"\nAll models: {shared}.\n"
-    )
+    return table(list(columns), list(zip(*columns.values(), strict=True))), shared
 
 
-def kodak_table(entries: Sequence[Entry]) -> str:
-    """Rate and PSNR on Kodak: of the forward pass (open-loop) and of the bitstreams (closed-loop)."""
-    header = ("model", "forward bpp", "PSNR", "bitstream bpp", "PSNR", "PSNR of 8 bits", "real / theoretical rate")
-    rows = []
-    for name, *_, mean in entries:
-        forward, stream = (f"{mean[f'bpp_{rate}']:.3f}" for rate in ("theoretical", "bitstream"))
-        psnr, *others = (f"{mean[f'psnr{kind}']:.2f}" for kind in ("", "_bitstream", "_bitstream_8bit"))
-        ratio = mean["bpp_bitstream"] / mean["bpp_theoretical"]
-        rows.append([name, forward, psnr, stream, *others, f"{ratio:.4f}"])
-    return table(header, rows)
-
-
-def comparison_table(entries: Sequence[Entry], published: Mapping[str, Curve]) -> str:
-    """PSNR of published codecs at the rate of each model's bitstreams, by straight lines between their points."""
+def kodak_table(entries: Sequence[Entry], published: Mapping[str, Curve]) -> str:
+    """Rate and PSNR on Kodak, of the forward pass and of the bitstreams, and published codecs at the same rate."""
+    header = ("forward bpp", "PSNR", "bitstream bpp", "PSNR", "PSNR of 8 bits", "real / theoretical rate")
     rows = []
     for entry in entries:
-        rate, psnr = entry.point
-        others = [np.interp(rate, *points, left=np.nan, right=np.nan) for points in published.values()]
-        cells = ["outside" if np.isnan(other) else f"{other:.2f} ({psnr - other:+.2f})" for other in others]
-        rows.append([entry.name, *cells])
-    return table(("model", *(f"{name} (gain)" for name in published)), rows)
+        mean, (rate, psnr) = entry.means, entry.point
+        row = [entry.name, f"{mean['bpp_theoretical']:.3f}", f"{mean['psnr']:.2f}", f"{rate:.3f}", f"{psnr:.2f}"]
+        row += [f"{mean['psnr_bitstream_8bit']:.2f}", f"{rate / mean['bpp_theoretical']:.4f}"]
+        for points in published.values():
+            other = np.interp(rate, *points, left=np.nan, right=np.nan)
+            row.append("outside" if np.isnan(other) else f"{other:.2f} ({psnr - other:+.2f})")
+        rows.append(row)
+    return table(("model", *header, *(f"{name} (gain)" for name in published)), rows)
 
 
 def gain_table(entries: Sequence[Entry], published: Mapping[str, Curve]) -> str:
@@ -103,24 +74,18 @@ def gain_table(entries: Sequence[Entry], published: Mapping[str, Curve]) -> str:
 
 
 def card(entries: Sequence[Entry], published: Mapping[str, Curve], stem: str) -> str:
-    """The card's Markdown. stem: the beginning of the figures' names."""
-    return "\n".join((
-        OPENING,
-        schedule_table(entries),
-        f"PSNR and rate of the noisy pass on the training crops, means over {SMOOTHING} lines of the log:\n",
-        f"![PSNR and rate over training]({stem}-training.png)\n",
-        "## On Kodak\n",
-        "Means over the 24 pictures; PSNR in dB.\n",
-        f"![PSNR over rate of the shipped models and of published codecs]({stem}-kodak.png)\n",
-        kodak_table(entries),
-        "PSNR of published codecs at the rate of the bitstreams, by straight lines between their points:\n",
-        comparison_table(entries, published),
-        "BD-rate of each series (Bjøntegaard, piecewise cubic, over the PSNR that both curves have):\n",
-        gain_table(entries, published),
-        (HERE / "findings.md").read_text(encoding="utf-8"),
-        "## Files\n",
-        table(("file", "SHA-256"), [[f"{e.name}.safetensors", f"`{e.sha256}`"] for e in entries]),
-    ))  # fmt: skip
+    """The card's Markdown: `card.md`, filled in. stem: the beginning of the figures' names."""
+    schedules, shared = schedule_table(entries)
+    return Template((HERE / "card.md").read_text(encoding="utf-8")).substitute(
+        steps=STEPS,
+        smoothing=SMOOTHING,
+        stem=stem,
+        schedules=schedules,
+        shared=shared,
+        kodak=kodak_table(entries, published),
+        gain=gain_table(entries, published),
+        files=table(("file", "SHA-256"), [[f"{e.name}.safetensors", f"`{e.sha256}`"] for e in entries]),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
