@@ -24,12 +24,9 @@ from training.data import Pixels, draw_batch, rng_of_step
 from training.gradients import BoundsPassGradients
 from training.objective import add_noise, schedule
 
-STEPS = 1000
-"""Default number of steps."""
-LEARNING_RATE = 3e-4
-"""Peak of the learning rate."""
-WARMUP = 50
-"""Steps over which the learning rate rises."""
+STEPS = 1000  # unless told otherwise
+LEARNING_RATE = 3e-4  # the highest
+WARMUP = 50  # steps over which the learning rate rises to it
 
 
 @torch.no_grad()

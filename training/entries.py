@@ -32,12 +32,9 @@ class Entry(NamedTuple):
 
     name: str
     rounds: Sequence[Config]
-    log: Sequence[Row]
-    """The table of its training."""
-    sha256: str
-    """Of the model file, in hexadecimal."""
-    means: Mapping[str, float]
-    """Means over the Kodak pictures, keys as `mbtref eval` names them."""
+    log: Sequence[Row]  # the table of its training
+    sha256: str  # of the model file, in hexadecimal
+    means: Mapping[str, float]  # over the Kodak pictures, keys as `mbtref eval` names them
 
     @property
     def point(self) -> tuple[float, float]:

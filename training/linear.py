@@ -30,12 +30,6 @@ def blocks(path: Path) -> Floats:
     return grid.transpose(0, 2, 1, 3, 4).reshape(-1, 3 * STRIDE_Y**2) / 255
 
 
-def psnr(found: Floats, vectors: Floats) -> float:
-    """PSNR in dB of blocks projected on vectors. found: (count, 3 · STRIDE_Y²); vectors: (3 · STRIDE_Y², M)."""
-    error = found - found @ vectors @ vectors.T
-    return float(-10 * np.log10(np.mean(error**2)))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("training.linear")
@@ -51,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     strongest_first = np.linalg.eigh(moments).eigenvectors[:, ::-1]
     print("| M | PSNR |\n|---:|---:|")
     for M in options.M:
-        print(f"| {M} | {np.mean([psnr(found, strongest_first[:, :M]) for found in pictures]):.2f} dB |")
+        basis = strongest_first[:, :M]
+        errors = [np.mean((found - found @ basis @ basis.T) ** 2) for found in pictures]
+        print(f"| {M} | {np.mean(-10 * np.log10(errors)):.2f} dB |")
 
 
 if __name__ == "__main__":

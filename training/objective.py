@@ -25,14 +25,10 @@ TAIL_LOGIT = math.log(2 / TAIL_MASS - 1)
 class Loss(NamedTuple):
     """The loss of one batch and its parts, scalars."""
 
-    total: Tensor
-    """bpp_y + bpp_z + λ · 255² · mse."""
-    bpp_y: Tensor
-    """Bits per pixel of the noisy y."""
+    total: Tensor  # bpp_y + bpp_z + λ · 255² · mse
+    bpp_y: Tensor  # bits per pixel of the noisy y
     bpp_z: Tensor
-    """Bits per pixel of the noisy z."""
-    mse: Tensor
-    """Mean squared error of pixels in [0, 1]."""
+    mse: Tensor  # mean squared error of pixels in [0, 1]
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:

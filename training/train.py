@@ -37,9 +37,8 @@ def initial(N: int, M: int, seed: int) -> MBT2018:
 
 
 STATEFUL = ("net", "average", "optimizer", "quantile_optimizer")
-"""The attributes of `Training` that a checkpoint holds by their `state_dict`."""
 COUNTED = ("step", "seconds", "sums")
-"""The attributes that a checkpoint holds as they are."""
+"""The attributes of `Training` that a checkpoint holds: by their `state_dict`, or as they are."""
 
 
 class Training:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mbtref import load
 from mbtref.making.complete import export
@@ -28,15 +28,6 @@ SIGMA = 1.0
 """The bias of the new channels' sigma. Without it, sigma is near 0 and every feature costs many bits."""
 
 
-def places(name: str, axis: int, narrow: int, wide: int) -> Tensor:
-    """Where the narrow model's channels are along an axis: the first ones, or the first of each half of a pair.
-
-    narrow, wide: the lengths of the axis. Returns (narrow,) int64 in [0, wide), increasing.
-    """
-    parts = 2 if (name, axis) in PAIRS else 1
-    return torch.arange(wide).reshape(parts, -1)[:, : narrow // parts].flatten()
-
-
 @torch.no_grad()
 def widen(narrow: MBT2018, N: int, M: int, seed: int) -> MBT2018:
     """A model with N and M channels that begins as the narrow one.
@@ -51,13 +42,14 @@ def widen(narrow: MBT2018, N: int, M: int, seed: int) -> MBT2018:
     state = wide.state_dict()
     state["entropy_parameters.4.bias"][:M] = SIGMA
     for name, old in narrow.state_dict().items():
-        new = state[name]
-        old_places = [
-            places(name, axis, *sides) for axis, sides in enumerate(zip(old.shape, new.shape, strict=True))
-        ]
+        new, places = state[name], []
+        for axis, length in enumerate(old.shape):
+            # the first channels, or the first of each half of a pair
+            parts = 2 if (name, axis) in PAIRS else 1
+            places.append(torch.arange(new.shape[axis]).reshape(parts, -1)[:, : length // parts].flatten())
         outputs = int(name in transposed)  # the axis
-        new.index_fill_(outputs, old_places[outputs], 0)
-        new[torch.meshgrid(*old_places, indexing="ij")] = old
+        new.index_fill_(outputs, places[outputs], 0)
+        new[torch.meshgrid(*places, indexing="ij")] = old
     return wide
 
 
