@@ -29,15 +29,13 @@ LATENTS = "latents of a stream"
 RANS_ENCODE, RANS_DECODE = "rANS encode", "rANS decode"
 PARTS = (*G_A, H_A, RANS_ENCODE, RANS_DECODE, LATENTS, *G_S)
 
-BATCH = 8
-"""Pictures in a batch."""
+BATCH = 8  # pictures
 ENCODES, ENCODE_BATCH = f"encode, {BATCH} times", f"encode_batch of {BATCH}"
 DECODES, DECODE_BATCH = f"decode, {BATCH} times", f"decode_batch of {BATCH}"
 
 COMPARED_UP_TO = 1024 * 1024
 """Pixels of the largest picture that CompressAI codes and whose parts are timed. More would take it minutes."""
-BATCHES_UP_TO = 256 * 256
-"""Pixels of the largest picture that is coded in batches."""
+BATCHES_UP_TO = 256 * 256  # pixels of the largest picture that is coded in batches
 
 
 class CompressAI:

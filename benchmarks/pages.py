@@ -49,8 +49,7 @@ class Ratio(NamedTuple):
     """A ratio, and what is wanted of it at a place."""
 
     figure: Figure
-    sign: str
-    """≥ or ≤."""
+    sign: str  # ≥ or ≤
     limit: float
     place: Place = KODAK
 
@@ -71,10 +70,7 @@ CODER = {
 
 
 def page(results: Sequence[Result], not_run: Mapping[str, str], picture: str, rounds: int) -> str:
-    """The page of documentation: `page.md`, filled in. not_run: the reason, by model or setting.
-
-    picture: what was coded.
-    """
+    """`page.md`, filled in. not_run: the reason, by model or setting. picture: what was coded."""
     failed = "".join(f"- {name}: {why}\n" for name, why in not_run.items())
     return Template(Path(__file__).with_name("page.md").read_text(encoding="utf-8")).substitute(
         rounds=rounds,
@@ -174,9 +170,8 @@ def coded(results: Sequence[Result]) -> str:
 def times(result: Result) -> str:
     """All times of one setting."""
     rows = [(name, digits(1000 * median), str(result.rounds[name])) for name, median in result.seconds.items()]
-    return table(
-        (f"{result.model}, {result.width}×{result.height}, threads: {result.threads}", "ms", "rounds"), rows
-    )
+    model, height, width, threads, *_ = result
+    return table((f"{model}, {width}×{height}, threads: {threads}", "ms", "rounds"), rows)
 
 
 def digits(number: float) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,38 +14,30 @@ from benchmarks.measure import Result, take_turns
 from benchmarks.pages import KODAK, LARGE
 from mbtref.codec import encode_latents
 
-TIMED = (
-    *(*calls.WHOLES, *calls.PARTS),
-    *(calls.ENCODES, calls.ENCODE_BATCH, calls.DECODES, calls.DECODE_BATCH),
-)
+BATCHES = (calls.ENCODES, calls.ENCODE_BATCH, calls.DECODES, calls.DECODE_BATCH)
+TIMED = {*calls.WHOLES, *calls.PARTS, *BATCHES}
 
 
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Measures here: a process of its own takes seconds to start."""
-    threads = torch.get_num_threads()
-    monkeypatch.setattr(measure, "alone", lambda work, *arguments: work(*arguments))
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("in_this_process")
-def test_a_row_for_each_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_for_each_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A small run prints each call; the JSON file has its median, and the page its tables."""
-    files = {"--json": tmp_path / "a.json", "--markdown": tmp_path / "a.md"}
-    options = [str(word) for pair in files.items() for word in pair]
-    assert benchmark.main(["--quick", "--models", "lite-q4,nothing", "--sizes", "64", *options]) == 0
+    # a process of its own takes seconds to start
+    monkeypatch.setattr(measure, "alone", lambda work, *arguments: work(*arguments))
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    files = [f"--json={tmp_path / 'a.json'}", f"--markdown={tmp_path / 'a.md'}"]
+    assert benchmark.main(["--quick", "--models", "lite-q4,nothing", "--sizes", "64", *files]) == 0
     printed = capsys.readouterr().out
     missing = [name for name in TIMED if f"\n| {name} |" not in printed]
     assert not missing, f"no row for {missing}"
 
-    record = json.loads(files["--json"].read_text())
+    record = json.loads((tmp_path / "a.json").read_text())
     (setting,) = record["settings"]
-    assert setting["seconds"].keys() >= set(TIMED), f"no median of {set(TIMED) - setting['seconds'].keys()}"
+    assert setting["seconds"].keys() >= TIMED, f"no median of {TIMED - setting['seconds'].keys()}"
     assert all(seconds > 0 for seconds in setting["seconds"].values()), f"{setting['seconds']}"
     assert f"torch {torch.__version__}," in record["machine"], record["machine"]
     assert list(record["not_run"]) == ["nothing"], f"a model that isn't there: {record['not_run']}"
-    page = files["--markdown"].read_text()
+    page = (tmp_path / "a.md").read_text()
     assert "## Against CompressAI and the transforms\n\n| model | size |" in page, "the page has no ratios"
 
 

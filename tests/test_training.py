@@ -237,7 +237,7 @@ def exported(run: Path, pictures: Path, model_file: Path, *options: object) -> M
 
 
 def test_export_writes_the_averaged_weights(run: Runner, pictures: Path, tmp_path: Path) -> None:
-    """Training lowers the loss by half at least. Its model file has the averaged weights, and is a start for more."""
+    """Training lowers the loss by half at least. Its model file has the averaged weights, and is a start again."""
     out = run("exported")
     lines = read_log(out)
     scratch, last_loss = lines[0]["loss"], lines[-1]["loss"]
