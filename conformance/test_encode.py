@@ -9,9 +9,12 @@ import pytest
 
 from mbtref.suite.cases import Case, Question, WrongAnswer
 from mbtref.suite.figures import encoded, too_dear
-from mbtref.suite.requirements import BLACK, WHITE, limit
+from mbtref.suite.requirements import limit
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Picture, frozen, read
+
+BLACK, WHITE = 8, 247
+"""Levels as far from the middle, at which nothing is clipped. The text of the limit `shift` names them."""
 
 
 @pytest.mark.parametrize("picture", [Case("ENCODE-1", f"{p.model}/{p.name}").of(p) for p in frozen().pictures])

@@ -17,11 +17,12 @@ from mbtref.suite.figures import psnr_8bit
 from mbtref.suite.kodak import PIXELS
 from mbtref.suite.pictures import CONTENTS, draw
 from mbtref.suite.processors import PROCESSORS
-from mbtref.suite.requirements import PORTABLE_SIDES, limit
+from mbtref.suite.requirements import limit
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import frozen
 
-HEIGHT, WIDTH = PORTABLE_SIDES
+HEIGHT, WIDTH = 256, 384
+"""24,576 latents at M = 64: a float codec goes astray on them once in a hundred times. PORTABLE-2 names them."""
 LIMITS = {"y_hat": limit("PORTABLE-1", "latent"), "image": limit("PORTABLE-1", "level")}
 CATCHES = "entropy parameters that depend on the order of sums: an ulp moves an index, and the decoder goes astray"
 

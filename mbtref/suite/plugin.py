@@ -26,7 +26,7 @@ from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.options import pytest_addoption as pytest_addoption
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.reports.recorder import Recorder
-from mbtref.suite.reports.report import Report
+from mbtref.suite.reports.report import opening
 from mbtref.suite.requirements import TIERS
 from mbtref.suite.subjects.command import Command
 from mbtref.suite.subjects.loading import ELSEWHERE, isolated
@@ -95,9 +95,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     suite.subject = options.subject(config)
     if hasattr(config, "workerinput"):
         return  # a worker of pytest-xdist: the process above it sees the results
-    report = Report(option.report.open("w", encoding="utf-8") if option.report else None)
-    report.open(suite.subject, option.subject, option.tier, option.processor)
-    config.pluginmanager.register(Recorder(report, option.tier, option.write_known_failures, suite.known))
+    first = opening(suite.subject, option.subject, option.tier, option.processor)
+    file = option.report.open("w", encoding="utf-8") if option.report else None
+    config.pluginmanager.register(Recorder(first, file, option.write_known_failures, suite.known))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,16 +1,16 @@
-"""The levels that an implementation may claim, from the outcomes of a run.
+"""The levels that an implementation may claim, from the report of a run, and a badge for a README.
 
 A level asks that every case of its capabilities passed, in a run of tier `full` that left none out. Cases of the
 tier `kodak` may be missing, since not everybody has the pictures; where they were run they must have passed too.
 """
 
+import html
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from mbtref.suite.cases import Outcome
-from mbtref.suite.reports import report
+from mbtref.suite.reports.report import Report
 from mbtref.suite.requirements import TIERS
 
 LOWEST_TIER = "full"
@@ -46,47 +46,15 @@ LEVELS = (TRANSFORMS, FLOAT_CODEC, PORTABLE, EXACT_DECODER, EXACT_CODEC)
 """The highest last."""
 
 
-class Kind(NamedTuple):
-    """What cases are counted by."""
-
-    capability: str
-    tier: str
-    outcome: str
-
-
-class Run(NamedTuple):
-    """A run, as far as levels depend on it."""
-
-    subject: str
-    """Name and version."""
-    tier: str
-    whole: bool
-    """Whether all cases of this tier were run."""
-    counts: Mapping[Kind, int]
-
-
-def read(path: Path) -> Run:
-    """The run of a report. Raises OSError, or ValueError if it isn't a report."""
-    records, _ = report.read(path)
-    opening: Any = records[0]
-    cases: list[Any] = [record for record in records if record["record"] == "case"]
-    subject = f"{opening['subject']['name']} {opening['subject']['version']}"
-    counts = Counter(Kind(case["capability"], case["tier"], case["outcome"]) for case in cases)
-    return Run(subject, opening["tier"], bool(records[-1].get("whole")), counts)
-
-
-def missing(level: Level, run: Run) -> str:
+def missing(level: Level, run: Report) -> str:
     """Why a run doesn't give a level; empty if it does."""
-    if not run.whole:
+    if not (run.closing and run.closing["whole"]):
         return "not all cases were run"
-    if TIERS.index(run.tier) < TIERS.index(LOWEST_TIER):
+    if TIERS.index(run.opening["tier"]) < TIERS.index(LOWEST_TIER):
         return f"needs --tier {LOWEST_TIER}"
     for capability in level.capabilities:
-        outcomes: Counter[str] = Counter()
-        for kind, n in run.counts.items():
-            optional = kind.tier == TIERS[-1] and kind.outcome == Outcome.NOT_RUN
-            if kind.capability == capability and not optional:
-                outcomes[kind.outcome] += n
+        cases = [(case["tier"], case["outcome"]) for case in run.cases if case["capability"] == capability]
+        outcomes = Counter(outcome for tier, outcome in cases if (tier, outcome) != (TIERS[-1], Outcome.NOT_RUN))
         passed = outcomes.pop(Outcome.PASSED, 0)
         if outcomes:
             which = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.most_common())
@@ -96,7 +64,12 @@ def missing(level: Level, run: Run) -> str:
     return ""
 
 
-def table(run: Run) -> str:
+def claimed(run: Report) -> Sequence[Level]:
+    """The levels that a run gives, the highest last."""
+    return [level for level in LEVELS if not missing(level, run)]
+
+
+def table(run: Report) -> str:
     """All levels as a Markdown table: what each says, and whether the run gives it or why not."""
     rows = [
         f"| {level.name} | {level.text} | {'yes' if not (why := missing(level, run)) else f'no: {why}'} |"
@@ -105,6 +78,36 @@ def table(run: Run) -> str:
     return "\n".join([f"| level | meaning | {run.subject} |", "|---|---|---|", *rows, ""])
 
 
-def claimed(run: Run) -> Sequence[Level]:
-    """The levels that a run gives, the highest last."""
-    return [level for level in LEVELS if not missing(level, run)]
+LABEL = "mbt2018"
+NONE = "no level yet"
+GREEN, GREY, DARK = "#2e7d32", "#6b7178", "#3d434a"
+"""White text on each of them has a contrast of more than 4.5."""
+ADVANCE, MARGIN, HEIGHT = 6.6, 8, 20
+"""Pixels: the mean width of a letter of size 11, the margin at each side, and the badge's height."""
+
+
+def badge(run: Report) -> str:
+    """The highest level as an SVG file, readable without its font and by a screen reader."""
+    levels = claimed(run)
+    right = levels[-1].name if levels else NONE
+    left_width, right_width = (ADVANCE * len(words) + 2 * MARGIN for words in (LABEL, right))
+    title = html.escape(f"{LABEL}: {right}, {run.subject}")
+    size = f'width="{left_width + right_width:g}" height="{HEIGHT}"'
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{title}">
+<title>{title}</title>
+<clipPath id="round"><rect {size} rx="3"/></clipPath>
+<g clip-path="url(#round)">
+<rect width="{left_width:g}" height="{HEIGHT}" fill="{DARK}"/>
+<rect x="{left_width:g}" width="{right_width:g}" height="{HEIGHT}" fill="{GREEN if levels else GREY}"/>
+</g>
+<g fill="#fff" font-family="Verdana, DejaVu Sans, sans-serif" font-size="11">
+{_words(LABEL, MARGIN)}
+{_words(right, left_width + MARGIN)}
+</g>
+</svg>
+"""
+
+
+def _words(words: str, x: float) -> str:
+    """A text that has the same width in every font."""
+    return f'<text x="{x:g}" y="14" textLength="{ADVANCE * len(words):g}">{html.escape(words)}</text>'

@@ -122,8 +122,7 @@ def suite(machine: Machine) -> str:
         done = subprocess.run(command, capture_output=True, text=True)
         if not path.exists():
             raise ValueError(f"the suite can't run on {machine.name}: {done.stderr.strip()[-500:]}")
-        records, _ = report.read(path)
-    counts = Counter(str(record["outcome"]) for record in records if record["record"] == "case")
+        counts = Counter(case["outcome"] for case in report.read(path).cases)
     return ", ".join(f"{counts[o]} {o}" for o in Outcome if counts[o] and o != Outcome.UNSUPPORTED)
 
 

@@ -5,7 +5,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mbtref.suite.cases import Outcome
 from mbtref.suite.operations import CAPABILITIES
@@ -40,37 +40,25 @@ class Row(NamedTuple):
     text: str
 
 
-class Column(NamedTuple):
-    """One implementation."""
-
-    title: str
-    """Its name and version, and whether its report was cut off."""
-    counts: Mapping[Row, Mapping[str, int]]
-    """How many cases had each outcome."""
-
-
 class Matrix(NamedTuple):
     """Reports side by side."""
 
-    rows: Sequence[Row]
-    columns: Sequence[Column]
+    titles: Sequence[str]
+    """Name and version of each implementation, and whether its report was cut off."""
+    rows: Mapping[Row, Sequence[tuple[str, str]]]
+    """The cells of each row, in the order of the titles: the worst outcome and its text."""
 
 
 def matrix(paths: Sequence[Path]) -> Matrix:
     """Reads reports. Raises OSError, or ValueError if one isn't a report."""
-    columns = []
-    for path in paths:
-        records, complete = report.read(path)
-        subject: Any = records[0]["subject"]
-        counts: dict[Row, Counter[str]] = defaultdict(Counter)
-        for record in records:
-            if record["record"] == "case":
-                stage = CAPABILITIES.index(str(record["capability"]))
-                row = Row(stage, str(record["requirement"]), str(record["text"]))
-                counts[row][str(record["outcome"])] += 1
-        cut = "" if complete else " (cut off)"
-        columns.append(Column(f"{subject['name']} {subject['version']}{cut}", counts))
-    return Matrix(sorted(set().union(*(column.counts for column in columns))), columns)
+    reports = [report.read(path) for path in paths]
+    rows: dict[Row, list[Counter[str]]] = defaultdict(lambda: [Counter() for _ in reports])
+    for place, each in enumerate(reports):
+        for case in each.cases:
+            row = Row(CAPABILITIES.index(case["capability"]), case["requirement"], case["text"])
+            rows[row][place][case["outcome"]] += 1
+    titles = [each.subject + ("" if each.closing else " (cut off)") for each in reports]
+    return Matrix(titles, {row: [cell(counts) for counts in rows[row]] for row in sorted(rows)})
 
 
 def cell(counts: Mapping[str, int]) -> tuple[str, str]:
@@ -85,13 +73,9 @@ def cell(counts: Mapping[str, int]) -> tuple[str, str]:
 
 def markdown(shown: Matrix) -> str:
     """The matrix as a Markdown table with its legend."""
-    lines = [
-        "| stage | requirement | " + " | ".join(column.title for column in shown.columns) + " |",
-        "|---" * (len(shown.columns) + 2) + "|",
-    ]
-    for row in shown.rows:
-        cells = [cell(column.counts.get(row, {}))[1] for column in shown.columns]
-        lines.append(f"| {CAPABILITIES[row.stage]} | {row.id} | " + " | ".join(cells) + " |")
+    lines = [f"| stage | requirement | {' | '.join(shown.titles)} |", "|---" * (len(shown.titles) + 2) + "|"]
+    for row, cells in shown.rows.items():
+        lines.append(f"| {CAPABILITIES[row.stage]} | {row.id} | {' | '.join(text for _, text in cells)} |")
     return "\n".join([*lines, "", LEGEND, ""])
 
 
@@ -117,14 +101,13 @@ small { display: block; font-weight: normal; opacity: .7; white-space: normal; m
 
 def page(shown: Matrix) -> str:
     """The matrix as one self-contained HTML page."""
-    head = "".join(f"<th>{html.escape(column.title)}</th>" for column in shown.columns)
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in shown.titles)
     body = []
     for stage, rows in itertools.groupby(shown.rows, lambda row: row.stage):
-        body.append(f'<tr class="stage"><th colspan="{len(shown.columns) + 1}">{CAPABILITIES[stage]}</th></tr>')
+        body.append(f'<tr class="stage"><th colspan="{len(shown.titles) + 1}">{CAPABILITIES[stage]}</th></tr>')
         for row in rows:
-            cells = [cell(column.counts.get(row, {})) for column in shown.columns]
-            inside = "".join(f'<td class="{outcome}">{html.escape(text)}</td>' for outcome, text in cells)
-            body.append(f"<tr><th>{row.id}<small>{html.escape(row.text)}</small></th>{inside}</tr>")
+            cells = (f'<td class="{outcome}">{html.escape(text)}</td>' for outcome, text in shown.rows[row])
+            body.append(f"<tr><th>{row.id}<small>{html.escape(row.text)}</small></th>{''.join(cells)}</tr>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>mbt2018 conformance</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'

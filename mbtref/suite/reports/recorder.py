@@ -7,13 +7,14 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from mbtref.files import write_whole
 from mbtref.suite.cases import KnownFailure, Outcome
-from mbtref.suite.reports.levels import Kind, Run, claimed
-from mbtref.suite.reports.report import Report
+from mbtref.suite.reports.levels import claimed
+from mbtref.suite.reports.report import Record, Report, line
 from mbtref.suite.requirements import REQUIREMENTS
 
 NEUTRAL = (Outcome.UNSUPPORTED, Outcome.NOT_RUN)
@@ -23,66 +24,76 @@ CUT_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
 
 
 class Recorder:
-    """report: opened by the caller. tier: of the run. failures_to: the file for the cases that failed, or None.
-
-    known: the known failures by id. They keep their reasons.
-    """
+    """opening: the first record of the report. file: for the report, or None. failures_to: for the cases that
+    failed, or None. known: the known failures by id. They keep their reasons."""
 
     def __init__(
-        self, report: Report, tier: str, failures_to: Path | None, known: Mapping[str, KnownFailure]
+        self, opening: Record, file: TextIO | None, failures_to: Path | None, known: Mapping[str, KnownFailure]
     ) -> None:
-        self.report = report
-        self.tier = tier
-        self.failures_to = failures_to
-        self.known = known
+        self.opening, self.file, self.failures_to, self.known = opening, file, failures_to, known
+        self.cases: list[Record] = []
+        self.closing: Record | None = None
         self.failures: list[dict[str, str]] = []
         self.causes: defaultdict[str, list[pytest.TestReport]] = defaultdict(list)
         """The results of the cases that failed, by their cause."""
         self.unchecked: Counter[tuple[Outcome, str]] = Counter()
         """How many cases weren't checked, by outcome and reason."""
-        self.counts: Counter[Kind] = Counter()
         self.whole = False
         """Whether all cases of the tier are run."""
+        self.write(opening)
+
+    def write(self, record: Record) -> None:
+        """Puts a record into the file at once: a run may end at any moment."""
+        if self.file:
+            self.file.write(line(record))
+            self.file.flush()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
-            facts = dict(report.user_properties)
-            if "requirement" not in facts:
-                return  # a test of somebody else
-            case, outcome = case_of(report), outcome_of(report)
-            if outcome == Outcome.KNOWN_FAILURE:
-                self.failures.append({"id": case, **self.known[case]._asdict()})
-            elif report.outcome == "failed" and case not in self.known:
-                reason = str(facts.get("reason", "the suite itself failed"))
-                self.failures.append({"id": case, "outcome": outcome, "reason": reason})
-            if report.outcome == "failed":
-                cause = str(facts.get("cause", "the suite itself failed"))
-                self.causes[cause].append(report)
-                if crash := getattr(report.longrepr, "reprcrash", None):
-                    # on CI pytest's summary would repeat the whole message
-                    crash.message = cause
-            elif outcome in NEUTRAL:
-                self.unchecked[outcome, str(facts["reason"])] += 1
-            message = report.longreprtext if report.outcome == "failed" else str(facts.get("reason", ""))
-            requirement = REQUIREMENTS[str(facts["requirement"])]
-            self.whole = bool(facts["whole"])
-            self.counts[Kind(str(facts["capability"]), requirement.tier, outcome)] += 1
-            self.report.case({
-                "requirement": facts["requirement"],
-                "text": f"{requirement.text} ({requirement.source})",
-                "case": facts["name"],
-                "capability": facts["capability"],
-                "tier": requirement.tier,
-                "outcome": outcome,
-                "seconds": round(report.duration, 3),
-                "message": message,
-            })  # fmt: skip
+        facts = dict(report.user_properties)
+        is_end = report.when == "call" or (report.when == "setup" and report.outcome != "passed")
+        if not is_end or "requirement" not in facts:
+            return  # a phase of a case, or a test of somebody else
+        case, outcome, failed = case_of(report), outcome_of(report), report.outcome == "failed"
+        reason, cause = (str(facts.get(name, "the suite itself failed")) for name in ("reason", "cause"))
+        if outcome == Outcome.KNOWN_FAILURE:
+            self.failures.append({"id": case, **self.known[case]._asdict()})
+        elif failed and case not in self.known:
+            self.failures.append({"id": case, "outcome": outcome, "reason": reason})
+        elif outcome in NEUTRAL:
+            self.unchecked[outcome, reason] += 1
+        if failed:
+            self.causes[cause].append(report)
+            if crash := getattr(report.longrepr, "reprcrash", None):
+                crash.message = cause  # on CI pytest's summary would repeat the whole message
+        requirement = REQUIREMENTS[str(facts["requirement"])]
+        self.whole = bool(facts["whole"])
+        self.cases.append({
+            "record": "case",
+            "requirement": facts["requirement"],
+            "text": f"{requirement.text} ({requirement.source})",
+            "case": facts["name"],
+            "capability": facts["capability"],
+            "tier": requirement.tier,
+            "outcome": outcome,
+            "seconds": round(report.duration, 3),
+            "message": report.longreprtext if failed else str(facts.get("reason", "")),
+        })  # fmt: skip
+        self.write(self.cases[-1])
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if session.testscollected and not self.checked:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        cut_off = session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail
-        self.report.close(None if cut_off else int(session.exitstatus), self.whole)
+        if not (session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail):
+            found = Counter(case["outcome"] for case in self.cases)
+            self.closing = {
+                "record": "closing",
+                "status": int(session.exitstatus),
+                "whole": self.whole,
+                "counts": {outcome: found[outcome] for outcome in Outcome},
+            }
+            self.write(self.closing)
+        if self.file:
+            self.file.close()
         if session.config.get_verbosity() <= 0:
             self.shorten()
         if self.failures_to:
@@ -104,8 +115,7 @@ class Recorder:
         for (outcome, reason), n in self.unchecked.items():
             words = outcome.replace("-", " ")
             terminalreporter.write_line(f"{words}, {n} case{'s' * (n > 1)}: {reason}", yellow=True)
-        run = Run("", self.tier, self.whole, self.counts)
-        if levels := claimed(run):
+        if levels := claimed(Report(self.opening, self.cases, self.closing)):
             names = ", ".join(level.name for level in levels)
             terminalreporter.write_line(f"levels that it may claim: {names}", green=True)
         if not self.checked:
@@ -114,7 +124,7 @@ class Recorder:
     @property
     def checked(self) -> int:
         """How many cases had a verdict."""
-        return sum(n for outcome, n in self.report.counts.items() if outcome not in NEUTRAL)
+        return len(self.cases) - self.unchecked.total()
 
 
 def case_of(report: pytest.TestReport) -> str:

@@ -7,91 +7,82 @@ it was cut off. The schema is `report.schema.json`.
 import hashlib
 import json
 import platform
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NamedTuple
 
-from mbtref.suite.cases import Outcome
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import FOLDER, MANIFEST
 
 FORMAT = 1
 VERSIONS_OF = ("mbtref", "numpy", "torch", "compressai")
+Record = Mapping[str, Any]
 
 
-class Report:
-    """Writes one report and counts the outcomes. file: the report's file, None to count only."""
+class Report(NamedTuple):
+    """The records of a run."""
 
-    def __init__(self, file: TextIO | None) -> None:
-        self.file = file
-        self.counts: Counter[str] = Counter()
+    opening: Record
+    cases: Sequence[Record]
+    closing: Record | None
+    """None if the run was cut off."""
 
-    def open(self, subject: Subject, given: str, tier: str, simulated: str | None) -> None:
-        """Writes the first record. given: the subject as named on the command line. tier: how much is checked.
-        simulated: the name of its simulated processor, see `processors`, or None."""
-        self._write({
-            "record": "opening",
-            "format": FORMAT,
-            "tier": tier,
-            "subject": {
-                "given": given,
-                "name": subject.name,
-                "version": subject.version,
-                "capabilities": sorted(subject.capabilities),
-            },
-            "machine": {
-                "system": platform.system(),
-                "processor": platform.machine(),
-                **({"simulated": simulated} if simulated else {}),
-            },
-            "versions": {"python": platform.python_version(), **versions()},
-        })  # fmt: skip
-
-    def case(self, entry: Mapping[str, object]) -> None:
-        """Writes one case: requirement, text, case, capability, tier, outcome, seconds, message."""
-        self.counts[str(entry["outcome"])] += 1
-        self._write({"record": "case", **entry})
-
-    def close(self, status: int | None, whole: bool) -> None:
-        """Writes the last record and closes the file. status: of the run; None, if it was cut off: no record.
-        whole: whether all cases of the tier were run."""
-        if status is not None:
-            counts = {outcome: self.counts[outcome] for outcome in Outcome}
-            self._write({"record": "closing", "status": status, "whole": whole, "counts": counts}, last=True)
-        if self.file:
-            self.file.close()
-
-    def _write(self, record: Mapping[str, object], last: bool = False) -> None:
-        if self.file is None:
-            return
-        begin = "[\n" if record["record"] == "opening" else ""
-        self.file.write(begin + json.dumps(record) + ("\n]\n" if last else ",\n"))
-        self.file.flush()
+    @property
+    def subject(self) -> str:
+        """Name and version of the implementation."""
+        return f"{self.opening['subject']['name']} {self.opening['subject']['version']}"
 
 
-def versions() -> dict[str, str]:
-    """Versions of the installed packages of VERSIONS_OF, and the start of the SHA-256 of the vectors' manifest."""
-    entries = {"vectors": hashlib.sha256((FOLDER / MANIFEST).read_bytes()).hexdigest()[:16]}
+def opening(subject: Subject, given: str, tier: str, simulated: str | None) -> Record:
+    """The first record. given: the subject as named on the command line. simulated: see `processors`."""
+    return {
+        "record": "opening",
+        "format": FORMAT,
+        "tier": tier,
+        "subject": {
+            "given": given,
+            "name": subject.name,
+            "version": subject.version,
+            "capabilities": sorted(subject.capabilities),
+        },
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            **({"simulated": simulated} if simulated else {}),
+        },
+        "versions": {"python": platform.python_version(), **dict(versions())},
+    }
+
+
+def versions() -> Iterator[tuple[str, str]]:
+    """The start of the SHA-256 of the vectors' manifest, and versions of those of VERSIONS_OF that are installed."""
+    yield "vectors", hashlib.sha256((FOLDER / MANIFEST).read_bytes()).hexdigest()[:16]
     for name in VERSIONS_OF:
         try:
-            entries[name] = metadata.version(name)
+            yield name, metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return entries
 
 
-def read(path: Path) -> tuple[list[dict[str, object]], bool]:
-    """The records of a report, and whether it is complete. Raises ValueError if it isn't a report at all."""
+def line(record: Record) -> str:
+    """A record as it is written."""
+    begin = "[\n" if record["record"] == "opening" else ""
+    end = "\n]\n" if record["record"] == "closing" else ",\n"
+    return begin + json.dumps(record) + end
+
+
+def read(path: Path) -> Report:
+    """Reads a report. Raises OSError, or ValueError if it isn't a report at all."""
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line not in ("[", "]"):
+    for text in path.read_text(encoding="utf-8").splitlines():
+        if text not in ("[", "]"):
             try:
-                records.append(json.loads(line.rstrip(",")))
+                records.append(json.loads(text.rstrip(",")))
             except json.JSONDecodeError:
                 break
-    opening = records[0] if records else None
-    if not isinstance(opening, dict) or (opening.get("record"), opening.get("format")) != ("opening", FORMAT):
+    first = records[0] if records else None
+    if not isinstance(first, dict) or (first.get("record"), first.get("format")) != ("opening", FORMAT):
         raise ValueError(f"{path}: not a conformance report of format {FORMAT}")
-    return records, records[-1]["record"] == "closing"
+    cases = [record for record in records if record["record"] == "case"]
+    return Report(first, cases, records[-1] if records[-1]["record"] == "closing" else None)

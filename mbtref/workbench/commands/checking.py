@@ -71,10 +71,10 @@ def matrix(args: argparse.Namespace) -> int:
     output("BADGE.svg", file_named(".svg")),
 )
 def badge(args: argparse.Namespace) -> int:
-    from mbtref.suite.reports import badge, levels
+    from mbtref.suite.reports import levels, report
 
-    run = levels.read(args.report)
-    write_whole(args.output, badge.svg(run).encode())
+    run = report.read(args.report)
+    write_whole(args.output, levels.badge(run).encode())
     print(levels.table(run), end="")
     return 0
 
