@@ -3,71 +3,75 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from mbtref.suite.reports import badge, levels
-from mbtref.suite.reports.levels import EXACT_CODEC, EXACT_DECODER, FLOAT_CODEC, PORTABLE, TRANSFORMS, Kind, Run
+from mbtref.suite.reports import levels
+from mbtref.suite.reports.levels import EXACT_CODEC, EXACT_DECODER, FLOAT_CODEC, PORTABLE, TRANSFORMS
+from mbtref.suite.reports.report import Report, line
+from mbtref.suite.requirements import TIERS
 from tests.support import run as mbtref
 
 ROOT = Path(__file__).parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
-OF_TRANSFORMS = {Kind("transforms", "smoke", "passed"): 12, Kind("decode", "smoke", "unsupported"): 40}
-OF_EXACT = {
-    Kind(capability, tier, "passed"): 3
-    for capability, tier in (("decode", "smoke"), ("encode", "full"), ("roundtrip", "full"), ("portable", "full"))
-}
+Kind = tuple[str, str, str]
+"""Capability, tier and outcome of a case."""
+OF_FLOATS: list[Kind] = [
+    ("transforms", "smoke", "passed"),
+    ("decode", "smoke", "unsupported"),
+    ("entropy-float", "smoke", "passed"),
+    ("roundtrip", "full", "passed"),
+    ("portable", "full", "passed"),
+]
+OF_EXACT: list[Kind] = [(name, "full", "passed") for name in ("decode", "encode", "roundtrip", "portable")]
 
 
-def of(counts: Mapping[Kind, int], tier: str = "full", whole: bool = True) -> list[levels.Level]:
-    """The levels of a run with these outcomes."""
-    return list(levels.claimed(Run("a port 1", tier, whole, counts)))
+def of(kinds: Sequence[Kind], tier: str = "full", whole: bool = True) -> Report:
+    """The report of a run with these cases."""
+    opening = {"record": "opening", "format": 1, "tier": tier, "subject": {"name": "<a & b>", "version": "2"}}
+    cases = [
+        {"record": "case", **dict(zip(("capability", "tier", "outcome"), kind, strict=True))} for kind in kinds
+    ]
+    return Report(opening, cases, {"record": "closing", "whole": whole})
 
 
-def test_levels_follow_from_capabilities() -> None:
-    """A level needs every capability of its own, each with a case, and no other."""
-    assert of(OF_TRANSFORMS) == [TRANSFORMS], "unsupported decoding takes the transforms away"
-    floats = {**OF_TRANSFORMS, Kind("entropy-float", "smoke", "passed"): 2, Kind("roundtrip", "full", "passed"): 2}
-    assert of(floats) == [TRANSFORMS, FLOAT_CODEC], "a float codec isn't seen"
-    assert of({**floats, Kind("portable", "full", "passed"): 9}) == [TRANSFORMS, FLOAT_CODEC, PORTABLE]
-    assert of(OF_EXACT) == [EXACT_DECODER, EXACT_CODEC], "an exact codec isn't seen"
-    for kind in OF_EXACT:
-        fewer = {other: n for other, n in OF_EXACT.items() if other != kind}
-        assert EXACT_CODEC not in of(fewer), f"an exact codec without {kind.capability}"
+@pytest.mark.parametrize(
+    ("kinds", "tier", "due"),
+    [
+        (OF_FLOATS[:2], "full", [TRANSFORMS]),
+        (OF_FLOATS[:4], "full", [TRANSFORMS, FLOAT_CODEC]),
+        (OF_FLOATS, "full", [TRANSFORMS, FLOAT_CODEC, PORTABLE]),
+        (OF_EXACT, "full", [EXACT_DECODER, EXACT_CODEC]),
+        (OF_EXACT, "smoke", []),
+        (OF_EXACT[1:], "full", []),
+        *((OF_EXACT[:at] + OF_EXACT[at + 1 :], "full", [EXACT_DECODER]) for at in (1, 2, 3)),
+        *(([*OF_EXACT, ("kodak", "kodak", "not-run")], tier, [EXACT_DECODER, EXACT_CODEC]) for tier in TIERS[1:]),
+        ([*OF_EXACT, ("kodak", "kodak", "failed")], "kodak", [EXACT_DECODER]),
+        ([*OF_EXACT, ("decode", "kodak", "failed")], "kodak", []),
+    ],
+)
+def test_levels(kinds: Sequence[Kind], tier: str, due: Sequence[levels.Level]) -> None:
+    """A level needs a case of each capability of its own, all right; Kodak pictures may be missing, not wrong."""
+    assert levels.claimed(of(kinds, tier)) == due, "other levels"
+    for part in (of(kinds, tier, whole=False), of(kinds, tier)._replace(closing=None)):
+        assert levels.claimed(part) == [], f"a level from a part of the cases: {part.closing}"
 
 
-@pytest.mark.parametrize("outcome", ["failed", "crashed", "unsupported", "known-failure", "not-run"])
 def test_one_case_takes_a_level_away(outcome: str) -> None:
     """One case that isn't a pass is enough, whatever it is, and the reason says so."""
-    counts = {**OF_EXACT, Kind("decode", "full", outcome): 1}
-    assert of(counts) == [], f"a level in spite of a case that is {outcome}"
-    why = levels.missing(EXACT_DECODER, Run("a port 1", "full", True, counts))
-    assert why == f"decode: of 4 cases 1 {outcome}", f"not the reason: {why}"
-
-
-def test_kodak_may_be_missing_but_not_wrong() -> None:
-    """Kodak pictures that aren't there take no level away; one that was coded wrongly does."""
-    for tier in ("full", "kodak"):
-        assert EXACT_CODEC in of({**OF_EXACT, Kind("kodak", "kodak", "not-run"): 8}, tier), (
-            "missing pictures count"
-        )
-    for capability in ("kodak", "decode"):
-        wrong = {**OF_EXACT, Kind(capability, "kodak", "failed"): 1}
-        assert EXACT_CODEC not in of(wrong, "kodak"), f"a wrong Kodak case of {capability} doesn't count"
-
-
-def test_a_part_of_the_suite_gives_no_level() -> None:
-    """A run of the tier smoke, or of chosen cases, gives none."""
-    assert of(OF_EXACT, tier="smoke") == [], "a level from the tier smoke"
-    assert of(OF_EXACT, whole=False) == [], "a level from a part of the cases"
+    run = of([*OF_EXACT, ("decode", "full", outcome)])
+    assert levels.claimed(run) == [], f"a level in spite of a case that is {outcome}"
+    why = levels.missing(EXACT_DECODER, run)
+    assert why == f"decode: of 2 cases 1 {outcome}", f"not the reason: {why}"
 
 
 PORT = """
@@ -76,9 +80,9 @@ from mbtref.suite.subjects.protocol import Methods
 class Subject(Methods):
     name, version, capabilities = "a port", "1", ("transforms",)
 """
-PLUGIN = ("-p", "mbtref.suite.plugin")
-FROM_WHEEL = (*PLUGIN, "--pyargs", "mbtref.conformance", "mine")
-FROM_CLONE = (*PLUGIN, str(ROOT / "conformance"), "mine")
+PLUGIN = "-p mbtref.suite.plugin mine"
+FROM_WHEEL = f"{PLUGIN} --pyargs mbtref.conformance"
+FROM_CLONE = f"{PLUGIN} {ROOT / 'conformance'}"
 
 
 @pytest.fixture
@@ -103,70 +107,65 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PYTHONPATH": str(folder / "site"), "PATH": f"{folder / 'site' / 'bin'}{os.pathsep}{path}"}
 
 
-def pytest_in(folder: Path, installed: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """pytest in the folder of a port."""
+def pytest_in(folder: Path, installed: Mapping[str, str], arguments: str) -> tuple[int, str]:
+    """pytest in the folder of a port: its exit status and what it says."""
     environment = {**os.environ, **installed, "PYTHONPATH": f"{installed['PYTHONPATH']}{os.pathsep}{folder}"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(arguments)]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return ended.returncode, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("suite", "options", "whole"),
+    ("arguments", "tier", "whole"),
     [
-        (FROM_WHEEL, (), True),
-        (FROM_WHEEL, ("-n", "2"), True),
-        (FROM_WHEEL, ("-k", "not lite-q3"), False),
-        (FROM_CLONE, ("--tier", "smoke"), True),
+        (FROM_WHEEL, "full", True),
+        (f"{FROM_WHEEL} -n 2", "full", True),
+        (f"{FROM_WHEEL} -k 'not lite-q3'", "full", False),
+        (FROM_CLONE, "smoke", True),
     ],
 )
 def test_the_suite_among_a_ports_own_tests(
-    suite: tuple[str, ...], options: tuple[str, ...], whole: bool, installed: Mapping[str, str], port: Path
+    arguments: str, tier: str, whole: bool, installed: Mapping[str, str], port: Path
 ) -> None:
     """A port's pytest runs the suite and its own tests; the report knows if it is of all cases."""
-    chosen = ("--subject", "numpy", "--report", "report.json", "--tier", "full", *options)
-    ended = pytest_in(port, installed, *suite, *chosen)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    status, said = pytest_in(port, installed, f"{arguments} --subject numpy --report report.json --tier {tier}")
+    assert status == 0, said
     opening, *cases, closing = json.loads((port / "report.json").read_text())
-    assert opening["tier"] == ("smoke" if "smoke" in options else "full"), f"tier {opening['tier']}"
-    assert closing["whole"] is whole, f"whole is {closing['whole']}"
+    assert (opening["tier"], closing["whole"]) == (tier, whole), f"{opening}, {closing}"
     passed = Counter(case["outcome"] for case in cases)["passed"]
-    assert f"{passed + 1} passed" in ended.stdout, f"{passed} cases and one test of its own:\n{ended.stdout}"
-    claims = "levels that it may claim: exact decoder" in ended.stdout
-    assert claims is (whole and "smoke" not in options), ended.stdout
+    assert f"{passed + 1} passed" in said, f"{passed} cases and one test of its own:\n{said}"
+    claims = "levels that it may claim: exact decoder" in said
+    assert claims is (whole and tier == "full"), said
 
 
 def test_the_plugin_keeps_out_of_other_runs(installed: Mapping[str, str], port: Path) -> None:
     """A run of the port's own tests starts no subject; one of the suite without a subject says what to give."""
-    alone = pytest_in(port, installed, *PLUGIN, "mine")
-    assert (alone.returncode, "1 passed" in alone.stdout) == (0, True), alone.stdout + alone.stderr
-    assert "level" not in alone.stdout, f"the suite speaks: {alone.stdout}"
-    nobody = pytest_in(port, installed, *FROM_WHEEL)
-    assert nobody.returncode == pytest.ExitCode.USAGE_ERROR, nobody.stdout
-    assert "say which implementation the suite should check: --subject" in nobody.stdout + nobody.stderr
+    status, said = pytest_in(port, installed, PLUGIN)
+    assert (status, "1 passed" in said, "level" in said) == (0, True, False), said
+    status, said = pytest_in(port, installed, FROM_WHEEL)
+    assert status == pytest.ExitCode.USAGE_ERROR, said
+    assert "say which implementation the suite should check: --subject" in said
 
 
 def test_badge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command writes a badge with the highest level, and prints why the others aren't reached."""
-    opening = {"record": "opening", "format": 1, "tier": "full", "subject": {"name": "<a & b>", "version": "2"}}
-    cases = [{"record": "case", **kind._asdict()} for kind, count in OF_EXACT.items() for _ in range(count)]
-    report = tmp_path / "report.json"
-    report.write_text(
-        "[\n" + ",\n".join(map(json.dumps, [opening, *cases, {"record": "closing", "whole": True}])) + "\n]\n"
-    )
-    assert mbtref("badge", report, "-o", tmp_path / "badge.svg") == 0, "badge fails"
+    opening, cases, closing = of(OF_EXACT)
+    report, drawn = tmp_path / "report.json", tmp_path / "badge.svg"
+    report.write_text("".join(line(record) for record in (opening, *cases, *([closing] if closing else ()))))
+    assert mbtref("badge", report, "-o", drawn) == 0, "badge fails"
     rows = capsys.readouterr().out
     assert "| exact codec | It also writes .mbt streams, which everybody else decodes. | yes |" in rows, rows
     assert "| no: transforms: no case was run |" in rows, rows
-    root = ET.parse(tmp_path / "badge.svg").getroot()
+    root = ET.parse(drawn).getroot()
     texts = [element.text for element in root.iter() if element.tag.endswith("text")]
     assert texts == ["mbt2018", "exact codec"], f"the badge says {texts}"
     assert root.get("aria-label") == "mbt2018: exact codec, <a & b> 2", "another description"
 
-    report.write_text("[\n" + ",\n".join(map(json.dumps, [opening, *cases])) + ",\n")
-    assert mbtref("badge", report, "-o", tmp_path / "badge.svg") == 0, "a report that was cut off is none"
-    assert badge.NONE in (tmp_path / "badge.svg").read_text(), "a level from a report that was cut off"
+    report.write_text("".join(line(record) for record in (opening, *cases)))
+    assert mbtref("badge", report, "-o", drawn) == 0, "a report that was cut off is none"
+    assert levels.NONE in drawn.read_text(), "a level from a report that was cut off"
     report.write_text("{}")
-    assert mbtref("badge", report, "-o", tmp_path / "badge.svg") == 1, "no report, but a badge"
+    assert mbtref("badge", report, "-o", drawn) == 1, "no report, but a badge"
 
 
 def contrast(colour: str) -> float:
@@ -176,7 +175,7 @@ def contrast(colour: str) -> float:
     return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
 
 
-@pytest.mark.parametrize("colour", [badge.GREEN, badge.GREY, badge.DARK])
+@pytest.mark.parametrize("colour", [levels.GREEN, levels.GREY, levels.DARK])
 def test_the_badge_is_legible(colour: str) -> None:
     """White text stands out from every colour of the badge."""
     assert contrast(colour) > 4.5, f"{colour} has {contrast(colour):.2f}"
@@ -205,7 +204,7 @@ def take(name: str, inputs: Mapping[str, str], folder: Path, **variables: str) -
     ("subject", "options", "status", "says"),
     [
         ("numpy", "--capabilities decode -n 2", 0, "exact decoder"),
-        ("port:Subject", "--capabilities transforms", 1, badge.NONE),
+        ("port:Subject", "--capabilities transforms", 1, levels.NONE),
     ],
 )
 def test_the_action(

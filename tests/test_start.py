@@ -1,7 +1,6 @@
 """What runs no network starts without PyTorch and numba, and so answers at once."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,29 +74,23 @@ def test_no_torch(status: int, words: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mbt", "a.png", "empty"], "something was written"
 
 
-def test_inspect_needs_no_torch(tmp_path: Path) -> None:
-    """The sizes of z and y are found without PyTorch, for a model of the package and for a model file."""
+LITE = Path(mbtref.__file__).parent / "data" / "lite-q3.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        ("inspect a.mbt", 0, "  z  "),
+        (f"inspect a.mbt --model {LITE}", 0, "  z  "),
+        ("inspect a.mbt --model lite-q4", 1, "mbtref: a.mbt: unknown-model at byte 4"),
+        ("", 2, "encode"),
+        ("--version", 0, f"mbtref {mbtref.__version__}\n"),
+    ],
+)
+def test_what_is_said(words: str, status: int, says: str, tmp_path: Path) -> None:
+    """Sizes of z and y are found without PyTorch, for any model but another one; no words give the help."""
     (tmp_path / "a.mbt").write_bytes(mbtref.encode(mbtref.load("lite-q3"), picture(70, 130)))
-    mine = Path(mbtref.__file__).parent / "data" / "lite-q3.safetensors"
-    for options in ([], ["--model", str(mine)]):
-        status, out, errors, slow = start(["inspect", "a.mbt", *options], tmp_path)
-        assert status == 0, f"inspect fails: {errors}"
-        assert "  z  " in out, f"the size of z isn't shown:\n{out}"
-        assert not slow, f"inspect {options} imports PyTorch or numba"
-
-
-def test_inspect_refuses_another_model(tmp_path: Path) -> None:
-    """A stream of another model than the one that is named is one line and status 1."""
-    (tmp_path / "a.mbt").write_bytes(mbtref.encode(mbtref.load("lite-q3"), picture(20, 30)))
-    status, _, errors, _ = start(["inspect", "a.mbt", "--model", "lite-q4"], tmp_path)
-    assert status == 1, "it should be refused"
-    assert errors.startswith("mbtref: a.mbt: unknown-model at byte 4"), f"it should name file and kind: {errors}"
-
-
-def test_no_words_show_the_help(tmp_path: Path) -> None:
-    """Without arguments the answer is the help, as an error; the version is one line."""
-    status, out, errors, _ = start([], tmp_path)
-    assert (status, out) == (2, ""), "it is wrong use"
-    assert "encode" in errors, f"it isn't the help: {errors}"
-    _, out, _, _ = start(["--version"], tmp_path)
-    assert re.fullmatch(r"mbtref \d+\.\d+\.\d+\n", out), f"not a version: {out!r}"
+    found, out, errors, slow = start(words.split(), tmp_path)
+    assert (found, slow) == (status, False), f"'mbtref {words}' imports PyTorch or numba: {slow}; {errors}"
+    assert says in (errors if status else out), f"it should say {says!r}:\n{out}{errors}"
+    assert not (out if status else errors), f"an error is on stderr alone, and nothing else is:\n{out}{errors}"

@@ -56,7 +56,7 @@ def opening(subject: Subject, given: str, tier: str, simulated: str | None) -> R
 
 
 def versions() -> Iterator[tuple[str, str]]:
-    """The start of the SHA-256 of the vectors' manifest, and versions of those of VERSIONS_OF that are installed."""
+    """The start of the SHA-256 of the vectors' manifest, and the versions of what is installed of VERSIONS_OF."""
     yield "vectors", hashlib.sha256((FOLDER / MANIFEST).read_bytes()).hexdigest()[:16]
     for name in VERSIONS_OF:
         try:
