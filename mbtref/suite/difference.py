@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mbtref.suite.operations import GRID, Array, Value, Values
+from mbtref.suite.operations import GRID, Array, Values
 
 ROW_LAG = 3
 """Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3). It isn't the
@@ -69,15 +69,14 @@ def first_difference(
     by_position: position by position in coding order, and by stage within each. In a closed loop a wrong symbol
     spoils the means of later positions, so the stage alone doesn't tell what was wrong first.
     """
-    found = (_difference(key, answer[key], right, tolerance.get(key, 0.0)) for key, right in expected.items())
+    found = (
+        _bytes_difference(key, bytes(answer[key]), right)
+        if isinstance(right, bytes)
+        else _array_difference(key, np.asarray(answer[key]), right, tolerance.get(key, 0.0))
+        for key, right in expected.items()
+    )
     differences = (difference for difference in found if difference)
     return min(differences, key=lambda d: d.position, default=None) if by_position else next(differences, None)
-
-
-def _difference(stage: str, value: Value, right: Value, tolerance: float) -> Difference | None:
-    if isinstance(right, bytes) and isinstance(value, bytes):
-        return _bytes_difference(stage, value, right)
-    return _array_difference(stage, np.asarray(value), np.asarray(right), tolerance)
 
 
 def _bytes_difference(stage: str, value: bytes, right: bytes) -> Difference | None:
@@ -101,17 +100,9 @@ def _array_difference(stage: str, value: Array, right: Array, tolerance: float) 
         return None
     first = 0 if stage == "image" else np.argmin(coding_order(wrong))
     where = tuple(int(n) for n in wrong[first])
-    return Difference(
-        stage,
-        where,
-        value[where].item(),
-        right[where].item(),
-        float(error[where]),
-        tolerance,
-        len(wrong),
-        right.size,
-        in_grid_units(value, right, tolerance) or in_grid_units(right, value, tolerance / GRID),
-    )
+    units = in_grid_units(value, right, tolerance) or in_grid_units(right, value, tolerance / GRID)
+    found, due, off = value[where].item(), right[where].item(), float(error[where])
+    return Difference(stage, where, found, due, off, tolerance, len(wrong), right.size, units)
 
 
 def in_grid_units(units: Array, values: Array, tolerance: float) -> bool:

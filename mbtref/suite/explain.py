@@ -17,7 +17,7 @@ import numpy as np
 
 from mbtref.suite.cases import Case, Verdict, WrongAnswer, ask
 from mbtref.suite.difference import Difference, coding_order, first_difference
-from mbtref.suite.figures import U8, encoded, other_size, refusal, too_dear
+from mbtref.suite.figures import OTHER_SIZE, REFUSED, U8, encoded, too_dear
 from mbtref.suite.operations import CLOSED_LOOP, GRID, OPERATIONS, Values
 from mbtref.suite.pictures import pad
 from mbtref.suite.requirements import REQUIREMENTS
@@ -26,6 +26,7 @@ from mbtref.suite.subjects.protocol import Rejected, Subject
 
 TEACHER_FORCED = "exact_parameters"
 LOOK_AT_PADDING = "look at the padding (§3)"
+FIRST = "the first wrong value in coding order is {}"
 LATENT, BLOCK = 16, 64
 """Pixels in a row or column of one latent, and of one hyper-latent."""
 HEADER = 20
@@ -70,7 +71,7 @@ def where_to_look(subject: Subject, wrong: WrongAnswer) -> Iterator[str]:
             lines = list(field(stream, wrong.refusal))
             yield from lines or decoder(subject, model, stream, came, wrong.difference)
         elif operation == CLOSED_LOOP and wrong.difference and not wrong.difference.in_other_units:
-            yield first_in_order(wrong.difference)
+            yield FIRST.format(wrong.difference.place)
             yield from stages(subject, model, {"k_z": inputs["k_z"], "y_hat": wrong.due["y_hat"]}, None)
         elif "stream" in came:
             yield from encoder(subject, model, np.asarray(inputs["image"], np.uint8), came, wrong.due)
@@ -89,7 +90,7 @@ def decoder(
     try:
         held = one_file.latents(model, stream)
     except Rejected as rejected:
-        yield refusal(rejected)
+        yield REFUSED.format(rejected)
         return
     if came:
         if difference is None:
@@ -102,7 +103,7 @@ def decoder(
             yield f"the decoder is wrong: {difference}"
         if difference.stage == "image" or difference.in_other_units:
             return
-        yield first_in_order(difference)
+        yield FIRST.format(difference.place)
     else:
         height, width = sides(stream)
         yield f"the stream is whole: {HEADER} bytes of header, {(len(stream) - HEADER) // 4} words of payload"
@@ -152,7 +153,7 @@ def encoder(subject: Subject, model: str, image: U8, came: Values, golden: Value
     try:
         held = np.shape(one_file.decode(model, stream)["image"])
     except Rejected as rejected:
-        yield refusal(rejected)
+        yield REFUSED.format(rejected)
         yield from field(stream, rejected.kind)
         yield "its header has a height of {} and a width of {}".format(*sides(stream))
         return
@@ -162,7 +163,7 @@ def encoder(subject: Subject, model: str, image: U8, came: Values, golden: Value
             return
         yield "its latents are decoded right: look at the encoder"
     if held != image.shape:
-        yield other_size(held, image.shape)
+        yield OTHER_SIZE.format(held, image.shape)
     elif golden:
         yield from moved(model, stream, bytes(golden["stream"]), *held[:2])
         if "image" in golden:
@@ -216,8 +217,3 @@ def sides(stream: bytes) -> tuple[int, int]:
     """Height and width in the header of a stream."""
     height, width = (int.from_bytes(stream[at : at + 2], "little") for at in (12, 14))
     return height, width
-
-
-def first_in_order(difference: Difference) -> str:
-    """A line about the first wrong latent."""
-    return f"the first wrong value in coding order is {difference.place}"

@@ -13,17 +13,19 @@ from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
 
 RATE, PSNR, WORTH = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth"))
+REFUSED = "the one-file decoder refuses the stream as {}"
+OTHER_SIZE = "the stream holds a picture {}, the encoder was given {}"
 U8 = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
 
 
 class Figures(NamedTuple):
-    """Figures of a picture."""
+    """Figures of a picture, by the names of their limits."""
 
     psnr: float
     """dB."""
     msssim: float
-    """In [0, 1]."""
+    """MS-SSIM in dB."""
     rate: float
     """Bits per pixel."""
 
@@ -33,7 +35,7 @@ def figures(image: U8, x_hat: Floats, bits: float) -> Figures:
     x, x_hat = image.transpose(2, 0, 1) / 255, x_hat.astype(np.float64)
     msssim = ms_ssim(x, x_hat)
     assert msssim is not None, "a Kodak picture is large enough"
-    return Figures(psnr(x, x_hat), msssim, bits / x[0].size)
+    return Figures(psnr(x, x_hat), decibels(msssim), bits / x[0].size)
 
 
 def psnr(x: Floats, x_hat: Floats) -> float:
@@ -51,13 +53,9 @@ def off(requirement: str, found: Figures, golden: Figures, limits: str = "") -> 
 
     limits: begins the names of the limits.
     """
-    rows = (
-        ("psnr", "PSNR", found.psnr, golden.psnr, 1),
-        ("msssim", "MS-SSIM in dB", decibels(found.msssim), decibels(golden.msssim), 1),
-        ("rate", "the rate in bpp", found.rate, golden.rate, golden.rate),
-    )
-    for key, name, value, right, unit in rows:
-        tolerance = limit(requirement, limits + key) * unit
+    words = ("PSNR", "MS-SSIM in dB", "the rate in bpp")
+    for key, name, value, right in zip(Figures._fields, words, found, golden, strict=True):
+        tolerance = limit(requirement, limits + key) * (right if key == "rate" else 1)
         if not abs(value - right) <= tolerance:  # NaN isn't
             times = abs(value - right) / tolerance
             return f"{name} is {value:.5f}, expected {right:.5f}: off by {times:.3g} times the tolerance"
@@ -71,20 +69,10 @@ def encoded(subject: Subject, model: str, image: U8) -> Values:
     try:
         shown = one_file.decode(model, bytes(came["stream"]))["image"]
     except Rejected as rejected:
-        raise WrongAnswer(refusal(rejected), asked, came) from rejected
+        raise WrongAnswer(REFUSED.format(rejected), asked, came) from rejected
     if np.shape(shown) != image.shape:
-        raise WrongAnswer(other_size(np.shape(shown), image.shape), asked, came)
+        raise WrongAnswer(OTHER_SIZE.format(np.shape(shown), image.shape), asked, came)
     return {**came, "image": shown}
-
-
-def refusal(rejected: Rejected) -> str:
-    """A line about a stream that should be valid."""
-    return f"the one-file decoder refuses the stream as {rejected.kind}"
-
-
-def other_size(held: tuple[int, ...], given: tuple[int, ...]) -> str:
-    """A line about a stream whose picture has another size than the original."""
-    return f"the stream holds a picture {held}, the encoder was given {given}"
 
 
 def too_dear(image: U8, came: Values, golden: Values) -> str | None:

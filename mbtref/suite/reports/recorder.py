@@ -36,8 +36,6 @@ class Recorder:
         self.failures: list[dict[str, str]] = []
         self.causes: defaultdict[str, list[pytest.TestReport]] = defaultdict(list)
         """The results of the cases that failed, by their cause."""
-        self.unchecked: Counter[tuple[Outcome, str]] = Counter()
-        """How many cases weren't checked, by outcome and reason."""
         self.whole = False
         """Whether all cases of the tier are run."""
         self.write(opening)
@@ -59,8 +57,6 @@ class Recorder:
             self.failures.append({"id": case, **self.known[case]._asdict()})
         elif failed and case not in self.known:
             self.failures.append({"id": case, "outcome": outcome, "reason": reason})
-        elif outcome in NEUTRAL:
-            self.unchecked[outcome, reason] += 1
         if failed:
             self.causes[cause].append(report)
             if crash := getattr(report.longrepr, "reprcrash", None):
@@ -76,12 +72,12 @@ class Recorder:
             "tier": requirement.tier,
             "outcome": outcome,
             "seconds": round(report.duration, 3),
-            "message": report.longreprtext if failed else str(facts.get("reason", "")),
+            "message": report.longreprtext if failed else facts.get("reason", ""),
         })  # fmt: skip
         self.write(self.cases[-1])
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if session.testscollected and not self.checked:
+        if session.testscollected and not self.checked():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not (session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail):
             found = Counter(case["outcome"] for case in self.cases)
@@ -112,19 +108,19 @@ class Recorder:
                 counts = Counter(case_of(report).partition("/")[0] for report in reports)
                 which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
                 terminalreporter.write_line(f"the same in {len(reports)} cases: {cause} ({which})", red=True)
-        for (outcome, reason), n in self.unchecked.items():
+        neutral = Counter((case["outcome"], case["message"]) for case in self.cases if case["outcome"] in NEUTRAL)
+        for (outcome, reason), n in neutral.items():
             words = outcome.replace("-", " ")
             terminalreporter.write_line(f"{words}, {n} case{'s' * (n > 1)}: {reason}", yellow=True)
         if levels := claimed(Report(self.opening, self.cases, self.closing)):
             names = ", ".join(level.name for level in levels)
             terminalreporter.write_line(f"levels that it may claim: {names}", green=True)
-        if not self.checked:
+        if not self.checked():
             terminalreporter.write_line("nothing was checked: a run without a verdict fails", red=True)
 
-    @property
-    def checked(self) -> int:
-        """How many cases had a verdict."""
-        return len(self.cases) - self.unchecked.total()
+    def checked(self) -> bool:
+        """Whether a case had a verdict."""
+        return any(case["outcome"] not in NEUTRAL for case in self.cases)
 
 
 def case_of(report: pytest.TestReport) -> str:
