@@ -66,6 +66,7 @@ def test_levels(kinds: Sequence[Kind], tier: str, due: Sequence[levels.Level]) -
         assert levels.claimed(part) == [], f"a level from a part of the cases: {part.closing}"
 
 
+@pytest.mark.parametrize("outcome", ["failed", "crashed", "unsupported", "known-failure", "not-run"])
 def test_one_case_takes_a_level_away(outcome: str) -> None:
     """One case that isn't a pass is enough, whatever it is, and the reason says so."""
     run = of([*OF_EXACT, ("decode", "full", outcome)])
