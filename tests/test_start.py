@@ -31,66 +31,59 @@ def start(words: list[str], folder: Path) -> tuple[int, str, str, bool]:
     return done.returncode, done.stdout, "\n".join(errors), last == "slow"
 
 
+LITE = Path(mbtref.__file__).parent / "data" / "lite-q3.safetensors"
+
+
+@pytest.fixture(scope="module")
+def stream() -> bytes:
+    """A stream of lite-q3."""
+    return mbtref.encode(mbtref.load("lite-q3"), picture(70, 130))
+
+
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "words", "says"),
     [
-        (2, ""),
-        (0, "--help"),
-        (0, "--version"),
-        (0, "eval --help"),
-        (0, "conformance --help"),
-        (2, "nonsense"),
-        (2, "encode missing.png -o b.mbt"),
-        (2, "encode a.png -o b.mbt --model lite-q9"),
-        (2, "encode a.png -o b.mbt --model a.png"),
-        (2, "encode a.png -o b.mbt --weights a.png"),
-        (2, "encode a.png a.png -o out"),
-        (2, "encode a.png -o b.jpg"),
-        (2, "encode a.png - -o out"),
-        (2, "decode a.mbt -o b.jpg"),
-        (1, "decode a.png -o b.png"),
-        (1, "inspect a.png"),
-        (2, "eval a.png --model lite-q3,lite-q9"),
-        (2, "eval a.png --model lite-q3,lite-q3"),
-        (2, "eval a.png --model lite-q3 --resume"),
-        (2, "eval a.png --model lite-q3 --jobs 2 --cluster tcp://127.0.0.1:9"),
-        (1, "eval empty --model lite-q3"),
-        (1, "compare missing.json missing.json"),
-        (2, "zoo fetch zoo-q9"),
-        (2, "export lite-q9 -o out"),
-        (2, "export lite-q3 -o a.png"),
-        (0, "zoo list"),
+        (2, "", "encode"),
+        (0, "--help", ""),
+        (0, "--version", f"mbtref {mbtref.__version__}\n"),
+        (0, "eval --help", ""),
+        (0, "conformance --help", ""),
+        (2, "nonsense", ""),
+        (2, "encode missing.png -o b.mbt", ""),
+        (2, "encode a.png -o b.mbt --model lite-q9", ""),
+        (2, "encode a.png -o b.mbt --model a.png", ""),
+        (2, "encode a.png -o b.mbt --weights a.png", ""),
+        (2, "encode a.png a.png -o out", ""),
+        (2, "encode a.png -o b.jpg", ""),
+        (2, "encode a.png - -o out", ""),
+        (2, "decode a.mbt -o b.jpg", ""),
+        (1, "decode a.png -o b.png", ""),
+        (1, "inspect a.png", ""),
+        (2, "eval a.png --model lite-q3,lite-q9", ""),
+        (2, "eval a.png --model lite-q3,lite-q3", ""),
+        (2, "eval a.png --model lite-q3 --resume", ""),
+        (2, "eval a.png --model lite-q3 --jobs 2 --cluster tcp://127.0.0.1:9", ""),
+        (1, "eval empty --model lite-q3", ""),
+        (1, "compare missing.json missing.json", ""),
+        (2, "zoo fetch zoo-q9", ""),
+        (2, "export lite-q9 -o out", ""),
+        (2, "export lite-q3 -o a.png", ""),
+        (0, "zoo list", ""),
+        (0, "inspect a.mbt", "  z  "),
+        (0, f"inspect a.mbt --model {LITE}", "  z  "),
+        (1, "inspect a.mbt --model lite-q4", "mbtref: a.mbt: unknown-model at byte 4"),
     ],
 )
-def test_no_torch(status: int, words: str, tmp_path: Path) -> None:
-    """Help, version and every wrong call are answered without PyTorch, and leave nothing behind."""
+def test_no_torch(status: int, words: str, says: str, stream: bytes, tmp_path: Path) -> None:
+    """Help, version, inspect and every wrong call are answered without PyTorch, and leave nothing behind."""
     write_png(tmp_path / "a.png", picture(20, 30))
-    (tmp_path / "a.mbt").touch()
+    (tmp_path / "a.mbt").write_bytes(stream)
     (tmp_path / "empty").mkdir()
     found, out, errors, slow = start(words.split(), tmp_path)
     assert found == status, f"'mbtref {words}' should end with {status}, not {found}: {errors}"
     assert not slow, f"'mbtref {words}' imports PyTorch or numba"
-    assert out or errors, f"'mbtref {words}' says nothing"
+    right, other = (errors, out) if status else (out, errors)
+    assert right, f"'mbtref {words}' says nothing"
+    assert says in right, f"it should say {says!r}:\n{right}"
+    assert not other, f"an error is on stderr alone, and nothing else is:\n{other}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mbt", "a.png", "empty"], "something was written"
-
-
-LITE = Path(mbtref.__file__).parent / "data" / "lite-q3.safetensors"
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "says"),
-    [
-        ("inspect a.mbt", 0, "  z  "),
-        (f"inspect a.mbt --model {LITE}", 0, "  z  "),
-        ("inspect a.mbt --model lite-q4", 1, "mbtref: a.mbt: unknown-model at byte 4"),
-        ("", 2, "encode"),
-        ("--version", 0, f"mbtref {mbtref.__version__}\n"),
-    ],
-)
-def test_what_is_said(words: str, status: int, says: str, tmp_path: Path) -> None:
-    """Sizes of z and y are found without PyTorch, for any model but another one; no words give the help."""
-    (tmp_path / "a.mbt").write_bytes(mbtref.encode(mbtref.load("lite-q3"), picture(70, 130)))
-    found, out, errors, slow = start(words.split(), tmp_path)
-    assert (found, slow) == (status, False), f"'mbtref {words}' imports PyTorch or numba: {slow}; {errors}"
-    assert says in (errors if status else out), f"it should say {says!r}:\n{out}{errors}"
-    assert not (out if status else errors), f"an error is on stderr alone, and nothing else is:\n{out}{errors}"

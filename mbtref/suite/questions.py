@@ -1,12 +1,13 @@
 """Questions of one shape, about which a subject that keeps something of an earlier question is wrong."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mbtref.suite.cases import NOTHING, Question, ask
+from mbtref.suite.difference import first_difference
 from mbtref.suite.explain import sides
 from mbtref.suite.operations import OPERATIONS, Value, Values
 from mbtref.suite.pictures import draw
@@ -41,8 +42,9 @@ def alike(subject: Subject, operation: str) -> list[Known]:
         both = itertools.product(MODELS, PICTURES)
         return [Known(Question(operation, model, {"image": picture})) for model, picture in both]
     first = next(v for v in vectors if v.name.endswith(FIRST))
-    others = [known(v) for v in itertools.islice(of_its_shape(first, vectors), MOST)]
     inputs = first.inputs
+    similar = (v for v in vectors if only_values_differ(inputs, v.inputs))
+    others = [known(v) for v in itertools.islice(similar, MOST)]
     if "cdf" in inputs or any(isinstance(value, bytes) for value in inputs.values()):
         return [known(first), *others]
     flipped = {key: np.flip(np.asarray(value)).copy() for key, value in inputs.items()}
@@ -57,14 +59,10 @@ def known(vector: Vector) -> Known:
     return Known(Question(vector.operation, vector.model, vector.inputs), due, vector.tolerance)
 
 
-def of_its_shape(vector: Vector, others: Sequence[Vector]) -> Iterator[Vector]:
-    """Vectors with arrays of the same shapes, or a stream of the same sides, but other values."""
-    inputs = vector.inputs
-    for other in others:
-        values = other.inputs
-        same = all(shape(inputs[key]) == shape(values[key]) for key in inputs)
-        if same and any(not np.array_equal(np.asarray(inputs[key]), np.asarray(values[key])) for key in inputs):
-            yield other
+def only_values_differ(inputs: Values, others: Values) -> bool:
+    """Whether arrays have the same shapes, or streams the same sides, but not all the same values."""
+    same_shapes = all(shape(value) == shape(others[key]) for key, value in inputs.items())
+    return same_shapes and first_difference(others, inputs, {}) is not None
 
 
 def shape(value: Value) -> object:
