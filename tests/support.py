@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -92,16 +92,18 @@ def refused(kind: Kind, offset: int) -> Iterator[None]:
     assert str(caught.value).startswith(f"{kind.value} at byte {offset}: "), f"an error reads {caught.value}"
 
 
-def child(*arguments: object, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A finished process of Python that finds this project. variables: added to its environment."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **variables}
+def child(
+    *arguments: object, folder: Path | None = None, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A finished process of Python that finds this project. more: added to its environment."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **(more or {})}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def output_of(*arguments: object, folder: Path | None = None, **variables: str) -> str:
+def output_of(*arguments: object, folder: Path | None = None, more: Mapping[str, str] | None = None) -> str:
     """What such a process prints. Asserts that it succeeds."""
-    done = child(*arguments, folder=folder, **variables)
+    done = child(*arguments, folder=folder, more=more)
     assert done.returncode == 0, f"a child process ended with {done.returncode}:\n{done.stderr}"
     return done.stdout
 

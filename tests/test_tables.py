@@ -43,7 +43,7 @@ def theirs() -> tuple[Table, ...]:
     return tables.from_arrays({part: state[part].numpy() for part in to_arrays(GAUSSIAN.tables)})
 
 
-@pytest.mark.parametrize("i", range(0, 64, 9))
+@pytest.mark.parametrize("i", range(64))
 def test_gaussian_tables_cost_little(i: int, theirs: tuple[Table, ...]) -> None:
     """A table codes its own Gaussian in no more bits than CompressAI's does, and near its entropy.
 
@@ -59,14 +59,6 @@ def test_gaussian_tables_cost_little(i: int, theirs: tuple[Table, ...]) -> None:
     assert bits <= their_bits + 1e-6, (
         f"{bits:.6f} bits at scale {SCALES[i]:.4g}, CompressAI takes {their_bits:.6f}"
     )
-
-
-def test_gaussian_tables_are_symmetric() -> None:
-    """Table i holds as many symbols below zero as above, with equal frequencies up to one count."""
-    for i, table in enumerate(GAUSSIAN.tables):
-        freq = np.diff(table.cdf)[:-1]
-        assert len(freq) == 1 - 2 * table.offset, f"table {i} holds {len(freq)} symbols from {table.offset}"
-        assert np.abs(freq - freq[::-1]).max() <= 1, f"table {i} isn't symmetric: {freq.tolist()}"
 
 
 def test_thresholds_are_geometric_midpoints() -> None:
