@@ -9,6 +9,7 @@ import torch
 
 from mbtref import Model, codec, decode, encode, load, planes
 from mbtref.bitstream import HEADER_BYTES
+from mbtref.image import Image
 from mbtref.making.complete import export
 from mbtref.openloop.forward import parameters_of_y, quantized
 from mbtref.openloop.likelihoods import factorized_likelihoods, gaussian_likelihoods
@@ -73,6 +74,11 @@ def test_streams_are_near_the_float_model(lite: Model) -> None:
 UNEQUAL = [picture(64, 64), picture(64, 65)]
 
 
+def decode_streams_of(model: Model, pictures: list[Image]) -> torch.Tensor:
+    """Decodes the streams of pictures together."""
+    return codec.decode_latents(model, [encode(model, pixels) for pixels in pictures])
+
+
 @pytest.mark.parametrize(
     ("function", "given", "fix"),
     [
@@ -83,16 +89,11 @@ UNEQUAL = [picture(64, 64), picture(64, 65)]
         *((decode, (None, wrong), "read_bytes") for wrong in ("a.mbt", Path("a.mbt"), None)),
         (codec.encode_batch, (None, []), "one or more pictures of one padded size"),
         (codec.encode_batch, (None, UNEQUAL), "one or more pictures of one padded size"),
-        (codec.decode_latents, (None, []), "one or more pictures of one padded size"),
+        (decode_streams_of, (None, []), "one or more pictures of one padded size"),
+        (decode_streams_of, (None, UNEQUAL), "one or more pictures of one padded size"),
     ],
 )
 def test_the_fix_is_told(lite: Model, function: Any, given: tuple[Any, Any], fix: str) -> None:
     """A caller's mistake is a ValueError that says what to pass. None: the model."""
     with pytest.raises(ValueError, match=fix):
         function(lite if given[0] is None else given[0], given[1])
-
-
-def test_streams_of_several_sizes_are_no_batch(lite: Model) -> None:
-    """Decoding streams of different padded sizes together is a ValueError."""
-    with pytest.raises(ValueError, match="one or more pictures of one padded size"):
-        codec.decode_latents(lite, [encode(lite, pixels) for pixels in UNEQUAL])

@@ -94,7 +94,7 @@ def test_what_cannot_be_loaded(name: str, device: str, message: str) -> None:
 
 
 def test_a_stream_finds_its_model() -> None:
-    """A fingerprint lead to the one embedded model whose file it names, and no other one anywhere."""
+    """A fingerprint leads to the one embedded model whose file it names, and no other one anywhere."""
     for name in EMBEDDED:
         assert name_of(load(name).fingerprint) == name, f"{name} isn't found by its fingerprint"
     assert name_of(bytes(8)) is None, "a fingerprint of zeros is no model's"

@@ -80,7 +80,6 @@ def test_bytes_follow_from_the_definition(message: Message) -> None:
     data = rans.encode(symbols, indexes, found)
     steps = [label for s, i in zip(symbols, indexes, strict=True) for label in oracle.labels(s, found[i])]
     assert data == oracle.ans_encode(steps), "the stream isn't the one that the definition of ANS gives"
-    assert oracle.ans_decode(data, indexes, found) == symbols, "the definition of ANS reads other symbols"
     assert decode(data, message) == symbols, "the stream doesn't decode to its own symbols"
 
 
