@@ -1,4 +1,4 @@
-"""The rooms of the house and the arrows between them; what starts without PyTorch; one name when installed."""
+"""The parts of the project and the arrows between them; what starts without PyTorch; one name when installed."""
 
 import ast
 import subprocess
@@ -17,7 +17,7 @@ MAKING = ("mbtref.making", *CODEC)
 SUITE = ("mbtref.suite", *CODEC)
 GENERATE = ("mbtref.suite.generate", *SUITE, *MAKING)
 WORKBENCH = ("mbtref.workbench", *GENERATE)
-ROOMS: dict[str, tuple[str, ...]] = {
+PARTS: dict[str, tuple[str, ...]] = {
     "mbtref": ("mbtref",),
     "mbtref.__main__": ("mbtref.workbench",),
     DECODER: (),
@@ -35,7 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "docs": ("docs", *WORKBENCH),
 }
 """Each part of the project, and the parts that it may import."""
-ALL = (*ROOMS, "tests")
+ALL = (*PARTS, "tests")
 
 
 MISSING = {
@@ -48,7 +48,7 @@ MISSING = {
 """Packages that an extra installs."""
 
 
-def room(module: str) -> str | None:
+def part(module: str) -> str | None:
     """The innermost part that a module is in; None for a library."""
     inside = [name for name in ALL if module == name or module.startswith(f"{name}.")]
     return max(inside, key=len, default=None)
@@ -56,7 +56,7 @@ def room(module: str) -> str | None:
 
 def modules() -> Iterator[tuple[str, Path]]:
     """Every module of the parts, by its name."""
-    for folder in dict.fromkeys(name.partition(".")[0] for name in ROOMS):
+    for folder in dict.fromkeys(name.partition(".")[0] for name in PARTS):
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
 
@@ -74,9 +74,9 @@ def test_nothing_imports_upwards() -> None:
     """The codec imports nothing above it, the suite no workbench, and nobody the white-box tests."""
     seen = 0
     for name, path in modules():
-        allowed = ROOMS[str(room(name))]
+        allowed = PARTS[str(part(name))]
         for target in imported(path):
-            there = room(target)
+            there = part(target)
             seen += there is not None
             assert there is None or there in allowed, f"{name} imports {target}: an arrow that runs upwards"
     assert seen > 300, f"only {seen} imports were looked at"
@@ -98,9 +98,8 @@ def test_vectors_hold_no_code() -> None:
 
 def test_the_one_file_decoder_needs_numpy_alone() -> None:
     """decoder.py imports NumPy and the standard library."""
-    outside = {
-        name.partition(".")[0] for name in imported(ROOT / "mbtref" / "decoder.py")
-    } - sys.stdlib_module_names
+    found = {name.partition(".")[0] for name in imported(ROOT / "mbtref" / "decoder.py")}
+    outside = found - sys.stdlib_module_names
     assert outside == {"numpy"}, f"it needs {outside}"
 
 
@@ -124,7 +123,7 @@ def test_loading_makes_no_tables() -> None:
     """Loading a model imports nothing that makes tables or model files."""
     code = "import mbtref, sys; mbtref.load('lite-q3'); print(*sys.modules)"
     found = {name for name in output_of("-c", code).split() if name.startswith("mbtref.")}
-    assert all(room(name) == "mbtref" for name in found), f"mbtref.load imports {sorted(found)}"
+    assert all(part(name) == "mbtref" for name in found), f"mbtref.load imports {sorted(found)}"
 
 
 def test_encoding_reads_no_facts(tmp_path: Path) -> None:
@@ -142,7 +141,7 @@ assert not [path for path in opened if "workbench/data" in path], "the facts are
 
 
 def test_a_wheel_has_one_name(tmp_path: Path) -> None:
-    """A wheel holds the package mbtref and nothing beside it, the rooms and the data inside."""
+    """A wheel holds the package mbtref and nothing beside it, its parts and the data inside."""
     options = ("--quiet", "--no-deps", "--no-build-isolation", "-w")
     output_of("-m", "pip", "wheel", *options, tmp_path, ROOT)
     (wheel,) = tmp_path.glob("*.whl")

@@ -94,7 +94,7 @@ def test_the_suite_passes_exports(exports: Path, tmp_path: Path) -> None:
     options = ["--in-process", "--tier", "full", "-k", f"{MODEL}/ or edge/"]
     status, cases = run_suite(tmp_path, f"onnx:{exports}", *options)
     assert status == pytest.ExitCode.OK, f"the run ended with {status}"
-    for requirement in "TRANSFORM-1 TRANSFORM-2 TRANSFORM-3 EXACT-1 EXACT-2 DECODE-1 DECODE-4".split():
+    for requirement in ("TRANSFORM-1", "TRANSFORM-2", "TRANSFORM-3", "EXACT-1", "EXACT-2", "DECODE-1", "DECODE-4"):
         ends = {case["outcome"] for case in cases if case["requirement"] == requirement}
         assert ends == {"passed"}, f"cases of {requirement} ended as {ends}"
 
