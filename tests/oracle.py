@@ -1,7 +1,7 @@
 """Other ways to the same answers, to hold mbtref against.
 
 - `compressai`: the library that most users of mbt2018 have.
-- `ans_encode`, `ans_decode`: asymmetric numeral systems by their definition, for what that library can't do.
+- `ans_encode`: asymmetric numeral systems by their definition, for what that library can't do.
 
 The integer networks have an oracle too: `decoder.py`, which shares nothing with the reference.
 """
@@ -76,28 +76,3 @@ def ans_encode(message: Sequence[Label], first: int = ANS_LOW) -> bytes:
             words = word.to_bytes(4, "little") + words
         x = label.find(x)
     return x.to_bytes(8, "little") + words
-
-
-def ans_decode(data: bytes, indexes: Sequence[int], tables: Sequence[Table]) -> list[int]:
-    """The symbols of a stream; asserts that it ends as it must."""
-    x, rest = int.from_bytes(data[:8], "little"), data[8:]
-
-    def pop(choices: Sequence[Label]) -> int:
-        nonlocal x, rest
-        (found,) = [i for i, c in enumerate(choices) if c.start <= x % (1 << c.bits) < c.start + c.freq]
-        x = choices[found].count_below(x)
-        while x < ANS_LOW:
-            x, rest = x * ANS_WORD + int.from_bytes(rest[:4], "little"), rest[4:]
-        return found
-
-    digits = [digit_label(d) for d in range(16)]
-    symbols = []
-    for index in indexes:
-        bins = bin_labels(tables[index])
-        found = pop(bins)
-        if found == len(bins) - 1:
-            outside = sum(pop(digits) * 16**i for i in range(pop(digits)))
-            found = -(outside + 1) // 2 if outside % 2 else found + outside // 2
-        symbols.append(found + tables[index].offset)
-    assert (x, rest) == (ANS_LOW, b""), f"the stream ends in state {x} with {len(rest)} bytes left"
-    return symbols

@@ -1,7 +1,10 @@
 """What several test files share: pictures and networks made by arithmetic, traces, refusals, commands, servers."""
 
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +22,9 @@ from mbtref.image import Image
 from mbtref.networks import MBT2018
 from mbtref.suite.subjects.trace import Trace, trace
 from mbtref.workbench import cli, picturefiles
+
+ROOT = Path(__file__).parent.parent
+"""The project's folder."""
 
 
 def picture(height: int, width: int) -> Image:
@@ -78,11 +84,28 @@ def scanned(networks: EntropyNetworks, z_hat: Tensor, k: Tensor) -> Trace:
 
 @contextmanager
 def refused(kind: Kind, offset: int) -> Iterator[None]:
-    """Asserts that the block raises BitstreamError with this kind and byte offset."""
+    """Asserts that the block raises BitstreamError with this kind and byte offset, and says both."""
     with pytest.raises(BitstreamError) as caught:
         yield
     found = (caught.value.kind, caught.value.offset)
     assert found == (kind, offset), f"expected {kind} at byte {offset}, got: {caught.value}"
+    assert str(caught.value).startswith(f"{kind.value} at byte {offset}: "), f"an error reads {caught.value}"
+
+
+def child(
+    *arguments: object, folder: Path | None = None, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A finished process of Python that finds this project. more: added to its environment."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **(more or {})}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def output_of(*arguments: object, folder: Path | None = None, more: Mapping[str, str] | None = None) -> str:
+    """What such a process prints. Asserts that it succeeds."""
+    done = child(*arguments, folder=folder, more=more)
+    assert done.returncode == 0, f"a child process ended with {done.returncode}:\n{done.stderr}"
+    return done.stdout
 
 
 def run(*arguments: object) -> int:

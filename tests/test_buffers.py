@@ -9,15 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from mbtref import Model, planes
-from mbtref.errors import BitstreamError, Kind
+from mbtref.errors import Kind
 from mbtref.openloop import buffers
 from mbtref.openloop.buffers import ELEMENTS_MAX, Latents
-from mbtref.openloop.forward import Forward, forward_pass
+from mbtref.openloop.forward import forward_pass
 from tests.support import picture, refused
 
 Unpack = Callable[[bytes], Latents]
@@ -28,41 +26,17 @@ RAW = struct.pack("<8i", *SHAPES) + BODY
 DEFLATED = struct.pack("<8i", *SHAPES) + zlib.compress(BODY, 9)
 
 
-@pytest.fixture(scope="module")
-def forward(lite: Model) -> Forward:
-    """A forward pass whose latents aren't trivial."""
-    result: Forward = forward_pass(lite.networks, planes.pad(planes.to_tensor(picture(100, 70))))
-    assert result.y_hat.abs().max() > 5, "these latents are too small to test a buffer with"
-    return result
-
-
-def test_buffers_are_the_notebooks(forward: Forward) -> None:
+def test_buffers_are_the_notebooks(lite: Model) -> None:
     """Raw and zlib buffers of a forward pass have the bytes that the notebook writes."""
+    forward = forward_pass(lite.networks, planes.pad(planes.to_tensor(picture(100, 70))))
     y_hat, z_hat = forward.y_hat, forward.z_hat
+    assert y_hat.abs().max() > 5, "these latents are too small to test a buffer with"
     shapes = struct.pack("<8i", *y_hat.shape, *z_hat.shape)
     numbers = [math.trunc(v) for v in y_hat.flatten().tolist() + z_hat.flatten().tolist()]
     body = struct.pack(f"<{len(numbers)}h", *numbers)
     assert buffers.pack_raw(y_hat, z_hat) == shapes + body, "the raw buffer isn't the notebook's"
     deflated = shapes + zlib.compress(body, 9)
     assert buffers.pack_zlib(y_hat, z_hat) == deflated, "the zlib buffer isn't the notebook's"
-
-
-def test_a_decoded_buffer_gives_the_same_picture(lite: Model, forward: Forward) -> None:
-    """g_s of an unpacked buffer is the x_hat of the forward pass, to the last bit."""
-    for pack, unpack in ((buffers.pack_raw, buffers.unpack_raw), (buffers.pack_zlib, buffers.unpack_zlib)):
-        found = unpack(pack(forward.y_hat, forward.z_hat))
-        assert torch.equal(found.y_hat, forward.y_hat), "y changes in a buffer"
-        assert torch.equal(found.z, forward.z_hat.trunc()), "z in a buffer isn't z_hat, truncated"
-        drift = (lite.networks.g_s(found.y_hat) - forward.x_hat).abs().max().item()
-        assert drift == 0, f"the picture drifts by {drift}"
-
-
-def test_values_are_truncated_toward_zero() -> None:
-    """Fractions go, on either side of zero, up to the ends of int16."""
-    values = [-32768.9, -1.9, -0.9, 0.9, 1.9, 32767.9]
-    z = torch.tensor(values, dtype=torch.float64).reshape(1, 6, 1, 1)
-    found = buffers.unpack_raw(buffers.pack_raw(torch.zeros(1, 1, 4, 4), z)).z.flatten().tolist()
-    assert found == [-32768, -1, 0, 0, 1, 32767], f"{values} became {found}"
 
 
 @pytest.mark.parametrize("value", [32768.0, -32769.0, 1e30, math.nan, math.inf, -math.inf])
@@ -84,41 +58,24 @@ def test_a_cut_buffer_is_truncated() -> None:
                 unpack(whole[:length])
 
 
+HUGE = struct.pack("<8i", 1, ELEMENTS_MAX // 16, 4, 4, 1, 1, 1, 1) + BODY
+
+
 @pytest.mark.parametrize(
     ("unpack", "data", "kind", "offset"),
     [
         (buffers.unpack_raw, RAW + b"\0", Kind.TRAILING_DATA, len(RAW) + 1),
         (buffers.unpack_zlib, DEFLATED + b"\0", Kind.TRAILING_DATA, len(DEFLATED)),
-        (buffers.unpack_zlib, DEFLATED + DEFLATED, Kind.TRAILING_DATA, len(DEFLATED)),
         (buffers.unpack_zlib, RAW, Kind.CHECKSUM_MISMATCH, 32),
-        (buffers.unpack_zlib, DEFLATED[:-1] + b"\xff", Kind.CHECKSUM_MISMATCH, 32),
+        (buffers.unpack_raw, struct.pack("<8i", 2, *SHAPES[1:]) + BODY, Kind.BAD_DIMENSIONS, 0),
+        (buffers.unpack_raw, HUGE, Kind.TOO_LARGE, 0),
+        (buffers.unpack_zlib, HUGE, Kind.TOO_LARGE, 0),
     ],
 )
-def test_a_wrong_body_is_refused(unpack: Unpack, data: bytes, kind: Kind, offset: int) -> None:
-    """Bytes too many, no zlib stream and a wrong zlib checksum are refused, each for what it is."""
+def test_a_refusal_says_where(unpack: Unpack, data: bytes, kind: Kind, offset: int) -> None:
+    """A wrong body or shape is refused at its byte; BUFFER-5 has all kinds."""
     with refused(kind, offset):
         unpack(data)
-
-
-@pytest.mark.parametrize("unpack", [buffers.unpack_raw, buffers.unpack_zlib])
-@pytest.mark.parametrize(
-    ("shapes", "kind"),
-    [
-        ((2, 2, 4, 8, 2, 3, 1, 2), Kind.BAD_DIMENSIONS),
-        ((1, 2, 4, 8, 2, 3, 1, 2), Kind.BAD_DIMENSIONS),
-        ((1, 0, 4, 8, 1, 3, 1, 2), Kind.BAD_DIMENSIONS),
-        ((1, 2, 4, 8, 1, -3, 1, 2), Kind.BAD_DIMENSIONS),
-        ((1, 2, 0, 8, 1, 3, 0, 2), Kind.BAD_DIMENSIONS),
-        ((1, 2, 4, 7, 1, 3, 1, 2), Kind.BAD_DIMENSIONS),
-        ((1, 2, 8, 4, 1, 3, 1, 2), Kind.BAD_DIMENSIONS),
-        ((1, ELEMENTS_MAX // 16, 4, 4, 1, 1, 1, 1), Kind.TOO_LARGE),
-        ((1, 2**31 - 1, 2**30, 2**30, 1, 2**31 - 1, 2**28, 2**28), Kind.TOO_LARGE),
-    ],
-)
-def test_wrong_shapes_are_refused(unpack: Unpack, shapes: tuple[int, ...], kind: Kind) -> None:
-    """Shapes that no mbt2018 model has, or that are too large, are refused before anything is allocated."""
-    with refused(kind, 0):
-        unpack(struct.pack("<8i", *shapes) + BODY)
 
 
 def test_a_zlib_bomb_stays_small() -> None:
@@ -130,16 +87,3 @@ def test_a_zlib_bomb_stays_small() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000, f"{peak} bytes were allocated for a buffer of {len(BODY)}"
-
-
-@given(st.data())
-def test_a_flipped_bit_is_refused_or_without_effect(data: st.DataObject) -> None:
-    """One flipped bit in a zlib buffer raises BitstreamError, but for bits that deflate leaves unused."""
-    bit = data.draw(st.integers(0, 8 * len(DEFLATED) - 1))
-    damaged = bytearray(DEFLATED)
-    damaged[bit // 8] ^= 1 << bit % 8
-    try:
-        found = buffers.unpack_zlib(bytes(damaged))
-    except BitstreamError:
-        return
-    assert found.y_hat.flatten().tolist() == list(range(-35, 29)), f"bit {bit} changes y unseen"

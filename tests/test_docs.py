@@ -1,17 +1,13 @@
 """What the documentation shows is what its code does."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mbtref.suite import kodak, requirements
-from tests.support import picture, write_png
+from tests.support import ROOT, child, output_of, picture, write_png
 
-ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"\d+(?:\.(\d+))?(e[+-]\d+)?")
 PAGES = sorted(page for folder in (".", "docs", "training", "vectors") for page in (ROOT / folder).glob("*.md"))
 SCATTER = 0.005
@@ -23,11 +19,7 @@ def run_page(text: str, folder: Path) -> str:
     (folder / "docs").mkdir()
     path = folder / "page.md"
     path.write_text(text, encoding="utf-8")
-    command = [sys.executable, "-W", "error", str(ROOT / "docs" / "run.py"), str(path)]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"the page's code fails:\n{done.stderr}"
+    output_of("-W", "error", ROOT / "docs" / "run.py", path, folder=folder)
     return path.read_text(encoding="utf-8")
 
 
@@ -77,11 +69,9 @@ def test_the_first_verdict(tmp_path: Path) -> None:
     _, code, asked, failure, counts, escapes, right = blocks
     mended, replaced = re.subn(r" *symbols = .*\n", lambda _: escapes, code)
     assert replaced == 1, "there isn't one line of symbols to replace"
-    command = [sys.executable, "-m", *asked.split(), "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for subject, shown in ((code, failure + counts), (mended, right)):
         (tmp_path / "mine.py").write_text(subject, encoding="utf-8")
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = child("-m", *asked.split(), "-p", "no:cacheprovider", folder=tmp_path)
         said = re.sub(r" \d+ deselected,", "", done.stdout)
         for line in shown.splitlines():
             assert line in said, f"the suite doesn't say {line!r}:\n{said}{done.stderr}"

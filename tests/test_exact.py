@@ -1,83 +1,23 @@
-"""Exact arithmetic: equal to integers and to PyTorch's own convolutions, in any order, or refused."""
+"""Exact arithmetic: near the float networks, the same in any order of sums, or refused."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from mbtref import decoder, load
+from mbtref import load
 from mbtref.exact import EntropyNetworks, Linear
 from mbtref.grid import EXACT, LIMIT, WEIGHT_BITS, from_activation
-from mbtref.making.complete import export
-from mbtref.model import networks_of
 from mbtref.modelfile import EMBEDDED
 from mbtref.openloop.forward import parameters_of_y
 from mbtref.planes import to_tensor
-from mbtref.suite.subjects.data import gaussian_file
 from tests.support import picture, scanned, varied_networks
 
 State = dict[str, Tensor]
 
 
-def small_state(N: int = 3, M: int = 5) -> State:
+def small_state() -> State:
     """Weights that a test may spoil."""
-    return {key: tensor.clone() for key, tensor in varied_networks(N, M).state_dict().items()}
-
-
-def random_units(*shape: int, reach: int) -> Tensor:
-    """Activations in grid units, from -reach to reach."""
-    return torch.randint(-reach, reach + 1, shape, generator=torch.Generator().manual_seed(3)).double()
-
-
-def channels_first(units: Tensor) -> decoder.Array:
-    """(1, H, W, C) float64 -> (C, H, W) int64."""
-    return units[0].permute(2, 0, 1).long().numpy()
-
-
-def check_against_integers(folder: Path, state: State, symbols: Tensor, k: Tensor) -> None:
-    """Asserts that every stage of a scan has the integers of the one-file decoder, position by position in int64.
-
-    symbols: (1, h, w, N) float64, of z. k: (1, 4h, 4w, M) float64, of y.
-    """
-    export(networks_of(state), folder / "model.safetensors", {})
-    model, whole = decoder.Model(folder / "model.safetensors", gaussian_file()), channels_first(k)
-
-    def choose(row: int, column: int, index: decoder.Array, mu: decoder.Array) -> decoder.Array:
-        return decoder.saturate(whole[:, row, column] * 1024 + mu)
-
-    right = decoder.visit(model, channels_first(symbols), np.ndindex(whole.shape[1:]), choose)
-    networks = EntropyNetworks(state)
-    z_hat = networks.z_hat(symbols)
-    stages = {"z_hat": z_hat, "psi": networks.psi(z_hat), **scanned(networks, z_hat, k)._asdict()}
-    for name, units in stages.items():
-        assert (channels_first(units) == right[name]).all(), f"{name} differs from its integers"
-    for name in ("sigma", "mu"):
-        assert len(set(right[name].flat)) > 1, f"{name} that doesn't vary proves nothing"
-
-
-@pytest.mark.parametrize(("N", "M"), [(1, 1), (3, 5), (4, 6)])
-@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (2, 2)])
-def test_entropy_parameters_are_integers(N: int, M: int, size: tuple[int, int], tmp_path: Path) -> None:
-    """All stages equal int64 loops, also where 10M/3 or 3M/2 isn't whole."""
-    h, w = size
-    symbols, k = random_units(1, h, w, N, reach=9), random_units(1, 4 * h, 4 * w, M, reach=9)
-    check_against_integers(tmp_path, small_state(N, M), symbols, k)
-
-
-def test_saturated_parameters_are_integers(tmp_path: Path) -> None:
-    """The same where z_hat, hidden activations, sigma, mu and y_hat all reach the ends of their range."""
-    state = small_state()
-    for name in ("h_s.0", "h_s.4", "entropy_parameters.0", "entropy_parameters.4"):
-        state[f"{name}.weight"] *= 30
-        state[f"{name}.bias"][::2] -= 6000
-    symbols, k = random_units(1, 1, 1, 3, reach=9000), random_units(1, 4, 4, 5, reach=9000)
-    check_against_integers(tmp_path, state, symbols, k)
-    networks = EntropyNetworks(state)
-    found = scanned(networks, networks.z_hat(symbols), k)
-    for name, units in found._asdict().items():
-        assert {-LIMIT, LIMIT - 1} <= set(units.flatten().tolist()), f"{name} doesn't saturate at both ends here"
+    return {key: tensor.clone() for key, tensor in varied_networks(3, 5).state_dict().items()}
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
@@ -86,7 +26,8 @@ def test_exact_parameters_are_near_the_float_ones(name: str) -> None:
     model = load(name)
     z = model.networks.h_a(model.networks.g_a(to_tensor(picture(64, 128)))).permute(0, 2, 3, 1)
     z_hat = model.entropy.z_hat(torch.round(z.double()))
-    found = scanned(model.entropy, z_hat, random_units(1, 4, 8, model.networks.M, reach=3))
+    k = torch.randint(-3, 4, (1, 4, 8, model.networks.M), generator=torch.Generator().manual_seed(3)).double()
+    found = scanned(model.entropy, z_hat, k)
     y_hat_float, z_hat_float = (from_activation(a).permute(0, 3, 1, 2) for a in (found.y_hat, z_hat))
     floats = parameters_of_y(model.networks, y_hat_float, z_hat_float)
     for what, exact, in_float in zip(("sigma", "mu"), (found.sigma, found.mu), floats, strict=True):
@@ -130,16 +71,13 @@ def test_the_proof_ends_where_float64_does() -> None:
             Linear("layer", sign * weight, sign * bias)
 
 
-@pytest.mark.parametrize("value", [1e9, -1e9, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [1e18, -1e18, float("nan"), float("inf")])
 @pytest.mark.parametrize(
     ("key", "place", "channel"),
     [
         ("h_s.0.weight", (0, 3, 1, 1), 3),
-        ("h_s.2.weight", (4, 6, 0, 0), 6),
-        ("h_s.2.bias", (2,), 2),
         ("h_s.4.weight", (7, 0, 2, 2), 7),
         ("context_prediction.weight", (9, 0, 1, 4), 9),
-        ("entropy_parameters.0.weight", (15, 0, 0, 0), 15),
         ("entropy_parameters.4.bias", (1,), 1),
     ],
 )
@@ -148,16 +86,16 @@ def test_weights_that_are_not_exact_are_refused(
 ) -> None:
     """A weight too large or not finite is a ValueError that names its layer and output channel."""
     state = small_state()
-    state[key][place] = value * 1e9
+    state[key][place] = value
     layer = key.rpartition(".")[0]
     with pytest.raises(ValueError, match=rf"^{layer}, output channel {channel}:"):
         EntropyNetworks(state)
 
 
-@pytest.mark.parametrize("place", [(0, 0, 2, 2), (0, 0, 2, 3), (0, 0, 3, 0), (0, 0, 4, 4)])
-def test_masked_weights_do_not_matter(place: tuple[int, ...]) -> None:
+def test_masked_weights_do_not_matter() -> None:
     """A weight of the context model at its centre or after it changes nothing."""
     state = small_state()
     before = EntropyNetworks(state).context.weight
-    state["context_prediction.weight"][place] = 1000.0
-    assert torch.equal(EntropyNetworks(state).context.weight, before), f"tap {place[2:]} is not yet decoded"
+    for tap in ((2, 2), (2, 3), (3, 0), (4, 4)):
+        state["context_prediction.weight"][0, 0, *tap] = 1000.0
+        assert torch.equal(EntropyNetworks(state).context.weight, before), f"tap {tap} is not yet decoded"

@@ -2,7 +2,6 @@
 
 import re
 import runpy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from mbtref import bitstream, rans
 from mbtref.suite.subjects.data import gaussian_file
 from mbtref.suite.subjects.reference import Reference
 from mbtref.suite.vectors import read
+from tests.support import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "examples.md"
 RUN = runpy.run_path(str(ROOT / "docs" / "run.py"))
 """The command that makes the page."""

@@ -1,4 +1,4 @@
-"""The rooms of the house and the arrows between them; what starts without PyTorch; one name when installed."""
+"""The parts of the project and the arrows between them; what starts without PyTorch; one name when installed."""
 
 import ast
 import subprocess
@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import picture, write_png
+from tests.support import ROOT, child, output_of, picture, write_png
 
-ROOT = Path(__file__).parent.parent
 CODEC = ("mbtref", "mbtref.openloop")
 DECODER = "mbtref.decoder"
 MAKING = ("mbtref.making", *CODEC)
 SUITE = ("mbtref.suite", *CODEC)
 GENERATE = ("mbtref.suite.generate", *SUITE, *MAKING)
 WORKBENCH = ("mbtref.workbench", *GENERATE)
-ROOMS: dict[str, tuple[str, ...]] = {
+PARTS: dict[str, tuple[str, ...]] = {
     "mbtref": ("mbtref",),
     "mbtref.__main__": ("mbtref.workbench",),
     DECODER: (),
@@ -36,7 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "docs": ("docs", *WORKBENCH),
 }
 """Each part of the project, and the parts that it may import."""
-ALL = (*ROOMS, "tests")
+ALL = (*PARTS, "tests")
 
 
 MISSING = {
@@ -44,27 +43,20 @@ MISSING = {
     "report": ("bjontegaard", "jinja2", "matplotlib"),
     "cluster": ("dask", "distributed"),
     "import": ("flint",),
+    "onnx": ("onnx",),
 }
 """Packages that an extra installs."""
 
 
-def room(module: str) -> str | None:
+def part(module: str) -> str | None:
     """The innermost part that a module is in; None for a library."""
     inside = [name for name in ALL if module == name or module.startswith(f"{name}.")]
     return max(inside, key=len, default=None)
 
 
-def tracked(*patterns: str) -> list[str]:
-    """What git tracks, as lines of `git ls-files --stage`."""
-    listed = subprocess.run(["git", "ls-files", "--stage", *patterns], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
-        pytest.skip("not a clone: an unpacked sdist has no list of tracked files")
-    return listed.stdout.splitlines()
-
-
 def modules() -> Iterator[tuple[str, Path]]:
     """Every module of the parts, by its name."""
-    for folder in dict.fromkeys(name.partition(".")[0] for name in ROOMS):
+    for folder in dict.fromkeys(name.partition(".")[0] for name in PARTS):
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
 
@@ -82,9 +74,9 @@ def test_nothing_imports_upwards() -> None:
     """The codec imports nothing above it, the suite no workbench, and nobody the white-box tests."""
     seen = 0
     for name, path in modules():
-        allowed = ROOMS[str(room(name))]
+        allowed = PARTS[str(part(name))]
         for target in imported(path):
-            there = room(target)
+            there = part(target)
             seen += there is not None
             assert there is None or there in allowed, f"{name} imports {target}: an arrow that runs upwards"
     assert seen > 300, f"only {seen} imports were looked at"
@@ -92,7 +84,10 @@ def test_nothing_imports_upwards() -> None:
 
 def test_no_link_is_tracked() -> None:
     """A clone without symbolic links, as on Windows, is whole."""
-    links = [line for line in tracked() if line.startswith("120000")]
+    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a clone: an unpacked sdist has no list of tracked files")
+    links = [line for line in listed.stdout.splitlines() if line.startswith("120000")]
     assert not links, f"symbolic links hide the structure: {links}"
 
 
@@ -103,9 +98,8 @@ def test_vectors_hold_no_code() -> None:
 
 def test_the_one_file_decoder_needs_numpy_alone() -> None:
     """decoder.py imports NumPy and the standard library."""
-    outside = {
-        name.partition(".")[0] for name in imported(ROOT / "mbtref" / "decoder.py")
-    } - sys.stdlib_module_names
+    found = {name.partition(".")[0] for name in imported(ROOT / "mbtref" / "decoder.py")}
+    outside = found - sys.stdlib_module_names
     assert outside == {"numpy"}, f"it needs {outside}"
 
 
@@ -122,49 +116,34 @@ def test_the_one_file_decoder_needs_numpy_alone() -> None:
 def test_what_needs_no_network_starts_without_torch(code: str) -> None:
     """The command line's help, the suite and the one-file decoder start without PyTorch."""
     check = "import sys; assert 'torch' not in sys.modules, 'torch is imported'"
-    child = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True)
-    assert child.returncode == 0, child.stderr
+    output_of("-c", f"{code}\n{check}")
 
 
 def test_loading_makes_no_tables() -> None:
     """Loading a model imports nothing that makes tables or model files."""
     code = "import mbtref, sys; mbtref.load('lite-q3'); print(*sys.modules)"
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert child.returncode == 0, child.stderr
-    found = {name for name in child.stdout.split() if name.startswith("mbtref.")}
-    assert all(room(name) == "mbtref" for name in found), f"mbtref.load imports {sorted(found)}"
+    found = {name for name in output_of("-c", code).split() if name.startswith("mbtref.")}
+    assert all(part(name) == "mbtref" for name in found), f"mbtref.load imports {sorted(found)}"
 
 
 def test_encoding_reads_no_facts(tmp_path: Path) -> None:
     """`mbtref encode` opens nothing of what is known from elsewhere."""
     write_png(tmp_path / "a.png", picture(64, 64))
-    command = ["encode", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.mbt")]
-    lines = [
-        "import sys",
-        "opened = []",
-        "sys.addaudithook(lambda event, given: event == 'open' and opened.append(str(given[0])))",
-        "from mbtref.workbench.cli import main",
-        f"assert main({command}) == 0",
-        "assert not [path for path in opened if 'workbench/data' in path], 'the facts are read'",
-    ]
-    child = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
-    assert child.returncode == 0, child.stderr
+    opened = """
+import sys
+opened = []
+sys.addaudithook(lambda event, given: event == "open" and opened.append(str(given[0])))
+from mbtref.workbench.cli import main
+assert main(sys.argv[1:]) == 0
+assert not [path for path in opened if "workbench/data" in path], "the facts are read"
+"""
+    output_of("-c", opened, "encode", tmp_path / "a.png", "-o", tmp_path / "a.mbt")
 
 
 def test_a_wheel_has_one_name(tmp_path: Path) -> None:
-    """A wheel holds the package mbtref and nothing beside it, the rooms and the data inside."""
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-    ]
-    subprocess.run([*pip, str(ROOT)], check=True, capture_output=True)
+    """A wheel holds the package mbtref and nothing beside it, its parts and the data inside."""
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "-w")
+    output_of("-m", "pip", "wheel", *options, tmp_path, ROOT)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
@@ -191,6 +170,7 @@ def test_a_wheel_has_one_name(tmp_path: Path) -> None:
         ("compare jpeg webp", "report"),
         ("eval a.png --model lite-q3 --cluster tcp://127.0.0.1:9", "cluster"),
         ("tables -o a.safetensors", "import"),
+        ("export lite-q3 -o out", "onnx"),
     ],
 )
 def test_a_missing_extra_is_named(words: str, extra: str, tmp_path: Path) -> None:
@@ -198,7 +178,7 @@ def test_a_missing_extra_is_named(words: str, extra: str, tmp_path: Path) -> Non
     write_png(tmp_path / "a.png", picture(64, 64))
     hidden = f"import sys; sys.modules.update(dict.fromkeys({MISSING[extra]}))"
     code = f"{hidden}; from mbtref.workbench.cli import main; sys.exit(main({words.split()}))"
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert child.returncode == 1, f"it ended with {child.returncode}"
-    assert f"pip install 'mbtref[{extra}]'" in child.stderr, f"no advice in {child.stderr!r}"
-    assert child.stderr.count("\n") == 1, f"more than a line: {child.stderr!r}"
+    done = child("-c", code, folder=tmp_path)
+    assert done.returncode == 1, f"it ended with {done.returncode}"
+    assert f"pip install 'mbtref[{extra}]'" in done.stderr, f"no advice in {done.stderr!r}"
+    assert done.stderr.count("\n") == 1, f"more than a line: {done.stderr!r}"

@@ -4,15 +4,13 @@ CompressAI's coder writes before its buffer for fewer than three coding steps, k
 that one of 65536 becomes 0, and counts the digits of an escape from 2^28 on with a shift too far.
 """
 
-from itertools import accumulate, pairwise
-from typing import Any
+from itertools import accumulate
 
-import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mbtref import rans, tables
+from mbtref import rans
 from mbtref.errors import BitstreamError, Kind
 from mbtref.making.modelfile import to_arrays
 from mbtref.rans import Table, Tables
@@ -49,23 +47,6 @@ def messages(draw: st.DrawFn, least_bins: int = 1, most_symbols: int = 200) -> M
     return symbols, indexes, Tables(found)
 
 
-def library_tables(found: Tables) -> list[list[Any]]:
-    """Tables the way CompressAI takes them: padded rows, lengths, offsets."""
-    return [array.tolist() for array in to_arrays(found).values()]
-
-
-def check_against_library(message: Message) -> None:
-    """Asserts that either side's encoder gives the same bytes and either side's decoder reads them."""
-    symbols, indexes, found = message
-    data = rans.encode(symbols, indexes, found)
-    library = oracle.compressai("ans")
-    theirs = library.RansEncoder().encode_with_indexes(symbols, indexes, *library_tables(found))
-    assert data == theirs, f"{len(data)} bytes, CompressAI has {len(theirs)} for the same symbols and tables"
-    read = library.RansDecoder().decode_with_indexes(data, indexes, *library_tables(found))
-    assert read == symbols, "CompressAI reads other symbols from our stream"
-    assert decode(data, message) == symbols, "we read other symbols from CompressAI's stream"
-
-
 def decode(data: bytes, message: Message) -> list[int]:
     """The symbols of a whole stream."""
     decoder = rans.Decoder(data)
@@ -77,20 +58,16 @@ def decode(data: bytes, message: Message) -> list[int]:
 @given(messages(least_bins=2).filter(lambda message: len(message[0]) >= 3))
 def test_compressai_has_the_same_bytes(message: Message) -> None:
     """Encoding gives CompressAI's bytes, and each library decodes them to the same symbols."""
-    check_against_library(message)
-
-
-def test_compressai_has_the_same_bytes_of_a_long_stream() -> None:
-    """The same for 100,000 symbols of the shipped tables, of which some are escaped."""
-    random = np.random.default_rng(1)
-    indexes = random.integers(0, tables.SCALES, 100_000)
-    symbols = np.round(random.standard_t(2, len(indexes)) * 0.2 * 1.13**indexes).astype(np.int64)
-    found = Tables(tables.load_gaussian().tables)
-    escaped = sum(
-        not 0 <= s - found[i].offset < len(found[i].cdf) - 2 for s, i in zip(symbols, indexes, strict=True)
-    )
-    assert 100 < escaped < 20_000, f"{escaped} escapes: this stream should have some, not only them"
-    check_against_library((symbols.tolist(), indexes.tolist(), found))
+    symbols, indexes, found = message
+    data = rans.encode(symbols, indexes, found)
+    library = oracle.compressai("ans")
+    # padded rows, lengths, offsets
+    arrays = [array.tolist() for array in to_arrays(found).values()]
+    theirs = library.RansEncoder().encode_with_indexes(symbols, indexes, *arrays)
+    assert data == theirs, f"{len(data)} bytes, CompressAI has {len(theirs)} for the same symbols and tables"
+    read = library.RansDecoder().decode_with_indexes(data, indexes, *arrays)
+    assert read == symbols, "CompressAI reads other symbols from our stream"
+    assert decode(data, message) == symbols, "we read other symbols from CompressAI's stream"
 
 
 @given(messages(most_symbols=4))
@@ -103,61 +80,21 @@ def test_bytes_follow_from_the_definition(message: Message) -> None:
     data = rans.encode(symbols, indexes, found)
     steps = [label for s, i in zip(symbols, indexes, strict=True) for label in oracle.labels(s, found[i])]
     assert data == oracle.ans_encode(steps), "the stream isn't the one that the definition of ANS gives"
-    assert oracle.ans_decode(data, indexes, found) == symbols, "the definition of ANS reads other symbols"
     assert decode(data, message) == symbols, "the stream doesn't decode to its own symbols"
 
 
-def steps(message: Message) -> list[tuple[int, ...]]:
-    """The coding steps of a message, (start, freq, bits) each."""
-    symbols, indexes, found = message
-    coded = rans.steps(np.array(symbols, np.int64), np.array(indexes, np.int64), found)
-    return list(zip(*(part.tolist() for part in coded), strict=True))
-
-
-@given(messages())
-def test_steps_of_a_message_are_its_intervals(message: Message) -> None:
-    """The steps of a whole message, computed at once, are those that its definition gives one by one."""
-    symbols, indexes, found = message
-    one_by_one = [label for s, i in zip(symbols, indexes, strict=True) for label in oracle.labels(s, found[i])]
-    assert steps(message) == one_by_one, "a step differs, or stands in another place"
-
-
 @pytest.mark.parametrize(
-    ("symbol", "digits"),
+    ("symbols", "indexes", "message"),
     [
-        (-1, None), (0, None), (1, 0), (-2, 1), (2, 1), (8, 1), (-9, 1), (9, 2), (-10, 2),
-        (1 + FARTHEST - 1, 7), (-1 - FARTHEST, 7),
+        *(([s], [0], f"symbol {s} is too far outside table 0") for s in (1 + FARTHEST, -2 - FARTHEST)),
+        *(([s], [0], f"symbol {s} is too far outside table 0") for s in (10**18, -(10**18))),
+        ([0, 0], [0], "2 symbols have 1 indexes"),
     ],
-)  # fmt: skip
-def test_escape_digits(symbol: int, digits: int | None) -> None:
-    """A symbol outside its table takes just the digits it needs, and comes back at every change of their count."""
-    found = steps(([symbol], [0], EVENS))
-    assert len(found) == (1 if digits is None else 2 + digits), f"symbol {symbol} is coded as {found}"
-    assert decode(rans.encode([symbol], [0], EVENS), ([], [0], EVENS)) == [symbol], f"{symbol} doesn't come back"
-
-
-@pytest.mark.parametrize("symbol", [1 + FARTHEST, -2 - FARTHEST, 10**18, -(10**18)])
-def test_a_symbol_too_far_away_is_the_callers_mistake(symbol: int) -> None:
-    """A symbol whose escape would need an eighth digit is a ValueError that names it."""
-    with pytest.raises(ValueError, match=f"symbol {symbol} is too far outside table 0"):
-        rans.encode([symbol], [0], EVENS)
-
-
-def test_each_symbol_needs_a_table() -> None:
-    """Symbols and indexes of different number are a ValueError, not a shorter stream."""
-    with pytest.raises(ValueError, match="2 symbols have 1 indexes"):
-        rans.encode([0, 0], [0], EVENS)
-
-
-@given(messages(), st.lists(st.integers(0, 200), max_size=5))
-def test_symbols_may_be_read_piece_by_piece(message: Message, cuts: list[int]) -> None:
-    """Popping in pieces of any size gives what popping at once gives."""
-    symbols, indexes, found = message
-    decoder = rans.Decoder(rans.encode(symbols, indexes, found))
-    places = sorted({0, len(indexes), *(min(cut, len(indexes)) for cut in cuts)})
-    pieces = [symbol for a, b in pairwise(places) for symbol in decoder.pop(indexes[a:b], found).tolist()]
-    decoder.finish()
-    assert pieces == symbols, "symbols depend on how many are read at a time"
+)
+def test_a_callers_mistake_is_named(symbols: list[int], indexes: list[int], message: str) -> None:
+    """A symbol whose escape would need an eighth digit, and one without a table, are a ValueError."""
+    with pytest.raises(ValueError, match=message):
+        rans.encode(symbols, indexes, EVENS)
 
 
 POSITION = 20
@@ -179,8 +116,8 @@ def escape(count: int) -> bytes:
 @pytest.mark.parametrize(
     ("data", "kind", "offset"),
     [
-        *((STREAM[:length], Kind.TRUNCATED, length) for length in (0, 1, 4, 7, 9, 10, 11, len(STREAM) - 4)),
-        *((n.to_bytes(8, "little"), Kind.BAD_FINAL_STATE, 0) for n in (0, (1 << 31) - 1, 1 << 63, (1 << 64) - 1)),
+        *((STREAM[:length], Kind.TRUNCATED, length) for length in (0, 7, 9, len(STREAM) - 4)),
+        (bytes(8), Kind.BAD_FINAL_STATE, 0),
         (STREAM + bytes(4), Kind.TRAILING_DATA, len(STREAM)),
         (OTHER_END, Kind.BAD_FINAL_STATE, len(OTHER_END)),
         (escape(8), Kind.SYMBOL_OUT_OF_RANGE, 8),
@@ -193,12 +130,6 @@ def test_a_broken_stream_is_refused_where_it_breaks(data: bytes, kind: Kind, off
         decoder = rans.Decoder(data, POSITION)
         decoder.pop([0] * len(SYMBOLS), EVENS)
         decoder.finish()
-
-
-def test_the_limits_of_the_state_are_accepted() -> None:
-    """First states 2^31 and 2^63 - 1 are both in range."""
-    for state in (1 << 31, (1 << 63) - 1):
-        assert rans.Decoder(state.to_bytes(8, "little")).offset == 8, f"state {state} was not read as two words"
 
 
 @given(st.binary(max_size=64), st.lists(st.integers(1, 1000), min_size=1, max_size=9))

@@ -2,11 +2,11 @@
 
 import fcntl
 import shlex
-import subprocess
 import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,17 +19,9 @@ from mbtref.suite.subjects.command import Command
 from mbtref.suite.subjects.compressai import CompressAI
 from mbtref.suite.subjects.data import gaussian_file
 from mbtref.suite.subjects.loading import isolated
-from mbtref.suite.subjects.protocol import (
-    Crashed,
-    Errored,
-    ProtocolFault,
-    Rejected,
-    TimedOut,
-    Unsupported,
-)
+from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
 from mbtref.suite.subjects.reference import Reference
-from mbtref.suite.subjects.tensors import I32
-from tests.support import picture
+from tests.support import ROOT, child, picture
 from tests.test_suite import run as run_suite
 
 MODEL = "lite-q4"
@@ -51,13 +43,6 @@ EXACT = "EXACT-1 EXACT-2"
 RANS = "RANS-1 RANS-2 RANS-3"
 BUFFERS = "BUFFER-1 BUFFER-2 BUFFER-3 BUFFER-4 BUFFER-5"
 DECODE = "DECODE-1 DECODE-2 DECODE-4 REPRODUCIBLE-2"
-
-
-def arrays(found: tuple[Table, ...]) -> dict[str, I32]:
-    """Tables as an operation takes them."""
-    made = to_arrays(found)
-    return {name: made[f"_{part}"] for name, part in
-            (("cdf", "quantized_cdf"), ("length", "cdf_length"), ("offset", "offset"))}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -118,11 +103,9 @@ FARTHEST = 1 << 27
 )
 def test_compressai_refuses_just_what_breaks_it(table: Table, symbols: list[int], reason: str | None) -> None:
     """Its coder isn't given what it crashes on, hangs on or corrupts memory with; the rest has the same bytes."""
-    inputs = {
-        "symbols": np.array(symbols, np.int32),
-        "indexes": np.zeros(len(symbols), np.int32),
-        **arrays((table,)),
-    }
+    tables = dict(zip(("cdf", "length", "offset"), to_arrays([table]).values(), strict=True))
+    message = np.array(symbols, np.int32)
+    inputs = {"symbols": message, "indexes": np.zeros_like(message), **tables}
     if reason is not None:
         with pytest.raises(Unsupported, match=reason):
             CompressAI().call("rans_encode", None, inputs)
@@ -244,9 +227,10 @@ time.sleep(60)"""
 
 
 def test_a_closed_program_is_gone(tmp_path: Path) -> None:
-    """Closing a subject ends its program."""
+    """A subject is described by its program's greeting; closing it ends the program."""
     lock = tmp_path / "lock"
     program = miniature(start=f"file = open({str(lock)!r}, 'w'); fcntl.flock(file, fcntl.LOCK_EX)")
+    assert (program.name, program.version, program.capabilities) == ("miniature", "7", ["buffers"]), "greeting"
     works(program)
     program.close()
     assert free(lock), "the program still runs"
@@ -283,17 +267,20 @@ def test_a_program_must_greet(start: str, expected: type[Exception], message: st
         miniature(start=start)
 
 
-def test_there_must_be_a_subject() -> None:
-    """No command, one that can't be started, and a module or attribute that isn't there are told as such."""
-    for given, message in (
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
         ("cmd:", "needs a program"),
         ("cmd:./no-such-program --fast", "no-such-program can't be started"),
         ("no_such_module:Subject", "No module named 'no_such_module'"),
         ("json:Missing", "has no attribute 'Missing'"),
         ("json:decoder", "has no name, version, capabilities, call"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            isolated(given, PATIENCE)
+    ],
+)
+def test_there_must_be_a_subject(given: str, message: str) -> None:
+    """No command, one that can't be started, and a module or attribute that isn't there are told as such."""
+    with pytest.raises(ValueError, match=message):
+        isolated(given, PATIENCE)
 
 
 ELSEWHERE = """
@@ -305,23 +292,29 @@ sys.exit(pytest.main([*sys.argv[1:], "-p", "no:cacheprovider"]))
 """
 
 
-def without_posix(*options: str) -> tuple[int, str]:
-    """Runs the suite as on a system without POSIX. Returns the status and the output."""
-    command = [sys.executable, "-c", ELSEWHERE, "conformance", *options]
-    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_without_posix() -> None:
-    """A Python subject runs in the suite's process, with a word; a program is refused; portability isn't run."""
-    status, out = without_posix("--subject", "reference", "-k", "RANS-1/rare or test_made and lite-q3/checker")
-    assert status == 0, out
-    assert "isolation needs a POSIX system" in out, f"the user isn't told:\n{out}"
-    assert "1 passed" in out, f"rANS should be asked about:\n{out}"
-    assert "1 not run" in out, f"a second process can't be started:\n{out}"
-    status, out = without_posix("--subject", "cmd:./my-decoder")
-    assert status == pytest.ExitCode.USAGE_ERROR, out
-    assert "a process of its own needs a POSIX system" in out, f"the user isn't told:\n{out}"
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        (
+            ("--subject", "reference", "-k", "RANS-1/rare or test_made and lite-q3/checker"),
+            pytest.ExitCode.OK,
+            # a Python subject runs in the suite's process, a second process can't be started
+            ("isolation needs a POSIX system", "1 passed", "1 not run"),
+        ),
+        (
+            ("--subject", "cmd:./my-decoder"),
+            pytest.ExitCode.USAGE_ERROR,
+            ("a process of its own needs a POSIX system",),
+        ),
+    ],
+)
+def test_without_posix(options: Sequence[str], status: int, words: Sequence[str]) -> None:
+    """Elsewhere a Python subject is asked, with a word about it, and a program is refused."""
+    done = child("-c", ELSEWHERE, "conformance", *options, folder=ROOT)
+    out = done.stdout + done.stderr
+    assert done.returncode == status, out
+    for word in words:
+        assert word in out, f"no {word!r} in:\n{out}"
 
 
 def test_a_python_subject_takes_nothing_down_with_it() -> None:
@@ -335,13 +328,6 @@ def test_a_python_subject_takes_nothing_down_with_it() -> None:
             subject.call("g_s", MODEL, {"y_hat": np.zeros((63, 4, 4), np.float32)})
         x_hat = subject.call("g_s", MODEL, {"y_hat": np.zeros((64, 4, 4), np.float32)})["x_hat"]
         assert np.shape(x_hat) == (3, 64, 64), "what it prints spoils its answers"
-
-
-def test_a_greeting_describes_the_subject() -> None:
-    """Name, version and capabilities are those that the program gives."""
-    with closing(miniature()) as program:
-        found = (program.name, program.version, program.capabilities)
-    assert found == ("miniature", "7", ["buffers"]), f"the greeting was read as {found}"
 
 
 def test_requests_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,11 +346,6 @@ def test_a_request_names_all_that_a_program_needs(tmp_path: Path) -> None:
     with closing(miniature(bad)) as program, pytest.raises(Unsupported):
         program.call("pack_raw", None, LATENTS)
     request = (tmp_path / "request").read_text()
-    for entry in (
-        '"id": 1',
-        '"operation": "pack_raw"',
-        '"model": null',
-        '"model_file": null',
-        str(gaussian_file()),
-    ):
-        assert entry in request, f"{entry} isn't in {request}"
+    alone = ('"id": 1', '"operation": "pack_raw"', '"model": null', '"model_file": null', str(gaussian_file()))
+    missing = [entry for entry in alone if entry not in request]
+    assert not missing, f"{missing} aren't in {request}"

@@ -107,18 +107,10 @@ def suite(machine: Machine) -> str:
     """How many cases of the full tier had each outcome."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "report.json")
-        pytest = [
-            sys.executable,
-            "-m",
-            "pytest",
-            str(project_folder("conformance")),
-            "-q",
-            "-p",
-            "no:cacheprovider",
-        ]
+        pytest = ["-m", "pytest", str(project_folder("conformance")), "-q", "-p", "no:cacheprovider"]
         options = ["--subject", machine.subject, "--tier", "full", "--answer-timeout", str(TIMEOUT)]
         processor = ["--processor", machine.processor] if machine.processor else []
-        command = [*pytest, *options, *processor, "--report", str(path)]
+        command = [sys.executable, *pytest, *options, *processor, "--report", str(path)]
         done = subprocess.run(command, capture_output=True, text=True)
         if not path.exists():
             raise ValueError(f"the suite can't run on {machine.name}: {done.stderr.strip()[-500:]}")
