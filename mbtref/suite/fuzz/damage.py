@@ -129,7 +129,7 @@ def latents(random: Random, seed: Question, data: bytes) -> bytes:
         np.array([symbol(random) for _ in range(channels * side**2)], np.int32).reshape(-1, side, side)
         for channels, side in ((model.networks.N, 1), (model.networks.M, 4))
     )
-    return streams.stream(model, Size(64, 64), code(streams.in_order(model, k_z, k)).data)
+    return streams.stream(model, Size(64, 64), code(streams.in_order(model, k_z, k)))
 
 
 class Target(NamedTuple):

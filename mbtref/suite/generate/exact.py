@@ -44,7 +44,7 @@ def growing(case: Case) -> None:
     assert np.ptp(index) > SCALES // 2, f"indexes of {case.name} only go from {index.min()} to {index.max()}"
     far = y_hat.copy()
     far[:, 0, 14] = 0
-    phi = case.out.bench.golden.call("exact_parameters", case.model_name, {"k_z": k_z, "y_hat": far})["phi"]
+    phi = case.answer("exact_parameters", k_z=k_z, y_hat=far)["phi"]
     changed = (np.asarray(phi) != answer["phi"].array).any(0)
     assert changed[2, 12], f"{case.name} doesn't depend on the tap two rows up and two columns right"
 

@@ -238,7 +238,7 @@ def every_bin(case: Case) -> None:
     scan(model.entropy, z_hat_of(model, k_z), choose)
     left = {table: len(bins) for table, bins in enumerate(unread) if bins}
     assert not left, f"{case.name} doesn't read so many bins of its tables: {left}"
-    payload = code(streams.in_order(model, k_z, k)).data
+    payload = code(streams.in_order(model, k_z, k))
     case.ask("decode", {"stream": streams.stream(model, Size(64 * h, 64 * w), payload)}, outputs=("y_hat",))
 
 

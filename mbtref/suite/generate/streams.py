@@ -12,7 +12,7 @@ from mbtref.grid import LIMIT, ONE
 from mbtref.scan import wavefronts
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.exact import MOST, assert_saturates
-from mbtref.suite.generate.rans import Interval, code, intervals
+from mbtref.suite.generate.rans import Interval, Message, code
 from mbtref.suite.generate.registry import LITE, WIDE, vector
 from mbtref.suite.generate.textures import Size, picture, scatter
 from mbtref.suite.pictures import CONTENTS, draw
@@ -34,7 +34,7 @@ def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
     for rows, columns in places:
         message += symbols[0, rows, columns].flatten().int().tolist()
         indexes += index[0, rows, columns].flatten().tolist()
-    return intervals(message, indexes, model.tables)
+    return Message(message, indexes, model.tables).steps
 
 
 def in_order(model: Model, k_z: I32, k: I32) -> list[Interval]:
@@ -63,7 +63,7 @@ def far_symbols(case: Case) -> None:
     # the last latents: they are the context of no other
     k[:4, 3, 3] = [MOST - 2000, -MOST + 2000, LIMIT // ONE - 1, -LIMIT // ONE]
     k_z[:2, 0, 0] = [MOST - 2000, -MOST + 2000]
-    data = stream(model, Size(64, 64), code(in_order(model, k_z, k)).data)
+    data = stream(model, Size(64, 64), code(in_order(model, k_z, k)))
     answer = case.ask("decode", {"stream": data}, outputs=("y_hat",))
     assert_saturates(answer["y_hat"].array * ONE, f"y_hat of {case.name}")
 
@@ -76,7 +76,7 @@ def scattered_symbols(case: Case) -> None:
     k = (scatter(*np.indices((model.networks.M, 4, 12)), 2) % 9 - 4).astype(np.int32)
     coded = in_order(model, k_z, k)
     assert len(coded) > k_z.size + k.size, f"{case.name} has no escape"
-    case.ask("decode", {"stream": stream(model, Size(33, 150), code(coded).data)}, outputs=("y_hat",))
+    case.ask("decode", {"stream": stream(model, Size(33, 150), code(coded))}, outputs=("y_hat",))
 
 
 @vector("DECODE-1", models=LITE)
@@ -89,7 +89,7 @@ def every_bin_of_z(case: Case) -> None:
     for c, (count, table) in enumerate(zip(bins, model.tables, strict=False)):
         k_z[c, 0] = table.offset + np.minimum(2 * np.arange(w), count - 1)
     k = np.zeros((model.networks.M, 4, 4 * w), np.int32)
-    data = stream(model, Size(64, 64 * w), code(in_order(model, k_z, k)).data)
+    data = stream(model, Size(64, 64 * w), code(in_order(model, k_z, k)))
     case.ask("decode", {"stream": data}, outputs=("y_hat",))
 
 
