@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from mbtref import Model, bitstream, codec, rans
@@ -16,6 +15,7 @@ from mbtref.suite.generate.rans import Interval, Message, code
 from mbtref.suite.generate.registry import LITE, WIDE, vector
 from mbtref.suite.generate.textures import Size, picture, scatter
 from mbtref.suite.pictures import CONTENTS, draw
+from mbtref.suite.subjects.reference import units_in
 from mbtref.suite.subjects.trace import trace
 from mbtref.tables import z_indexes
 
@@ -26,8 +26,7 @@ Places = Iterable[tuple[Tensor, Tensor]]
 
 def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
     """The coding steps of symbols. k_z: (N, h, w); k: (M, 4h, 4w), in closed loop; places: the order of y."""
-    symbols = torch.from_numpy(k.transpose(1, 2, 0)[None]).double()
-    z_hat = model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double())
+    symbols, z_hat = units_in(k), model.entropy.z_hat(units_in(k_z))
     sigma = trace(model.entropy, z_hat, lambda step: step.y_hat(step.of(symbols))).sigma
     index = model.networks.N + model.index(sigma)
     message, indexes = k_z.flatten().tolist(), z_indexes((*k_z.shape[1:], len(k_z))).tolist()
