@@ -24,8 +24,6 @@ from mbtref.bitstream import DIMENSIONS_AT, HEADER_BYTES
 from mbtref.suite.check import ZLIB_AT
 from mbtref.suite.generate import malformed, streams
 from mbtref.suite.generate.buffers import stored_block
-from mbtref.suite.generate.rans import code
-from mbtref.suite.generate.textures import Size
 from mbtref.suite.subjects.reference import load
 from mbtref.suite.vectors import frozen
 
@@ -129,7 +127,7 @@ def latents(random: Random, seed: Question, data: bytes) -> bytes:
         np.array([symbol(random) for _ in range(channels * side**2)], np.int32).reshape(-1, side, side)
         for channels, side in ((model.networks.N, 1), (model.networks.M, 4))
     )
-    return streams.stream(model, Size(64, 64), code(streams.in_order(model, k_z, k)))
+    return streams.stream(model, k_z, k)
 
 
 class Target(NamedTuple):

@@ -10,9 +10,9 @@ from mbtref.scan import Step, scan
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.registry import LITE, vector
 from mbtref.suite.generate.textures import scatter
+from mbtref.suite.subjects.tensors import I32
 from mbtref.tables import SCALES
 
-I32 = npt.NDArray[np.int32]
 MOST = 1 << 27
 """No stream holds a larger symbol: an escape has seven digits, and one bit of them is the sign."""
 

@@ -26,8 +26,9 @@ from mbtref.suite.generate.rans import (
     escape_first,
 )
 from mbtref.suite.generate.registry import vector
-from mbtref.suite.generate.streams import I32, in_order, steps
+from mbtref.suite.generate.streams import steps
 from mbtref.suite.generate.textures import SIZES, picture
+from mbtref.suite.subjects.tensors import I32
 
 SOUND, FOREIGN, PICTURE = "lite-q4", "lite-q3", "odd"
 """Model and picture of the stream into which faults are put; another model, whose stream is a fault too."""
@@ -61,7 +62,7 @@ class Sound:
 
     @functools.cached_property
     def steps(self) -> list[Interval]:
-        return in_order(self.model, self.k_z, self.k)
+        return steps(self.model, self.k_z, self.k)
 
     def escape(self, digits: Sequence[int]) -> bytes:
         """The payload with an escape of these digits in place of its first symbol."""

@@ -15,14 +15,13 @@ from mbtref.scan import Step, scan
 from mbtref.suite.generate import edge, streams
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.exact import MOST, assert_saturates, spread
-from mbtref.suite.generate.rans import code
 from mbtref.suite.generate.registry import EDGE, vector
-from mbtref.suite.generate.textures import SIZES, Size, picture, scatter
+from mbtref.suite.generate.textures import SIZES, picture, scatter
 from mbtref.suite.pictures import tensor
 from mbtref.suite.subjects.reference import units_in
+from mbtref.suite.subjects.tensors import I32
 from mbtref.tables import SCALES
 
-I32 = npt.NDArray[np.int32]
 TIE = 1 << WEIGHT_BITS - 1
 """Half of a grid unit, in units of a sum."""
 LEAKY_TIE = 1 << 16
@@ -225,8 +224,7 @@ def every_bin(case: Case) -> None:
     scan(model.entropy, model.entropy.z_hat(units_in(k_z)), choose)
     left = {table: len(bins) for table, bins in enumerate(unread) if bins}
     assert not left, f"{case.name} doesn't read so many bins of its tables: {left}"
-    payload = code(streams.in_order(model, k_z, k))
-    case.ask("decode", {"stream": streams.stream(model, Size(64 * h, 64 * w), payload)}, outputs=("y_hat",))
+    case.ask("decode", {"stream": streams.stream(model, k_z, k)}, outputs=("y_hat",))
 
 
 # `edge` has these streams too, after those of all other models
