@@ -24,12 +24,13 @@ Places = Iterable[tuple[Tensor, Tensor]]
 
 
 def steps(model: Model, k_z: I32, k: I32, places: Places | None = None) -> list[Interval]:
-    """The coding steps of symbols. k_z: (N, h, w); k: (M, 4h, 4w), in closed loop. places: the format's by default."""
+    """The coding steps of symbols. k_z: (N, h, w); k: (M, 4h, 4w), closed-loop. places: default: the format's."""
     symbols, z_hat = units_in(k), model.entropy.z_hat(units_in(k_z))
     sigma = trace(model.entropy, z_hat, lambda step: step.y_hat(step.of(symbols))).sigma
     index = model.networks.N + model.index(sigma)
     message, indexes = k_z.flatten().tolist(), z_indexes((*k_z.shape[1:], len(k_z))).tolist()
-    for rows, columns in places or wavefronts(*k.shape[1:]):
+    _, height, width = k.shape
+    for rows, columns in places or wavefronts(height, width):
         message += symbols[0, rows, columns].flatten().int().tolist()
         indexes += index[0, rows, columns].flatten().tolist()
     return Message(message, indexes, model.tables).steps
