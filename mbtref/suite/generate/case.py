@@ -69,10 +69,6 @@ class Making:
         data = self.new.files.get(path) or self.frozen.files[path]
         return Stored(path, data if path.endswith(".mbt") else array(path, data))
 
-    def entry(self, vector: str) -> Entry:
-        """The frozen entry of this id; empty if the vector is new."""
-        return next((entry for entry in self.frozen.entries if entry["id"] == vector), {})
-
 
 @dataclass(frozen=True)
 class Case:
@@ -98,7 +94,8 @@ class Case:
     @property
     def frozen(self) -> Entry:
         """The frozen entry of this vector; empty if it is new."""
-        return self.out.entry(f"{self.requirement}/{self.name}")
+        id = f"{self.requirement}/{self.name}"
+        return next((entry for entry in self.out.frozen.entries if entry["id"] == id), {})
 
     def but(self, **changes: str) -> "Case":
         """The same case with other fields."""
