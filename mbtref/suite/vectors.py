@@ -131,11 +131,9 @@ def frozen() -> Manifest:
 
 
 def verify(folder: Path, hashes: Mapping[str, str]) -> None:
-    """Raises ValueError, with the file's name, if one is missing, changed, or not in the manifest.
-
-    hashes: SHA-256 by path.
-    """
-    present = set(data_files(folder))
+    """Raises ValueError if a file is missing, changed, or not in the manifest. hashes: SHA-256 by path."""
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    present = found - {MANIFEST, SCHEMA, ABOUT}
     for path in sorted(hashes.keys() - present):
         raise ValueError(f"vectors: {path} is missing; {HOW_TO_REPAIR}")
     for path in sorted(present - hashes.keys()):
@@ -145,35 +143,25 @@ def verify(folder: Path, hashes: Mapping[str, str]) -> None:
             raise ValueError(f"vectors: {path} was changed, its SHA-256 isn't the manifest's; {HOW_TO_REPAIR}")
 
 
-def data_files(folder: Path) -> list[str]:
-    """The paths of all files in a folder except the manifest, its schema and the README."""
-    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return [path.as_posix() for path in paths if path.as_posix() not in (MANIFEST, SCHEMA, ABOUT)]
-
-
 def _manifest(folder: Path, content: Mapping[str, Any]) -> Manifest:
-    vectors = tuple(_vector(folder, content["files"], entry) for entry in content["vectors"])
+    files = {path: folder / path for path in content["files"]}
+    vectors = tuple(_vector(files, entry) for entry in content["vectors"])
     for vector in vectors:
         if vector.requirement not in REQUIREMENTS or vector.operation not in OPERATIONS:
             raise ValueError(f"{vector.id}: no such requirement or operation")
     pictures = tuple(
-        Picture(key.partition("/")[2], entry["model"], _file(folder, content["files"], entry["file"]))
+        Picture(key.partition("/")[2], entry["model"], files[entry["file"]])
         for key, entry in content["pictures"].items()
     )
-    table = folder / "kodak.json"
-    kodak = json.loads(table.read_text(encoding="utf-8"))["records"] if table.exists() else []
+    kodak = json.loads(files["kodak.json"].read_bytes())["records"] if "kodak.json" in files else []
     return Manifest(vectors, content["models"], pictures, tuple(kodak))
 
 
-def _file(folder: Path, hashes: Mapping[str, str], path: str) -> Path:
-    if path not in hashes:
-        raise ValueError(f"{folder / MANIFEST} names {path}, which has no hash; {HOW_TO_REPAIR}")
-    return folder / path
+def _vector(files: Mapping[str, Path], entry: Mapping[str, Any]) -> Vector:
+    """A vector of the manifest. files: all, by their paths there."""
 
-
-def _vector(folder: Path, hashes: Mapping[str, str], entry: Mapping[str, Any]) -> Vector:
-    def files(paths: Mapping[str, str]) -> dict[str, Path]:
-        return {name: _file(folder, hashes, path) for name, path in paths.items()}
+    def named(paths: Mapping[str, str]) -> dict[str, Path]:
+        return {name: files[path] for name, path in paths.items()}
 
     limits = entry.get("tolerance", {})
     return Vector(
@@ -182,12 +170,12 @@ def _vector(folder: Path, hashes: Mapping[str, str], entry: Mapping[str, Any]) -
         operation=entry["operation"],
         model=entry["model"],
         purpose=entry["purpose"],
-        input_files=files(entry["inputs"]),
-        expected_files=files(entry.get("expected", {})),
+        input_files=named(entry["inputs"]),
+        expected_files=named(entry.get("expected", {})),
         rejected=entry.get("rejected"),
         sha256=entry.get("sha256", {}),
         tolerance={name: limit["absolute"] for name, limit in limits.items()},
         bits={name: limit["bits"] for name, limit in limits.items() if "bits" in limit},
-        may_differ=files(entry.get("may_differ", {})),
+        may_differ=named(entry.get("may_differ", {})),
         margin=entry.get("margin", {}),
     )

@@ -75,25 +75,6 @@ def compare(question: Question) -> tuple[str, str]:
     return (FINDING, f"the one-file decoder's {difference}") if difference else (ours, "")
 
 
-def save(folder: Path, name: str, question: Question, difference: str) -> None:
-    """Writes a finding, its bytes and a line about it, and prints the line."""
-    line = f"{name}: {question.operation} of {question.vector}, edited: {difference}\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / f"{name}.bin", question.data)
-    write_whole(folder / f"{name}.txt", line.encode())
-    tqdm.write(line, end="")
-
-
-def table(verdicts: Counter[tuple[str, str]], sizes: Counter[str]) -> str:
-    """One line per target. verdicts: by target and verdict; sizes: bytes by target."""
-    lines = [f"{'target':10}{'inputs':>8}{'bytes':>11}  verdicts"]
-    for name in TARGETS:
-        counts = {verdict: n for (target, verdict), n in sorted(verdicts.items()) if target == name}
-        shown = ", ".join(f"{verdict} {n}" for verdict, n in counts.items())
-        lines.append(f"{name:10}{sum(counts.values()):8}{sizes[name]:11}  {shown}")
-    return "\n".join(lines)
-
-
 def load_models() -> None:
     """Reads the models of the vectors, so that no input has to wait for them."""
     for question in seeds("decode", False):
@@ -102,7 +83,7 @@ def load_models() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints a table and writes the findings. Returns 1 if there are any."""
+    """Prints a table, and writes each finding: its bytes, and a line about it. Returns 1 if there are any."""
     parser = argparse.ArgumentParser(description="Give the reference and the one-file decoder damaged input.")
     parser.add_argument("--seconds", type=float, default=60, help="end after this time (default: 60)")
     parser.add_argument("--count", type=int, help="end after this many inputs")
@@ -110,22 +91,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="default: fuzz-findings")
     args = parser.parse_args(arguments)
     load_models()
-    verdicts, sizes = Counter[tuple[str, str]](), Counter[str]()
+    verdicts, sizes = {name: Counter[str]() for name in TARGETS}, Counter[str]()
     longest, found, begin = (0.0, 0), 0, time.perf_counter()
     inputs = itertools.islice(questions(args.seed), args.count)
     for number, (target, question) in enumerate(tqdm(inputs, total=args.count, leave=False, disable=None)):
         asked = time.process_time()
         outcome, difference = compare(question)
         longest = max(longest, (time.process_time() - asked, number))
-        verdicts[target, outcome] += 1
+        verdicts[target][outcome] += 1
         sizes[target] += len(question.data)
         if difference:
             found += 1
-            save(args.findings, f"{target}-{args.seed}-{number}", question, difference)
+            name = f"{target}-{args.seed}-{number}"
+            line = f"{name}: {question.operation} of {question.vector}, edited: {difference}\n"
+            args.findings.mkdir(parents=True, exist_ok=True)
+            write_whole(args.findings / f"{name}.bin", question.data)
+            write_whole(args.findings / f"{name}.txt", line.encode())
+            tqdm.write(line, end="")
         if time.perf_counter() - begin > args.seconds or found == FINDINGS_MAX:
             break
-    print(table(verdicts, sizes))
-    print(f"{verdicts.total()} inputs, {sizes.total()} bytes, {time.perf_counter() - begin:.1f} s")
+    print(f"{'target':10}{'inputs':>8}{'bytes':>11}  verdicts")
+    for name, counts in verdicts.items():
+        shown = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
+        print(f"{name:10}{counts.total():8}{sizes[name]:11}  {shown}")
+    count = sum(counts.total() for counts in verdicts.values())
+    print(f"{count} inputs, {sizes.total()} bytes, {time.perf_counter() - begin:.1f} s")
     print(f"the longest input, number {longest[1]}, took {longest[0]:.3f} s of processor time")
     print(f"{found} findings")
     return 1 if found else 0

@@ -1,14 +1,6 @@
 """Damaged input for decoders: golden streams and buffers with some edits.
 
-A seed fixes the sequence of inputs on every machine, until a vector is added. The kinds of input, with their
-share in per cent:
-
-    rans 32      a rANS stream, edited
-    stream 30    a whole stream, edited and mostly sealed: decoders get beyond the checksum
-    latents 3    a whole stream of random symbols, which decoders take
-    raw 15       a raw latent buffer, edited
-    deflated 10  a deflated one, edited
-    inflated 10  a raw one, edited and then deflated
+A seed fixes the sequence of inputs on every machine, until a vector is added. TARGETS has the kinds of input.
 """
 
 import itertools
@@ -24,8 +16,6 @@ from mbtref.bitstream import DIMENSIONS_AT, HEADER_BYTES
 from mbtref.suite.check import ZLIB_AT
 from mbtref.suite.generate import malformed, streams
 from mbtref.suite.generate.buffers import stored_block
-from mbtref.suite.generate.rans import code
-from mbtref.suite.generate.textures import Size
 from mbtref.suite.subjects.reference import load
 from mbtref.suite.vectors import frozen
 
@@ -34,8 +24,10 @@ SMALLEST = 7
 BLOCKS_MAX = 9
 """A stream of more blocks of 64×64 pixels keeps its state and no words, so it ends early and takes no time."""
 
-WORDS = [struct.pack("<I", n) for n in (0, 1, 2**31 - 1, 2**31, 2**32 - 1)]
-UNITS = {1: [b"\x00", b"\x01", b"\x7f", b"\x80", b"\xff"], 4: WORDS}
+UNITS = {
+    n: [v.to_bytes(n, "little") for v in (0, 1, 2 ** (8 * n - 1) - 1, 2 ** (8 * n - 1), 2 ** (8 * n) - 1)]
+    for n in (1, 4)
+}
 """Interesting bytes and words, by their length."""
 STATES = (0, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
 SIDES = (0, 1, 63, 64, 65, 128, 129, 512, 4096, 8192, 32768, 65535)
@@ -129,7 +121,7 @@ def latents(random: Random, seed: Question, data: bytes) -> bytes:
         np.array([symbol(random) for _ in range(channels * side**2)], np.int32).reshape(-1, side, side)
         for channels, side in ((model.networks.N, 1), (model.networks.M, 4))
     )
-    return streams.stream(model, Size(64, 64), code(streams.in_order(model, k_z, k)).data)
+    return streams.stream(model, k_z, k)
 
 
 class Target(NamedTuple):

@@ -2,12 +2,12 @@
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from mbtref.errors import Kind
-from mbtref.suite.generate.case import Case, Fault
+from mbtref.suite.generate.case import Case, Faults
 from mbtref.suite.generate.registry import vector
 
 SHAPES = (1, 2, 4, 8, 1, 3, 1, 2)
@@ -46,68 +46,50 @@ def shaped(*shapes: int) -> bytes:
     return struct.pack("<8i", *shapes) + BODY
 
 
-RAW: Mapping[Kind, Sequence[Fault]] = {
-    Kind.TRUNCATED: (
-        Fault("short_header", "fields beyond the end taken for 0", HEADER[:-1]),
-        Fault("header_of_28", "a last field beyond the end taken for 0, which is no width", HEADER[:28]),
-        Fault("short_body", "latents beyond the end taken for 0", HEADER + BODY[:-2]),
-        Fault("most", "2^26 latents refused, by >= in place of >", shaped(1, 15, 2048, 2048, 1, 16, 512, 512)),
-    ),
-    Kind.TRAILING_DATA: [Fault("long_body", "bytes after the last latent ignored", HEADER + BODY + bytes(2))],
-    Kind.BAD_DIMENSIONS: (
-        Fault("no_channels", "a latent without channels", shaped(1, 0, 4, 8, 1, 3, 1, 2)),
-        Fault("no_channels_of_z", "a hyper-latent without channels", shaped(1, 2, 4, 8, 1, 0, 1, 2)),
-        Fault(
-            "no_sides", "latents without rows and columns, and no body", struct.pack("<8i", 1, 2, 0, 0, 1, 3, 0, 0)
+RAW: Mapping[Kind, Faults] = {
+    Kind.TRUNCATED: {
+        "short_header: fields beyond the end taken for 0": HEADER[:-1],
+        "header_of_28: a last field beyond the end taken for 0, which is no width": HEADER[:28],
+        "short_body: latents beyond the end taken for 0": HEADER + BODY[:-2],
+        "most: 2^26 latents refused, by >= in place of >": shaped(1, 15, 2048, 2048, 1, 16, 512, 512),
+    },
+    Kind.TRAILING_DATA: {"long_body: bytes after the last latent ignored": HEADER + BODY + bytes(2)},
+    Kind.BAD_DIMENSIONS: {
+        "no_channels: a latent without channels": shaped(1, 0, 4, 8, 1, 3, 1, 2),
+        "no_channels_of_z: a hyper-latent without channels": shaped(1, 2, 4, 8, 1, 0, 1, 2),
+        "no_sides: latents without rows and columns, and no body": struct.pack("<8i", 1, 2, 0, 0, 1, 3, 0, 0),
+        "negative_height: a shape read as unsigned, or two negative sides whose product is right": (
+            shaped(1, 2, -4, -8, 1, 3, 1, 2)
         ),
-        Fault(
-            "negative_height",
-            "a shape read as unsigned, or two negative sides whose product is right",
-            shaped(1, 2, -4, -8, 1, 3, 1, 2),
+        "negative_sides: negative sides whose ratio and products are right": shaped(1, 2, -4, -8, 1, 3, -1, -2),
+        "negative_channels: a number of channels read as unsigned": shaped(1, -2, 4, 8, 1, 3, 1, 2),
+        "batch: a batch of two taken for one picture": shaped(2, 1, 4, 8, 1, 3, 1, 2),
+        "batch_of_z: the batch of z not looked at": shaped(1, 2, 4, 8, 2, 3, 1, 2),
+        "batch_of_both: batches of one length taken": shaped(2, 2, 4, 8, 2, 3, 1, 2),
+        "other_ratio: y and z of different pictures": shaped(1, 2, 8, 4, 1, 3, 1, 2),
+        "other_height: the heights of y and z not compared": shaped(1, 2, 8, 8, 1, 3, 1, 2),
+        "other_width: the widths of y and z not compared": shaped(1, 2, 4, 4, 1, 3, 1, 2),
+        "height_of_5: a ratio of sides rounded down": shaped(1, 2, 5, 8, 1, 3, 1, 2),
+        "height_of_3: a ratio of sides rounded up": shaped(1, 2, 3, 8, 1, 3, 1, 2),
+        "other_ratio_too_large: the number of latents looked at before the ratio": (
+            shaped(1, 320, 2048, 2048, 1, 192, 512, 256)
         ),
-        Fault(
-            "negative_sides",
-            "negative sides whose ratio and products are right",
-            shaped(1, 2, -4, -8, 1, 3, -1, -2),
+    },
+    Kind.TOO_LARGE: {
+        "too_large: memory taken for what a header claims: 2^26 latents and more": (
+            shaped(1, 320, 2048, 2048, 1, 192, 512, 512)
         ),
-        Fault("negative_channels", "a number of channels read as unsigned", shaped(1, -2, 4, 8, 1, 3, 1, 2)),
-        Fault("batch", "a batch of two taken for one picture", shaped(2, 1, 4, 8, 1, 3, 1, 2)),
-        Fault("batch_of_z", "the batch of z not looked at", shaped(1, 2, 4, 8, 2, 3, 1, 2)),
-        Fault("batch_of_both", "batches of one length taken", shaped(2, 2, 4, 8, 2, 3, 1, 2)),
-        Fault("other_ratio", "y and z of different pictures", shaped(1, 2, 8, 4, 1, 3, 1, 2)),
-        Fault("other_height", "the heights of y and z not compared", shaped(1, 2, 8, 8, 1, 3, 1, 2)),
-        Fault("other_width", "the widths of y and z not compared", shaped(1, 2, 4, 4, 1, 3, 1, 2)),
-        Fault("height_of_5", "a ratio of sides rounded down", shaped(1, 2, 5, 8, 1, 3, 1, 2)),
-        Fault("height_of_3", "a ratio of sides rounded up", shaped(1, 2, 3, 8, 1, 3, 1, 2)),
-        Fault(
-            "other_ratio_too_large",
-            "the number of latents looked at before the ratio",
-            shaped(1, 320, 2048, 2048, 1, 192, 512, 256),
+        "too_many_together: y and z compared with the limit one by one": (
+            shaped(1, 15, 2048, 2048, 1, 17, 512, 512)
         ),
-    ),
-    Kind.TOO_LARGE: (
-        Fault(
-            "too_large",
-            "memory taken for what a header claims: 2^26 latents and more",
-            shaped(1, 320, 2048, 2048, 1, 192, 512, 512),
+        "too_many_in_y: z alone compared with the limit": shaped(1, 17, 2048, 2048, 1, 1, 512, 512),
+        "wraps_at_32: numbers of latents in 32 bits: both are 2^32, which is 0 there": (
+            shaped(1, 1 << 12, 1 << 10, 1 << 10, 1, 1 << 16, 1 << 8, 1 << 8)
         ),
-        Fault(
-            "too_many_together",
-            "y and z compared with the limit one by one",
-            shaped(1, 15, 2048, 2048, 1, 17, 512, 512),
+        "wraps_at_64: numbers of latents in 64 bits: both are 2^64, which is 0 there": (
+            shaped(1, 1 << 24, 1 << 20, 1 << 20, 1, 1 << 28, 1 << 18, 1 << 18)
         ),
-        Fault("too_many_in_y", "z alone compared with the limit", shaped(1, 17, 2048, 2048, 1, 1, 512, 512)),
-        Fault(
-            "wraps_at_32",
-            "numbers of latents in 32 bits: both are 2^32, which is 0 there",
-            shaped(1, 1 << 12, 1 << 10, 1 << 10, 1, 1 << 16, 1 << 8, 1 << 8),
-        ),
-        Fault(
-            "wraps_at_64",
-            "numbers of latents in 64 bits: both are 2^64, which is 0 there",
-            shaped(1, 1 << 24, 1 << 20, 1 << 20, 1, 1 << 28, 1 << 18, 1 << 18),
-        ),
-    ),
+    },
 }
 """Raw buffers, by the kind with which they must be refused."""
 
@@ -124,34 +106,28 @@ def wrong_end(stream: bytes) -> bytes:
     return stream[:-1] + bytes([stream[-1] ^ 1])
 
 
-ZLIB: Mapping[Kind, Sequence[Fault]] = {
-    Kind.CHECKSUM_MISMATCH: (
-        Fault("not_zlib", "a raw buffer taken for a deflated one", BODY),
-        Fault("wrong_adler", "the checksum of the zlib stream not looked at", wrong_end(WHOLE)),
-        Fault("gzip", "gzip taken for zlib", GZIP_HEADER + DEFLATED + GZIP_END),
-        Fault("raw_deflate", "a deflate stream without zlib's header and checksum", DEFLATED),
-        Fault("preset_dictionary", "a zlib stream that asks for a dictionary", DICTIONARY + WHOLE[2:]),
-        Fault(
-            "wrong_adler_of_less",
-            "latents counted before the checksum of the zlib stream is looked at",
-            wrong_end(LESS),
+ZLIB: Mapping[Kind, Faults] = {
+    Kind.CHECKSUM_MISMATCH: {
+        "not_zlib: a raw buffer taken for a deflated one": BODY,
+        "wrong_adler: the checksum of the zlib stream not looked at": wrong_end(WHOLE),
+        "gzip: gzip taken for zlib": GZIP_HEADER + DEFLATED + GZIP_END,
+        "raw_deflate: a deflate stream without zlib's header and checksum": DEFLATED,
+        "preset_dictionary: a zlib stream that asks for a dictionary": DICTIONARY + WHOLE[2:],
+        "wrong_adler_of_less: latents counted before the checksum of the zlib stream is looked at": (
+            wrong_end(LESS)
         ),
-    ),
-    Kind.TRUNCATED: (
-        Fault(
-            "no_end", "a zlib stream without its end taken as complete, since all latents are there", WHOLE[:-4]
+    },
+    Kind.TRUNCATED: {
+        "no_end: a zlib stream without its end taken as complete, since all latents are there": WHOLE[:-4],
+        "inflates_to_less: latents beyond the end of the zlib stream taken for 0": LESS,
+        "less_and_a_byte_after: bytes after the zlib stream looked for before the latents are counted": (
+            LESS + b"\0"
         ),
-        Fault("inflates_to_less", "latents beyond the end of the zlib stream taken for 0", LESS),
-        Fault(
-            "less_and_a_byte_after",
-            "bytes after the zlib stream looked for before the latents are counted",
-            LESS + b"\0",
-        ),
-    ),
-    Kind.TRAILING_DATA: (
-        Fault("after_the_end", "bytes after the zlib stream ignored", WHOLE + b"\0"),
-        Fault("inflates_to_more", "inflating whatever comes, without an end", stored_block(BODY + bytes(2))),
-    ),
+    },
+    Kind.TRAILING_DATA: {
+        "after_the_end: bytes after the zlib stream ignored": WHOLE + b"\0",
+        "inflates_to_more: inflating whatever comes, without an end": stored_block(BODY + bytes(2)),
+    },
 }
 """What follows the header of a deflated buffer, by the kind with which it must be refused."""
 
@@ -161,6 +137,4 @@ def refused(case: Case) -> None:
     """buffers that break a rule"""
     for operation, header, kinds in (("unpack_raw", b"", RAW), ("unpack_zlib", HEADER, ZLIB)):
         for kind, faults in kinds.items():
-            for fault in faults:
-                one = case.but(name=fault.name, purpose=fault.purpose)
-                one.ask(operation, {"buffer": header + fault.data}, rejected=kind)
+            case.refuse(kind, operation, {text: header + data for text, data in faults.items()})

@@ -1,37 +1,80 @@
-"""What a function that makes vectors works with: it asks, and files, tolerances and manifest entries follow."""
+"""What a function that makes vectors works with: it asks, and files, tolerances and manifest entries follow.
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+What is made doesn't depend on the machine:
+- Choices (the seed of a picture, its content), tolerances and margins are found once and then kept.
+- A frozen file stays if the new values equal its own within their tolerance. So every stage starts from the same
+  bits on every machine, and a machine that rounds differently writes the same files.
+"""
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import PIL.Image
 
 from mbtref import Model
+from mbtref.errors import Kind
 from mbtref.image import Image
-from mbtref.suite.generate.frozen import Entry
-from mbtref.suite.generate.vectorset import Stored, VectorSet
+from mbtref.suite.generate.implementations import Bench
+from mbtref.suite.generate.sets import Entry, VectorSet, array, change
 from mbtref.suite.operations import OPERATIONS, Value, Values
 from mbtref.suite.requirements import REQUIREMENTS, limit
 from mbtref.suite.subjects.protocol import Rejected
 
 MEASURED = ("transforms", "entropy-float")
 """Capabilities whose floats have a measured tolerance. All other outputs must be equal, and so must y_hat."""
+Faults = Mapping[str, bytes]
+"""Bytes that must be refused, each by "name: purpose". The purpose is the bug of a decoder that takes them."""
 
 
-class Fault(NamedTuple):
-    """Bytes that must be refused."""
+class Stored(NamedTuple):
+    """A value and the file that holds it."""
 
-    name: str
-    purpose: str
-    """The bug of a decoder that takes them, or refuses them with another kind."""
-    data: bytes
+    path: str
+    value: Value
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        assert not isinstance(self.value, bytes), f"{self.path} holds bytes"
+        return self.value
+
+    @property
+    def data(self) -> bytes:
+        assert isinstance(self.value, bytes), f"{self.path} holds an array"
+        return self.value
+
+
+@dataclass
+class Making:
+    """A set being made. kodak: the files of the 24 pictures, or none."""
+
+    bench: Bench
+    frozen: VectorSet
+    kodak: Sequence[Path] = ()
+    new: VectorSet = field(default_factory=VectorSet)
+
+    def put(self, path: str, data: bytes, allowed: float = 0.0) -> bytes:
+        """Keeps a file, or the frozen one if both differ by the allowed change at most, and returns its bytes."""
+        old = self.frozen.files.get(path)
+        kept = data if old is None or change(path, old, data) > allowed else old
+        assert self.new.files.setdefault(path, kept) == kept, f"{path} is made twice, and differs"
+        return kept
+
+    def stored(self, path: str) -> Stored:
+        """A file that was made earlier, in this set or in the frozen one."""
+        data = self.new.files.get(path) or self.frozen.files[path]
+        return Stored(path, data if path.endswith(".mbt") else array(path, data))
 
 
 @dataclass(frozen=True)
 class Case:
     """A vector being made. Functions that make several derive one from another with `but`."""
 
-    out: VectorSet
+    out: Making
     made: str
     """The function that makes it, module:function."""
     purpose: str
@@ -51,47 +94,47 @@ class Case:
     @property
     def frozen(self) -> Entry:
         """The frozen entry of this vector; empty if it is new."""
-        return self.out.frozen.entry(f"{self.requirement}/{self.name}")
+        id = f"{self.requirement}/{self.name}"
+        return next((entry for entry in self.out.frozen.entries if entry["id"] == id), {})
 
     def but(self, **changes: str) -> "Case":
         """The same case with other fields."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
+    def answer(self, operation: str, **inputs: Value) -> Values:
+        """The golden answer."""
+        return self.out.bench.golden.call(operation, self.model_name or None, inputs)
+
     def encode(self, picture: Image) -> bytes:
         """The golden stream of a picture, (H, W, 3) uint8."""
-        stream = self.out.bench.golden.call("encode", self.model_name, {"image": picture})["stream"]
-        assert isinstance(stream, bytes), "an encoder gives bytes"
-        return stream
+        return bytes(self.answer("encode", image=picture)["stream"])
 
     def store(self, key: str, value: Value, suffix: str = ".bin", allowed: float = 0.0) -> Stored:
-        """Keeps a value in the folder of the case, or beside it if key is empty. See `VectorSet.store`."""
-        folder = self.folder.format(name=self.name, model=self.model_name)
-        return self.out.store(f"{folder}/{key}".rstrip("/"), value, suffix, allowed)
+        """Keeps a value, see `Making.put`, in the folder of the case, or beside it if key is empty.
+
+        suffix: of bytes; arrays get their own.
+        """
+        path = f"{self.folder.format(name=self.name, model=self.model_name)}/{key}".rstrip("/")
+        if isinstance(value, bytes):
+            return Stored(path + suffix, self.out.put(path + suffix, value, allowed))
+        suffix, written = (".png", as_png) if value.dtype == np.uint8 else (".npy", as_npy)
+        return Stored(path + suffix, array(path + suffix, self.out.put(path + suffix, written(value), allowed)))
 
     def ask(
-        self,
-        operation: str,
-        inputs: Mapping[str, Value | Stored],
-        rejected: str | None = None,
-        outputs: Collection[str] = (),
-        **fields: Any,
+        self, operation: str, inputs: Mapping[str, Value | Stored], outputs: Collection[str] = (), **fields: Any
     ) -> dict[str, Stored]:
         """Asks the golden subject, notes its answer as the expected one, and returns the outputs, stored.
 
-        inputs: values to be stored, or stored ones. rejected: the kind with which they must be refused. outputs:
-        the expected ones, all by default. fields: further fields of the entry.
+        inputs: values to be stored, or stored ones. outputs: the expected ones, all by default. fields: further
+        fields of the entry.
         """
         suffix = ".zlib" if operation == "pack_zlib" else ".mbt" if OPERATIONS[operation].needs_model else ".bin"
-        alone = rejected is not None and len(inputs) == 1  # then no folder is needed
         given = {
-            name: value if isinstance(value, Stored) else self.store("" if alone else name, value, suffix)
+            name: value if isinstance(value, Stored) else self.store(name, value, suffix)
             for name, value in inputs.items()
         }
         values = {name: stored.value for name, stored in given.items()}
-        answer = self.answer(operation, values, rejected)
-        if rejected is not None:
-            self.note(operation, given, rejected=rejected, **fields)
-            return {}
+        answer = self.answer(operation, **values)
         names = [name for name in OPERATIONS[operation].outputs if not outputs or name in outputs]
         judged = self.judged(operation, values, answer, names)
         limits = {name: bounds["absolute"] for name, bounds in judged.get("tolerance", {}).items()}
@@ -102,16 +145,23 @@ class Case:
         self.note(operation, given, expected=expected, **judged, **fields)
         return stored
 
-    def answer(self, operation: str, inputs: Values, rejected: str | None = None) -> Values:
-        """The golden answer; empty if the inputs are refused as they should be."""
-        answer: Values = {}
-        kind = None
-        try:
-            answer = self.out.bench.golden.call(operation, self.model_name or None, inputs)
-        except Rejected as refusal:
-            kind = refusal.kind
-        assert kind == rejected, f"{operation} refuses {self.name} with {kind}, not with {rejected}"
-        return answer
+    def refuse(self, kind: Kind, operation: str, faults: Faults, **others: Value) -> None:
+        """Makes a vector of each fault, which must be refused with this kind. others: inputs beside the bytes."""
+        first = next(iter(OPERATIONS[operation].inputs))
+        suffix = ".mbt" if operation == "decode" else ".bin"
+        for text, data in faults.items():
+            name, _, purpose = text.partition(": ")
+            case = self.but(name=name, purpose=purpose)
+            came = None
+            try:
+                case.answer(operation, **{first: data}, **others)
+            except Rejected as refusal:
+                came = refusal.kind
+            assert came == kind, f"{operation} refuses {name} with {came}, not with {kind}"
+            # bytes alone need no folder
+            given = {first: case.store(first if others else "", data, suffix)}
+            given |= {name: case.store(name, value) for name, value in others.items()}
+            case.note(operation, given, rejected=kind)
 
     def judged(self, operation: str, inputs: Values, answer: Values, outputs: Collection[str]) -> Entry:
         """How these outputs are judged, as fields of the entry. What was measured once stays frozen."""
@@ -119,16 +169,12 @@ class Case:
             return self.pictured(answer) if "image" in outputs else {}
         if OPERATIONS[operation].capability not in MEASURED:
             return {}
-        bench = self.out.bench
-        limits = self.frozen.get("tolerance") or bench.tolerances(
-            operation, self.model_name or None, inputs, answer
-        )
-        judged: dict[str, Any] = {
-            "tolerance": {name: limits[name] for name in outputs if name in limits and name != "y_hat"}
-        }
+        bench, model = self.out.bench, self.model_name or None
+        limits = self.frozen.get("tolerance") or bench.tolerances(operation, model, inputs, answer)
+        named = [name for name in outputs if name in limits and name != "y_hat"]
+        judged: dict[str, Any] = {"tolerance": {name: limits[name] for name in named}}
         if operation == "forward":
-            x = np.asarray(inputs["x"], np.float32)
-            judged["margin"] = self.frozen.get("margin") or bench.margins(self.model_name, x)
+            judged["margin"] = self.frozen.get("margin") or bench.margins(self.model_name, inputs["x"])
         return judged
 
     def pictured(self, answer: Values) -> Entry:
@@ -136,15 +182,13 @@ class Case:
 
         A sample may differ by a level where it lies nearer to a rounding tie than the error of g_s in float32.
         """
-        y_hat, picture = np.asarray(answer["y_hat"]), np.asarray(answer["image"])
+        y_hat, (height, width, _) = np.asarray(answer["y_hat"]), np.asarray(answer["image"]).shape
         bench, model = self.out.bench, self.model_name
         sure = self.frozen.get("tolerance", {}).get("image", {}).get("before_rounding")
         if sure is None:
-            golden = bench.golden.call("g_s", model, {"y_hat": y_hat})
-            limits = bench.tolerances("g_s", model, {"y_hat": y_hat}, golden)
+            limits = bench.tolerances("g_s", model, {"y_hat": y_hat}, self.answer("g_s", y_hat=y_hat))
             sure = float(f"{255 * limits['x_hat']['absolute']:.2g}")
-        x_hat = bench.x_hat(model, y_hat)[:, : picture.shape[0], : picture.shape[1]]
-        levels = 255 * x_hat.clip(0, 1).transpose(1, 2, 0)
+        levels = 255 * bench.x_hat(model, y_hat)[:, :height, :width].clip(0, 1).transpose(1, 2, 0)
         near = np.argwhere(np.abs(levels - np.floor(levels) - 0.5) < sure).astype(np.int32)
         return {
             "tolerance": {"image": {"absolute": limit("DECODE-1", "level"), "before_rounding": sure}},
@@ -157,7 +201,7 @@ class Case:
         assert REQUIREMENTS[self.requirement].capability in capabilities, (
             f"{self.requirement} doesn't ask for {operation}"
         )
-        self.out.entries.append(
+        self.out.new.entries.append(
             {
                 "id": f"{self.requirement}/{self.name}",
                 "requirement": self.requirement,
@@ -169,3 +213,17 @@ class Case:
                 "made": self.made,
             }
         )
+
+
+def as_npy(array: npt.NDArray[Any]) -> bytes:
+    """A .npy file: C order, little-endian."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def as_png(picture: npt.NDArray[Any]) -> bytes:
+    """A .png file of (H, W, 3) uint8."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -8,12 +8,12 @@ from pathlib import Path
 from mbtref.files import write_whole
 from mbtref.suite import kodak
 from mbtref.suite.generate import MADE, edge, make, model_hashes, models
-from mbtref.suite.generate.frozen import Files, parsed
 from mbtref.suite.generate.implementations import Bench
 from mbtref.suite.generate.measure import measured
 from mbtref.suite.generate.moved import differences, summary
+from mbtref.suite.generate.sets import Files, parsed
 from mbtref.suite.subjects.data import model_file
-from mbtref.suite.vectors import FOLDER, MANIFEST, SCHEMA, load
+from mbtref.suite.vectors import FOLDER, HOW_TO_REPAIR, MANIFEST, SCHEMA, load
 
 KODAK = "DECODE-3"
 """The requirement whose vectors are made from the Kodak pictures."""
@@ -32,7 +32,7 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
     frozen = stored(FOLDER)
     pictures = kodak.pictures() if KODAK in only else []
     with new_model():
-        files = made(frozen, only, pictures)
+        files = make(frozen, only, pictures)
     write(folder, files)
     lines = list(summary(differences(frozen, files))) if frozen else ["there was no set before"]
     print("\n".join(lines or ["nothing moved"]))
@@ -44,12 +44,10 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
 def new_model() -> Iterator[None]:
     """Writes the model `edge`, whose file other processes read. A failure restores the old one."""
     path = model_file(edge.NAME)
-    old, new = path.read_bytes() if path.is_file() else None, edge.model_file()
-    if old == new:
-        yield
-        return
     path.parent.mkdir(exist_ok=True)
-    write_whole(path, new)
+    old, new = path.read_bytes() if path.is_file() else None, edge.model_file()
+    if old != new:
+        write_whole(path, new)
     try:
         yield
     except BaseException:
@@ -68,41 +66,29 @@ def check(with_kodak: bool) -> int:
     frozen = stored(FOLDER)
     manifest = json.loads(frozen[MANIFEST])
     validate(manifest)
-    for name, digest in model_hashes().items():
-        if manifest["models"].get(name) != digest:
-            raise ValueError(
-                f"the vectors were made with another {name}; make them anew with 'mbtref vectors generate'"
-            )
-    pictures, only = [], set(MADE)
+    if manifest["models"] != model_hashes():
+        raise ValueError(f"the vectors were made with other models; {HOW_TO_REPAIR}")
+    pictures, why = [], "left out"
     try:
         pictures = kodak.pictures() if with_kodak else []
-        why = "left out"
     except ValueError as error:
         why = str(error)
-    if not pictures:
-        only.remove(KODAK)
+    left_out = [] if pictures else [KODAK]
+    if left_out:
         print(f"not run: the Kodak part ({why})")
-    moves = list(differences(frozen, made(frozen, only, pictures)))
+    moves = list(differences(frozen, make(frozen, set(MADE) - set(left_out), pictures)))
     for move in moves:
         print(move)
-    checked = parsed(frozen) if pictures else parsed(frozen).without([KODAK])
-    print(f"{len(checked.files)} files checked, {len(moves)} differences")
+    print(f"{len(parsed(frozen).without(left_out).files)} files checked, {len(moves)} differences")
     return len(moves)
-
-
-def made(frozen: Files, only: Collection[str], pictures: list[Path]) -> Files:
-    """Like `make`, but a broken assertion becomes a ValueError."""
-    try:
-        return make(frozen, only, pictures)
-    except AssertionError as error:
-        raise ValueError(f"a vector lost its property: {error}") from error
 
 
 def measure() -> bool:
     """Prints how near correct implementations come to the limits. Returns whether all stay within."""
     shares = measured(Bench(models()), load(FOLDER).vectors)
-    print("\n".join(map(str, shares)))
-    return all(nearness.share <= 1 for nearness in shares)
+    for what, (share, where) in shares.items():
+        print(f"{what}: {share:.2f} of what is allowed, {where}")
+    return all(share <= 1 for share, _ in shares.values())
 
 
 def validate(manifest: object) -> None:

@@ -21,7 +21,7 @@ from mbtref.making import modelfile, proven
 from mbtref.making.complete import constants
 from mbtref.making.modelfile import to_arrays
 from mbtref.modelfile import METADATA_KEY, fingerprint_of
-from mbtref.networks import MBT2018, FactorizedPrior
+from mbtref.networks import MBT2018
 from mbtref.suite.generate.textures import scatter
 
 NAME = "edge"
@@ -73,65 +73,57 @@ def near_the_limit(inputs: int) -> F64:
 
 def h_s(state: State) -> None:
     """Two channels that pass values straight through, then ties of requantisation of both signs, then mixtures."""
-    first, second, third = (
-        np.zeros((N, M, 5, 5)),
-        np.zeros((M, M * 3 // 2, 5, 5)),
-        np.zeros((2 * M, M * 3 // 2, 3, 3)),
-    )
-    first[:, 2:] = mixed((N, M - 2, 5, 5), 1 << 9, 1)
+    first, second, third = (state[f"h_s.{i}.weight"] for i in (0, 2, 4))
+    first[:, 2:] = mixed(first[:, 2:].shape, 1 << 9, 1)
     first[0, 0][HERE], first[1, 1][HERE] = COARSE / ONE, FINE / ONE
-    second[:, 2:] = mixed((M, M * 3 // 2 - 2, 5, 5), 1 << 9, 2)
+    second[:, 2:] = mixed(second[:, 2:].shape, 1 << 9, 2)
     # S, and -S, whose LeakyReLU is a tie at 2^16 and 3 · 2^16
     second[0, 0][HERE] = second[1, 0][HERE] = 1
     second[0, 1][HERE] = second[1, 1][HERE] = -1
-    third[4:] = mixed((2 * M - 4, M * 3 // 2, 3, 3), 1 << 9, 3)
+    third[4:] = mixed(third[4:].shape, 1 << 9, 3)
     third[:4, :2, 1, 1] = [[1, 0], [0, 1], [1, 0], [-1, 0]]
     # a phase of a transposed convolution sums over 9, 6, 6 or 4 taps
     first[:, -1, ::2, ::2] = near_the_limit(9 * N).reshape(3, 3, N).transpose(2, 0, 1)
     second[:, -1, ::2, ::2] = near_the_limit(9 * M).reshape(3, 3, M).transpose(2, 0, 1)
-    third[-1] = near_the_limit(9 * (M * 3 // 2)).reshape(3, 3, -1).transpose(2, 0, 1)
-    state |= {"h_s.0.weight": first, "h_s.2.weight": second, "h_s.4.weight": third}
-    state |= {"h_s.0.bias": np.zeros(M), "h_s.2.bias": np.zeros(M * 3 // 2), "h_s.4.bias": np.zeros(2 * M)}
+    third[-1] = near_the_limit(third[-1].size).reshape(3, 3, -1).transpose(2, 0, 1)
     state["h_s.0.bias"][2:-1] = mixed((M - 3,), 1 << 12, 4)
     state["h_s.4.bias"][2:4] = TIE
 
 
 def context(state: State) -> None:
     """Large weights at the taps that must not be seen. phi[0] is the latent to the left plus half a grid unit."""
-    weight = np.full((2 * M, M, 5, 5), FORBIDDEN)
-    seen = tuple(zip(*CONTEXT_TAPS, strict=True))
+    weight, bias = state["context_prediction.weight"], state["context_prediction.bias"]
     taps = mixed((2 * M, M, len(CONTEXT_TAPS)), 1 << 11, 5)
     taps[0] = 0
     taps[0, 0, -1] = 1
     taps[-1] = near_the_limit(M * len(CONTEXT_TAPS)).reshape(len(CONTEXT_TAPS), M).T
-    weight[:, :, seen[0], seen[1]] = taps
-    state |= {"context_prediction.weight": weight, "context_prediction.bias": mixed((2 * M,), 1 << 10, 6)}
-    state["context_prediction.bias"][:2] = TIE, WIDE
-    state["context_prediction.bias"][-1] = 0
+    weight[:] = FORBIDDEN
+    weight[:, :, *zip(*CONTEXT_TAPS, strict=True)] = taps
+    bias[:] = mixed(bias.shape, 1 << 10, 6)
+    bias[:2] = TIE, WIDE
+    bias[-1] = 0
 
 
 def entropy_parameters(state: State) -> None:
     """The first channel has S, the second -S, the next two ties; then the scales, and means of moderate size."""
-    sizes = (4 * M, M * 10 // 3, M * 8 // 3, 2 * M)
-    for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        weight, bias = mixed((outputs, inputs), 1 << 9, 10 + 2 * i), mixed((outputs,), 1 << 12, 11 + 2 * i)
+    for i in (0, 2, 4):
+        weight, bias = state[f"entropy_parameters.{i}.weight"][:, :, 0, 0], state[f"entropy_parameters.{i}.bias"]
+        weight[:], bias[:] = mixed(weight.shape, 1 << 9, 10 + i), mixed(bias.shape, 1 << 12, 11 + i)
         weight[:4], bias[:4] = 0, 0
-        if outputs < 2 * M + 1:
-            weight[:3, 0], bias[:3] = 1, np.array([-1, 0, 1]) / ONE
-            weight[3] = mixed((inputs,), 1 << 9, 20)
-            weight[M - 1], bias[M - 1] = near_the_limit(inputs), 0
-            # mu[0] and mu[1]: LeakyReLU of -S, and S, halved: ties where they are odd. Other means stay small
-            weight[M:, :3], weight[M : M + 2], bias[M : M + 2] = 0, 0, 0
-            weight[M, 1] = weight[M + 1, 0] = 0.5
-        else:
+        if i < 4:
             weight[:4, 0] = [1, -1, 1, -1]
             bias[2:4] = TIE if i else TRAP, TIE
-            weight[-1], bias[-1] = near_the_limit(inputs), 0
-        state[f"entropy_parameters.{2 * i}.weight"] = weight[:, :, None, None]
-        state[f"entropy_parameters.{2 * i}.bias"] = bias
+            weight[-1], bias[-1] = near_the_limit(weight.shape[1]), 0
+    # the last layer
+    weight[:3, 0], bias[:3] = 1, np.array([-1, 0, 1]) / ONE
+    weight[3] = mixed(weight[3].shape, 1 << 9, 20)
+    weight[M - 1], bias[M - 1] = near_the_limit(weight.shape[1]), 0
+    # mu[0] and mu[1]: LeakyReLU of -S, and S, halved: ties where they are odd. Other means stay small
+    weight[M:, :3], weight[M : M + 2], bias[M : M + 2] = 0, 0, 0
+    weight[M, 1] = weight[M + 1, 0] = 0.5
 
 
-def transforms(state: State, networks: MBT2018) -> None:
+def transforms(state: State) -> None:
     """GDNs with parameters below their bounds. Their inputs are so large in channel 0 that the pedestal shows.
 
     Where a gamma of 0 becomes 2^-36, an activation of 2^10 adds 2^-16 to a beta of 10^-6.
@@ -141,61 +133,49 @@ def transforms(state: State, networks: MBT2018) -> None:
         ("g_s", 2.0**7, 2.0**-4, 2.0**-4, 1.0),
     ):
         for i in (0, 2, 4, 6):
-            name = f"{part}.{i}"
-            shape, bias = (tuple(networks.get_parameter(f"{name}.{of}").shape) for of in ("weight", "bias"))
-            out, inputs = (0, 1) if part == "g_a" else (1, 0)
-            gain = np.full(shape, small if i < 6 else last)
+            weight, bias = state[f"{part}.{i}.weight"], state[f"{part}.{i}.bias"]
+            by_output, by_input = (weight, weight.swapaxes(0, 1))[:: 1 if part == "g_a" else -1]
+            weight[:] = spread(weight.shape, 1 << 8, 30 + i) * 2.0**-8 * (small if i < 6 else last)
+            bias[:] = spread(bias.shape, 1 << 8, 40 + i) * 2.0**-8
             if i < 6:
-                gain.swapaxes(0, out)[0] = large
+                by_output[0] *= large / small
+                gdn(state[f"{part}.{i + 1}.beta"], state[f"{part}.{i + 1}.gamma"], 50 + i)
             if i > 0:
-                gain.swapaxes(0, inputs)[0] *= grown
+                by_input[0] *= grown
             elif part == "g_s":
-                gain *= 2.0**-6  # latents are that large
-            state[f"{name}.weight"] = spread(shape, 1 << 8, 30 + i) * gain * 2.0**-8
-            state[f"{name}.bias"] = spread(bias, 1 << 8, 40 + i) * 2.0**-8
-            if i < 6:
-                state |= gdn(f"{part}.{i + 1}", 50 + i)
-    state["g_s.6.bias"] = np.full(3, 0.5)
+                weight *= 2.0**-6  # latents are that large
+    state["g_s.6.bias"][:] = 0.5
 
 
-def gdn(name: str, seed: int) -> State:
+def gdn(beta: F64, gamma: F64, seed: int) -> None:
     """Stored parameters: all of channel 0 lie below the bounds, some are negative; gamma isn't symmetric."""
-    beta = np.array([2.0**-11, -0.5, 0.75])
-    gamma = np.abs(spread((N, N), 1 << 8, seed)) * 2.0**-8
-    gamma[0] = [-0.25, 0, 2.0**-19]
+    beta[:] = 2.0**-11, -0.5, 0.75
+    gamma[:] = np.abs(spread(gamma.shape, 1 << 8, seed)) * 2.0**-8
+    gamma[0] = -0.25, 0, 2.0**-19
     gamma[1:, 0], gamma[1, 2] = 2.0**-10, -0.5
-    return {f"{name}.beta": beta, f"{name}.gamma": gamma}
 
 
-def hyper_analysis(state: State, networks: MBT2018) -> None:
-    for i in (0, 2, 4):
-        for part, gain in (("weight", 2.0**-10), ("bias", 2.0**-8)):
-            shape = tuple(networks.get_parameter(f"h_a.{i}.{part}").shape)
-            state[f"h_a.{i}.{part}"] = spread(shape, 1 << 8, 80 + i) * gain
-
-
-def density(state: State, prior: FactorizedPrior) -> None:
-    """Densities of z that are a few symbols wide, with medians on ties."""
-    for i, matrix in enumerate(prior.matrices):
-        state[f"entropy_bottleneck.matrices.{i}"] = spread(tuple(matrix.shape), 32, 90 + i) * 2.0**-6
-        shape = tuple(prior.biases[i].shape)
-        state[f"entropy_bottleneck.biases.{i}"] = spread(shape, 32, 100 + i) * 2.0**-6
-    for i, factor in enumerate(prior.factors):
-        state[f"entropy_bottleneck.factors.{i}"] = spread(tuple(factor.shape), 32, 110 + i) * 2.0**-6
-    quantiles = np.repeat([[[-10.0, 0, 10]]], N, 0)
-    quantiles[:, 0, 1] = np.array(MEDIANS) / ONE
-    state["entropy_bottleneck.quantiles"] = quantiles
+def scattered(state: State) -> None:
+    """h_a, and densities of z that are a few symbols wide, with medians on ties."""
+    for part, kind, most, seed, gain in (
+        ("h_a", ".weight", 1 << 8, 80, 2.0**-10),
+        ("h_a", ".bias", 1 << 8, 80, 2.0**-8),
+        ("entropy_bottleneck.matrices", "", 32, 90, 2.0**-6),
+        ("entropy_bottleneck.biases", "", 32, 100, 2.0**-6),
+        ("entropy_bottleneck.factors", "", 32, 110, 2.0**-6),
+    ):
+        for i in range(5):
+            if (array := state.get(f"{part}.{i}{kind}")) is not None:
+                array[:] = spread(array.shape, most, seed + i) * gain
+    state["entropy_bottleneck.quantiles"][:, 0] = [(-10, median / ONE, 10) for median in MEDIANS]
 
 
 def model_file() -> bytes:
     """The bytes of the file. Unlike in an imported one, the context isn't masked and the medians are on ties."""
-    networks, state = MBT2018(N, M), State()
-    h_s(state)
-    context(state)
-    entropy_parameters(state)
-    transforms(state, networks)
-    hyper_analysis(state, networks)
-    density(state, networks.entropy_bottleneck)
+    networks = MBT2018(N, M)
+    state = {name: np.zeros(parameter.shape) for name, parameter in networks.named_parameters()}
+    for fill in (h_s, context, entropy_parameters, transforms, scattered):
+        fill(state)
     tensors = {name: array.astype(np.float32) for name, array in state.items()}
     assert all(np.array_equal(tensors[name], array) for name, array in state.items()), "a weight needs more digits"
     networks.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()}, strict=False)

@@ -10,9 +10,9 @@ from mbtref.scan import Step, scan
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.registry import LITE, vector
 from mbtref.suite.generate.textures import scatter
+from mbtref.suite.subjects.tensors import I32
 from mbtref.tables import SCALES
 
-I32 = npt.NDArray[np.int32]
 MOST = 1 << 27
 """No stream holds a larger symbol: an escape has seven digits, and one bit of them is the sign."""
 
@@ -44,7 +44,7 @@ def growing(case: Case) -> None:
     assert np.ptp(index) > SCALES // 2, f"indexes of {case.name} only go from {index.min()} to {index.max()}"
     far = y_hat.copy()
     far[:, 0, 14] = 0
-    phi = case.out.bench.golden.call("exact_parameters", case.model_name, {"k_z": k_z, "y_hat": far})["phi"]
+    phi = case.answer("exact_parameters", k_z=k_z, y_hat=far)["phi"]
     changed = (np.asarray(phi) != answer["phi"].array).any(0)
     assert changed[2, 12], f"{case.name} doesn't depend on the tap two rows up and two columns right"
 

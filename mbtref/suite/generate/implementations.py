@@ -10,9 +10,7 @@ import contextlib
 import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +20,7 @@ from torch import Tensor, nn
 from mbtref import Model
 from mbtref.networks import MBT2018
 from mbtref.progress import Watch, unwatched
-from mbtref.suite.operations import OPERATIONS, Values
+from mbtref.suite.operations import Value, Values
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.subjects.loading import isolated
 from mbtref.suite.subjects.protocol import Subject
@@ -78,7 +76,10 @@ class Changed(Reference):
     """The reference, with float networks that compute the same thing in another way."""
 
     def __init__(
-        self, models: Mapping[str, Model], change: Callable[[MBT2018], MBT2018], dtype: torch.dtype = torch.float32
+        self,
+        models: Mapping[str, Model],
+        change: Callable[[MBT2018], MBT2018] = lambda networks: networks,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.dtype = dtype
         self.models = {}
@@ -88,10 +89,6 @@ class Changed(Reference):
 
     def model(self, name: str) -> Model:
         return self.models[name]
-
-
-def unchanged(networks: MBT2018) -> MBT2018:
-    return networks
 
 
 def in_float64(networks: MBT2018) -> MBT2018:
@@ -134,16 +131,12 @@ def without_onednn() -> Iterator[None]:
         torch.backends.mkldnn.set_flags(before)
 
 
-class Implementation(NamedTuple):
-    """A subject, and the setting in which it runs."""
-
-    name: str
-    subject: Subject
-    setting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+class WithoutOneDnn(Changed):
+    """The reference with PyTorch's own convolution."""
 
     def call(self, operation: str, model: str | None, inputs: Values) -> Values:
-        with self.setting():
-            return self.subject.call(operation, model, inputs)
+        with without_onednn():
+            return super().call(operation, model, inputs)
 
 
 class Bench:
@@ -154,29 +147,25 @@ class Bench:
         self.golden = Changed(models, in_float64, torch.float64)
 
     @functools.cached_property
-    def others(self) -> list[Implementation]:
+    def others(self) -> dict[str, Subject]:
         """Correct implementations. Those on simulated processors run in their own processes."""
-        plain = Changed(self.models, unchanged)
-        return [
-            Implementation("plain", plain),
-            Implementation("in tiles", Reference()),
-            Implementation("without oneDNN", plain, without_onednn),
-            Implementation("channels-last", Changed(self.models, channels_last)),
-            Implementation("batch of two", Changed(self.models, batch_of_two)),
-            *(Implementation(name, isolated("reference", TIMEOUT, PROCESSORS[name])) for name in PROCESSORS),
-        ]
+        return {
+            "plain": Changed(self.models),
+            "in tiles": Reference(),
+            "without oneDNN": WithoutOneDnn(self.models),
+            "channels-last": Changed(self.models, channels_last),
+            "batch of two": Changed(self.models, batch_of_two),
+            **{name: isolated("reference", TIMEOUT, PROCESSORS[name]) for name in PROCESSORS},
+        }
 
     def tolerances(
         self, operation: str, model: str | None, inputs: Values, golden: Values
     ) -> dict[str, dict[str, float]]:
         """By output: its `tolerance`, as "absolute", and that of -log2 of a likelihood, as "bits"."""
-        answers = [other.call(operation, model, inputs) for other in self.others]
-        result = {}
-        for name in OPERATIONS[operation].outputs:
-            values, others = floats(golden[name]), [floats(answer[name]) for answer in answers]
-            result[name] = {"absolute": tolerance(values, others)}
-            if name.endswith("_likelihoods"):
-                result[name]["bits"] = tolerance(-np.log2(values), [-np.log2(other) for other in others])
+        answers = [compared(other.call(operation, model, inputs)) for other in self.others.values()]
+        result: dict[str, dict[str, float]] = {}
+        for (name, unit), values in compared(golden).items():
+            result.setdefault(name, {})[unit] = tolerance(values, [answer[name, unit] for answer in answers])
         return result
 
     @torch.no_grad()
@@ -185,13 +174,17 @@ class Bench:
         x_hat: F64 = self.golden.model(model).networks.g_s(torch.from_numpy(y_hat.copy())[None])[0].numpy()
         return x_hat
 
-    def margins(self, model: str, x: npt.NDArray[np.float32]) -> dict[str, float]:
-        """By output: how far the values that the forward pass rounds for it stay from a tie.
-
-        x: (3, H, W).
-        """
+    def margins(self, model: str, x: Value) -> dict[str, float]:
+        """By output: how far the values that the forward pass rounds for it stay from a tie. x: (3, H, W)."""
         values = rounded(self.golden, self.models[model], x)
         return {name: float(from_tie(v).min()) for name, v in values.items()}
+
+
+def compared(answer: Values) -> dict[tuple[str, str], F64]:
+    """The values that are compared, by output and unit: all as they are, likelihoods in bits too."""
+    values = {(name, "absolute"): floats(value) for name, value in answer.items()}
+    bits = {(name, "bits"): -np.log2(p) for (name, _), p in values.items() if name.endswith("_likelihoods")}
+    return values | bits
 
 
 def from_tie(values: F64) -> F64:
@@ -214,7 +207,7 @@ def tolerance(golden: F64, answers: list[F64]) -> float:
     return float(f"{np.ceil(limit / step) * step:.2g}")
 
 
-def rounded(subject: Subject | Implementation, model: Model, x: npt.NDArray[np.float32]) -> dict[str, F64]:
+def rounded(subject: Subject, model: Model, x: Value) -> dict[str, F64]:
     """Values that the forward pass rounds, (M, 4h, 4w) or (N, h, w), by the output of each. x: (3, H, W)."""
     y = np.asarray(subject.call("g_a", model.name, {"x": x})["y"])
     z = np.asarray(subject.call("h_a", model.name, {"y": y})["z"])

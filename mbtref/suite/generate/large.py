@@ -26,7 +26,7 @@ def ask(case: Case, model: str, content: str, size: Size, shown: bool = True) ->
     """The golden stream of a drawn picture. shown: whether the decoded picture is stored, too."""
     case = case.but(name=f"{model}/{content}-{size.height}x{size.width}", model_name=model)
     stream = case.store("", case.encode(draw(content, *size)), ".mbt")
-    answer = case.answer("decode", {"stream": stream.data})
+    answer = case.answer("decode", stream=stream.data)
     judged = {}
     if shown:
         expected = {"image": case.store("image", answer["image"]).path}

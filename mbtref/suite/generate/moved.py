@@ -1,18 +1,19 @@
-"""The differences between two sets. A value within its tolerance stays frozen (`frozen`), so it doesn't differ."""
+"""The differences between two sets. A value within its tolerance stays frozen (`case`), so it doesn't differ."""
 
 import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
-from mbtref.suite.generate.frozen import Files, change, files_of
+from mbtref.suite.generate.sets import Files, change, paths
 from mbtref.suite.vectors import MANIFEST
 
 SHOWN = 8
 """Lines per group in a summary."""
 OTHER = "beside the vectors"
 """The group of differences outside all requirements."""
+Part = TypeVar("Part")
 
 
 class Move(NamedTuple):
@@ -23,7 +24,7 @@ class Move(NamedTuple):
     item: str
     """A file, a vector's id, or a part of the manifest."""
     text: str
-    change: float
+    change: float = math.inf
     """Largest change of a value; inf where values can't be compared."""
 
     def __str__(self) -> str:
@@ -33,52 +34,43 @@ class Move(NamedTuple):
 def differences(old: Files, new: Files) -> Iterator[Move]:
     """Everything that differs."""
     was, now = (json.loads(files[MANIFEST]) for files in (old, new))
-    yield from _manifests(was, now)
-    owners = {**_owners(was), **_owners(now)}
-    for path in sorted((old.keys() | new.keys()) - {MANIFEST}):
+    for part in ("version", "tolerances", "requirements", "models", "pictures"):
+        if was[part] != now[part]:
+            yield Move(OTHER, f"{MANIFEST}, {part}", "changed")
+    owners: dict[str, str] = {}
+    entries = [{entry["id"]: entry for entry in manifest["vectors"]} for manifest in (was, now)]
+    for entry in [*entries[1].values(), *entries[0].values()]:
+        owners |= dict.fromkeys(paths([entry]) - owners.keys(), entry["requirement"])
+    for id, before, after in unequal(*entries):
+        group = id.partition("/")[0]
+        if before is None or after is None:
+            yield Move(group, id, "new" if before is None else "gone")
+        else:
+            yield from (Move(group, id, f"changed {field}") for field, *_ in unequal(before, after))
+    for path, data, other in unequal(old, new):
         group = owners.get(path, OTHER)
-        if path not in old or path not in new:
-            yield Move(group, path, "new" if path in new else "gone", math.inf)
-        elif moved := change(path, old[path], new[path]):
+        if data is None or other is None:
+            yield Move(group, path, "new" if data is None else "gone")
+        elif path != MANIFEST and (moved := change(path, data, other)):
             size = f" by up to {moved:.3g}" if moved < math.inf else ""
             yield Move(group, path, f"changed{size}", moved)
 
 
+def unequal(old: Mapping[str, Part], new: Mapping[str, Part]) -> Iterator[tuple[str, Part | None, Part | None]]:
+    """Keys whose values differ, in order, with both values, None where a key is missing."""
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield key, old.get(key), new.get(key)
+
+
 def summary(found: Iterable[Move]) -> Iterator[str]:
     """Lines that say what moved, by requirement."""
-    for group, members in itertools.groupby(sorted(found), key=lambda d: d.group):
-        moved = list(members)
-        changes = [d.change for d in moved if d.change < math.inf]
+    for group, members in itertools.groupby(sorted(found), key=lambda move: move.group):
+        moves = list(members)
+        changes = [move.change for move in moves if move.change < math.inf]
         largest = f", values by up to {max(changes):.3g}" if changes else ""
-        kinds = {kind: sum(d.text.startswith(kind) for d in moved) for kind in ("new", "gone", "changed")}
+        kinds = {kind: sum(move.text.startswith(kind) for move in moves) for kind in ("new", "gone", "changed")}
         yield f"{group}: {', '.join(f'{count} {kind}' for kind, count in kinds.items() if count)}{largest}"
-        for d in moved[:SHOWN]:
-            yield f"  {d.item}: {d.text}"
-        if len(moved) > SHOWN:
-            yield f"  and {len(moved) - SHOWN} more"
-
-
-def _manifests(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Move]:
-    """Differences between the entries and between the other parts of two manifests."""
-    for part in ("version", "tolerances", "requirements", "models", "pictures"):
-        if was[part] != now[part]:
-            yield Move(OTHER, f"{MANIFEST}, {part}", "changed", math.inf)
-    before, after = ({entry["id"]: entry for entry in entries["vectors"]} for entries in (was, now))
-    for key in sorted(before.keys() | after.keys()):
-        group = key.split("/")[0]
-        if key not in before or key not in after:
-            yield Move(group, key, "new" if key in after else "gone", math.inf)
-            continue
-        a, b = before[key], after[key]
-        for field in sorted(a.keys() | b.keys()):
-            if a.get(field) != b.get(field):
-                yield Move(group, key, f"changed {field}", math.inf)
-
-
-def _owners(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The first requirement that uses each file."""
-    owners: dict[str, str] = {}
-    for entry in manifest["vectors"]:
-        for path in files_of(entry):
-            owners.setdefault(path, entry["requirement"])
-    return owners
+        yield from (f"  {move.item}: {move.text}" for move in moves[:SHOWN])
+        if len(moves) > SHOWN:
+            yield f"  and {len(moves) - SHOWN} more"

@@ -19,8 +19,7 @@ from typing import NamedTuple
 
 from mbtref.modelfile import SERIES
 from mbtref.suite.generate import edge
-from mbtref.suite.generate.case import Case
-from mbtref.suite.generate.vectorset import VectorSet
+from mbtref.suite.generate.case import Case, Making
 
 MODULES = (
     "rans", "buffers", "stages", "exact", "streams", "large", "rare", "malformed", "kodak", "reproducible",
@@ -44,29 +43,17 @@ class Registered(NamedTuple):
     requirements: Sequence[str]
     """Those of its vectors."""
     models: Sequence[str]
-    """It runs once for each; once without a model if there are none."""
+    """It runs once for each; once without a model, "", if there are none."""
     name: str
     folder: str
     """See `Case.folder`."""
-
-    def case(self, out: VectorSet, model: str) -> Case:
-        """What the function gets for a model, or for none."""
-        return Case(
-            out=out,
-            made=f"{self.make.__module__.rpartition('.')[2]}:{self.make.__qualname__}",
-            purpose=" ".join((self.make.__doc__ or "").split()),
-            requirement=self.requirements[0],
-            name=f"{model}/{self.name}" if model else self.name,
-            model_name=model,
-            folder=self.folder,
-        )
 
 
 REGISTRY: list[Registered] = []
 
 
 def vector(
-    *requirements: str, models: Sequence[str] = (), name: str = "", folder: str = ""
+    *requirements: str, models: Sequence[str] = ("",), name: str = "", folder: str = ""
 ) -> Callable[[Make], Make]:
     """Registers a function that makes vectors of these requirements, for each of the models.
 
@@ -74,13 +61,16 @@ def vector(
     """
 
     def register(make: Make) -> Make:
-        module = make.__module__.rpartition(".")[2]
-        REGISTRY.append(
-            Registered(make, requirements, models, name or make.__name__, folder or f"{module}/{{name}}")
-        )
+        files = folder or f"{module_of(make)}/{{name}}"
+        REGISTRY.append(Registered(make, requirements, models, name or make.__name__, files))
         return make
 
     return register
+
+
+def module_of(make: Make) -> str:
+    """One of MODULES."""
+    return make.__module__.rpartition(".")[2]
 
 
 def made() -> list[str]:
@@ -88,10 +78,23 @@ def made() -> list[str]:
     return list(dict.fromkeys(requirement for each in REGISTRY for requirement in each.requirements))
 
 
-def cases(out: VectorSet, only: Collection[str]) -> Iterator[tuple[Make, Case]]:
+def cases(out: Making, only: Collection[str]) -> Iterator[tuple[Make, Case]]:
     """Every function that makes vectors of these requirements, with what it gets, in the order of making."""
     chosen = [each for each in REGISTRY if set(each.requirements) & set(only)]
-    for _, neighbours in itertools.groupby(chosen, lambda each: bool(each.models)):
+    for _, neighbours in itertools.groupby(chosen, lambda each: each.models == ("",)):
         group = list(neighbours)
-        for model in dict.fromkeys(model for each in group for model in each.models or [""]):
-            yield from ((each.make, each.case(out, model)) for each in group if model in (each.models or [""]))
+        for model in dict.fromkeys(model for each in group for model in each.models):
+            for make, requirements, models, name, folder in group:
+                if model in models:
+                    yield (
+                        make,
+                        Case(
+                            out=out,
+                            made=f"{module_of(make)}:{make.__name__}",
+                            purpose=" ".join((make.__doc__ or "").split()),
+                            requirement=requirements[0],
+                            name=f"{model}/{name}".lstrip("/"),
+                            model_name=model,
+                            folder=folder,
+                        ),
+                    )

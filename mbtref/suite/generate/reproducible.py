@@ -9,10 +9,9 @@ from tqdm import tqdm
 
 from mbtref.suite.check import digest_of
 from mbtref.suite.generate.case import Case
-from mbtref.suite.generate.frozen import Entry
 from mbtref.suite.generate.registry import vector
+from mbtref.suite.generate.sets import Entry
 from mbtref.suite.generate.textures import SIZES, picture
-from mbtref.suite.generate.vectorset import VectorSet
 
 UNDECIDED = {"lite-q3": (3,), "lite-q6": (172, 414, 810, 1837)}
 """Seeds of the pictures of `undecided`, by model."""
@@ -23,21 +22,18 @@ def known(frozen: Mapping[str, Entry], made: Mapping[str, Entry]) -> dict[str, E
     return {**made, **frozen, **made}
 
 
-def entries(out: VectorSet, requirement: str) -> Iterator[Entry]:
-    """The vectors of a requirement, new or frozen."""
-    frozen, made = ({entry["id"]: entry for entry in each.entries} for each in (out.frozen, out))
-    yield from (entry for entry in known(frozen, made).values() if entry["requirement"] == requirement)
-
-
-def same(case: Case, entry: Entry) -> Case:
-    """The case with the name and the model of another vector."""
-    return case.but(name=entry["id"].partition("/")[2], model_name=entry["model"])
+def asked(case: Case, requirement: str) -> Iterator[tuple[Case, Entry]]:
+    """The vectors of a requirement, new or frozen, each with a case of its name and model."""
+    frozen, made = ({entry["id"]: entry for entry in part.entries} for part in (case.out.frozen, case.out.new))
+    for id, entry in known(frozen, made).items():
+        if entry["requirement"] == requirement:
+            yield case.but(name=id.partition("/")[2], model_name=entry["model"]), entry
 
 
 @vector("REPRODUCIBLE-1", folder="stages/{name}/closed")
 def encoded(case: Case) -> None:
     """a latent that is rounded otherwise on another machine"""
-    for name, entry in known(case.out.frozen.pictures, case.out.pictures).items():
+    for name, entry in known(case.out.frozen.pictures, case.out.new.pictures).items():
         image = case.out.stored(entry["file"])
         case.but(name=name, model_name=entry["model"]).ask("encode_reproducible", {"image": image})
 
@@ -54,17 +50,16 @@ def undecided(case: Case) -> None:
 @vector("REPRODUCIBLE-2")
 def decoded(case: Case) -> None:
     """a pixel that is rounded otherwise on another machine"""
-    for entry in list(entries(case.out, "DECODE-1")):
+    for one, entry in asked(case, "DECODE-1"):
         if image := entry["expected"].get("image"):
             stream = case.out.stored(entry["inputs"]["stream"])
-            beside = same(case, entry).but(folder=image.rpartition("/")[0])
-            beside.ask("decode_reproducible", {"stream": stream})
+            one.but(folder=image.rpartition("/")[0]).ask("decode_reproducible", {"stream": stream})
 
 
 @vector("REPRODUCIBLE-4")
 def kodak(case: Case) -> None:
     """a pixel among a hundred million that is rounded otherwise on another machine"""
-    for entry in tqdm(list(entries(case.out, "DECODE-3")), "Kodak pixels", leave=False, disable=None):
-        one, stream = same(case, entry), case.out.stored(entry["inputs"]["stream"])
-        image = one.answer("decode_reproducible", {"stream": stream.data})["image"]
+    for one, entry in tqdm(list(asked(case, "DECODE-3")), "Kodak pixels", leave=False, disable=None):
+        stream = case.out.stored(entry["inputs"]["stream"])
+        image = one.answer("decode_reproducible", stream=stream.data)["image"]
         one.note("decode_reproducible", {"stream": stream}, sha256={"image": digest_of("image", image)})

@@ -3,21 +3,17 @@
 Every stage gets the golden output of the one before, so a fault in one doesn't show in the next.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from mbtref import Model, codec
+from mbtref import codec
 from mbtref.grid import ONE
 from mbtref.image import Image
 from mbtref.openloop.likelihoods import LIKELIHOOD_MIN
-from mbtref.suite.generate.case import Case
-from mbtref.suite.generate.implementations import TIE_DISTANCE
+from mbtref.suite.generate.case import Case, Making, Stored
+from mbtref.suite.generate.implementations import TIE_DISTANCE, Bench
 from mbtref.suite.generate.registry import LITE, WIDE, vector
 from mbtref.suite.generate.textures import SIZES, picture
-from mbtref.suite.generate.vectorset import Stored, VectorSet
 from mbtref.suite.operations import Value
 from mbtref.suite.pictures import CONTENTS, draw, tensor
 
@@ -71,7 +67,8 @@ def one_picture(case: Case, pixels: Image, seed: int) -> None:
     forward = ask("open", "FLOAT-2", "forward", x=x)
     ask("open", "TRANSFORM-3", "g_s", y_hat=forward["y_hat"])
 
-    k_z = case.store("exact/k_z", symbols_of_z(case.model, z.array))
+    units = codec.grid_units(torch.from_numpy(z.array)[None]) - case.model.entropy.medians
+    k_z = case.store("exact/k_z", codec.nearest_symbol(units)[0].permute(2, 0, 1).int().numpy())
     symbols = ask("exact", "EXACT-2", "exact_symbols", k_z=k_z, y=y)
     k = symbols["k"].array
     assert k.min() < 0 < k.max(), f"symbols of {case.name} have one sign"
@@ -90,36 +87,32 @@ def keep(case: Case, pixels: Image, seed: int) -> None:
     """Keeps the picture of a case. Encoders are asked for it too (`reproducible`, ENCODE-1)."""
     height, width, _ = pixels.shape
     file = case.but(folder="stages/{name}").store("picture", pixels).path
-    entry: Mapping[str, object] = {"height": height, "width": width, "seed": seed, "file": file}
-    case.out.pictures[case.name] = {"model": case.model_name, **entry}
+    entry = {"model": case.model_name, "height": height, "width": width, "seed": seed, "file": file}
+    case.out.new.pictures[case.name] = entry
 
 
-def choose(out: VectorSet, model: str, size: str) -> tuple[int, Image]:
+def choose(out: Making, model: str, size: str) -> tuple[int, Image]:
     """The seed and the picture of this name that are frozen, or the first whose values keep away from ties."""
     frozen = out.frozen.pictures.get(f"{model}/{size}")
     for seed in [frozen["seed"]] if frozen else SEEDS:
         pixels = picture(SIZES[size], seed)
-        if min(out.bench.margins(model, tensor(pixels)).values()) >= TIE_DISTANCE:
+        if sure(out.bench, model, tensor(pixels)):
             return seed, pixels
-    raise ValueError(f"no {size} picture for {model} keeps its values {TIE_DISTANCE:g} away from ties")
+    raise AssertionError(f"no {size} picture for {model} keeps its values {TIE_DISTANCE:g} away from ties")
+
+
+def sure(bench: Bench, model: str, x: Value) -> bool:
+    """Whether all values that the forward pass rounds keep away from ties. x: (3, H, W) float32."""
+    return min(bench.margins(model, x).values()) >= TIE_DISTANCE
 
 
 @vector("FLOAT-2", models=LITE, folder="floor/{model}")
 def floor(case: Case) -> None:
     """a likelihood of y without its floor of 1e-9, or with another: bits that grow without bound"""
-    bench, frozen = case.out.bench, case.frozen
-    for content in [frozen["content"]] if frozen else sorted(CONTENTS):
+    for content in [case.frozen["content"]] if case.frozen else sorted(CONTENTS):
         x = tensor(draw(content, 64, 64))
-        margins = bench.margins(case.model_name, x)
-        least = np.asarray(bench.golden.call("forward", case.model_name, {"x": x})["y_likelihoods"]).min()
-        if min(margins.values()) >= TIE_DISTANCE and least == np.float32(LIKELIHOOD_MIN):
+        least = np.asarray(case.answer("forward", x=x)["y_likelihoods"]).min()
+        if least == np.float32(LIKELIHOOD_MIN) and sure(case.out.bench, case.model_name, x):
             case.ask("forward", {"x": x}, content=content)
             return
-    raise ValueError(f"no picture takes a likelihood of {case.model_name} to its floor; try others")
-
-
-def symbols_of_z(model: Model, z: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    """k_z = round(z - median). (N, h, w) -> the same."""
-    units = codec.grid_units(torch.from_numpy(z)[None]) - model.entropy.medians
-    k_z: npt.NDArray[np.int32] = codec.nearest_symbol(units)[0].permute(2, 0, 1).int().numpy()
-    return np.ascontiguousarray(k_z)
+    raise AssertionError(f"no picture takes a likelihood of {case.model_name} to its floor; try others")

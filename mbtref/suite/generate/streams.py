@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from mbtref import Model, bitstream, codec, rans
@@ -12,40 +10,37 @@ from mbtref.grid import LIMIT, ONE
 from mbtref.scan import wavefronts
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.exact import MOST, assert_saturates
-from mbtref.suite.generate.rans import Interval, code, intervals
+from mbtref.suite.generate.rans import Interval, Message, code
 from mbtref.suite.generate.registry import LITE, WIDE, vector
 from mbtref.suite.generate.textures import Size, picture, scatter
 from mbtref.suite.pictures import CONTENTS, draw
+from mbtref.suite.subjects.reference import units_in
+from mbtref.suite.subjects.tensors import I32
 from mbtref.suite.subjects.trace import trace
 from mbtref.tables import z_indexes
 
-I32 = npt.NDArray[np.int32]
 Places = Iterable[tuple[Tensor, Tensor]]
 """Groups of positions, rows and columns of each, in the order of a stream."""
 
 
-def steps(model: Model, k_z: I32, k: I32, places: Places) -> list[Interval]:
-    """The coding steps of symbols. k_z: (N, h, w); k: (M, 4h, 4w), in closed loop; places: the order of y."""
-    symbols = torch.from_numpy(k.transpose(1, 2, 0)[None]).double()
-    z_hat = model.entropy.z_hat(torch.from_numpy(k_z.transpose(1, 2, 0)[None]).double())
+def steps(model: Model, k_z: I32, k: I32, places: Places | None = None) -> list[Interval]:
+    """The coding steps of symbols. k_z: (N, h, w); k: (M, 4h, 4w), closed-loop. places: default: the format's."""
+    symbols, z_hat = units_in(k), model.entropy.z_hat(units_in(k_z))
     sigma = trace(model.entropy, z_hat, lambda step: step.y_hat(step.of(symbols))).sigma
     index = model.networks.N + model.index(sigma)
     message, indexes = k_z.flatten().tolist(), z_indexes((*k_z.shape[1:], len(k_z))).tolist()
-    for rows, columns in places:
+    _, height, width = k.shape
+    for rows, columns in places or wavefronts(height, width):
         message += symbols[0, rows, columns].flatten().int().tolist()
         indexes += index[0, rows, columns].flatten().tolist()
-    return intervals(message, indexes, model.tables)
+    return Message(message, indexes, model.tables).steps
 
 
-def in_order(model: Model, k_z: I32, k: I32) -> list[Interval]:
-    """The same in the order of the format."""
-    _, height, width = k.shape
-    return steps(model, k_z, k, wavefronts(height, width))
-
-
-def stream(model: Model, size: Size, payload: bytes) -> bytes:
-    """A whole file."""
-    return bitstream.pack(bitstream.Stream(model.fingerprint, size.height, size.width, payload))
+def stream(model: Model, k_z: I32, k: I32, size: Size | None = None) -> bytes:
+    """The file of these symbols, see `steps`. size: of the picture; default: not padded."""
+    height, width = size or (64 * side for side in k_z.shape[1:])
+    payload = code(steps(model, k_z, k))
+    return bitstream.pack(bitstream.Stream(model.fingerprint, height, width, payload))
 
 
 @vector("DECODE-1", models=LITE)
@@ -63,8 +58,7 @@ def far_symbols(case: Case) -> None:
     # the last latents: they are the context of no other
     k[:4, 3, 3] = [MOST - 2000, -MOST + 2000, LIMIT // ONE - 1, -LIMIT // ONE]
     k_z[:2, 0, 0] = [MOST - 2000, -MOST + 2000]
-    data = stream(model, Size(64, 64), code(in_order(model, k_z, k)).data)
-    answer = case.ask("decode", {"stream": data}, outputs=("y_hat",))
+    answer = case.ask("decode", {"stream": stream(model, k_z, k)}, outputs=("y_hat",))
     assert_saturates(answer["y_hat"].array * ONE, f"y_hat of {case.name}")
 
 
@@ -74,9 +68,8 @@ def scattered_symbols(case: Case) -> None:
     model = case.model
     k_z = (scatter(*np.indices((model.networks.N, 1, 3)), 1) % 9 - 4).astype(np.int32)
     k = (scatter(*np.indices((model.networks.M, 4, 12)), 2) % 9 - 4).astype(np.int32)
-    coded = in_order(model, k_z, k)
-    assert len(coded) > k_z.size + k.size, f"{case.name} has no escape"
-    case.ask("decode", {"stream": stream(model, Size(33, 150), code(coded).data)}, outputs=("y_hat",))
+    assert len(steps(model, k_z, k)) > k_z.size + k.size, f"{case.name} has no escape"
+    case.ask("decode", {"stream": stream(model, k_z, k, Size(33, 150))}, outputs=("y_hat",))
 
 
 @vector("DECODE-1", models=LITE)
@@ -89,8 +82,7 @@ def every_bin_of_z(case: Case) -> None:
     for c, (count, table) in enumerate(zip(bins, model.tables, strict=False)):
         k_z[c, 0] = table.offset + np.minimum(2 * np.arange(w), count - 1)
     k = np.zeros((model.networks.M, 4, 4 * w), np.int32)
-    data = stream(model, Size(64, 64 * w), code(in_order(model, k_z, k)).data)
-    case.ask("decode", {"stream": data}, outputs=("y_hat",))
+    case.ask("decode", {"stream": stream(model, k_z, k)}, outputs=("y_hat",))
 
 
 @vector("DECODE-1", models=WIDE)
@@ -102,4 +94,4 @@ def escapes_of_a_picture(case: Case) -> None:
         if len(rans.steps(coded.symbols, coded.indexes, golden.tables).start) > len(coded.symbols):
             case.ask("decode", {"stream": coded.data})
             return
-    raise ValueError(f"no picture needs an escape at {case.model_name}; try others")
+    raise AssertionError(f"no picture needs an escape at {case.model_name}; try others")

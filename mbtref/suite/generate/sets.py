@@ -1,81 +1,55 @@
-"""The part of the frozen set that stays when vectors are made again. It doesn't depend on the machine.
-
-- Choices (the seed of a picture, its content), tolerances and margins are found once and then kept.
-- A frozen value stays if the new one equals it within its tolerance. So every stage starts from the same bits on
-  every machine, and a machine that rounds differently writes the same files.
-"""
+"""A set of vectors, frozen or being made, and how far two versions of a file differ."""
 
 import io
 import json
 import math
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from mbtref.suite.check import ZLIB_AT
 from mbtref.suite.vectors import MANIFEST
 
 Files = Mapping[str, bytes]
 """A whole set: the bytes of every file by its path, with the manifest."""
 Entry = Mapping[str, Any]
 """A vector in the manifest."""
-BUFFER_HEADER = 32
-"""Bytes before the zlib stream of a latent buffer."""
 
 
-class Frozen:
-    """A set that was made earlier, or a part of it.
+@dataclass
+class VectorSet:
+    """A set, or a part of it. Pictures are named as in the manifest; it isn't one of the files."""
 
-    files: all but the manifest. pictures: by their names, see the manifest's schema.
-    """
+    files: dict[str, bytes] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    pictures: dict[str, Entry] = field(default_factory=dict)
 
-    def __init__(self, files: Files, entries: Sequence[Entry], pictures: Mapping[str, Entry]) -> None:
-        self.files = files
-        self.entries = entries
-        self.pictures = pictures
-        self._by_id = {entry["id"]: entry for entry in entries}
-
-    def entry(self, vector: str) -> Entry:
-        """The entry of this id; empty if the vector is new."""
-        return self._by_id.get(vector, {})
-
-    def kept(self, path: str, data: bytes, allowed: float) -> bytes:
-        """The frozen bytes of a file if data differs from them by no more than the allowed change; else data."""
-        old = self.files.get(path)
-        return data if old is None or change(path, old, data) > allowed else old
-
-    def without(self, requirements: Collection[str]) -> "Frozen":
+    def without(self, requirements: Collection[str]) -> "VectorSet":
         """The set without the vectors of these requirements and the files that only they use."""
         entries = [entry for entry in self.entries if entry["requirement"] not in requirements]
         if not entries:
-            return Frozen({}, (), {})
+            return VectorSet()
         gone = paths(self.entries) - paths(entries) - {picture["file"] for picture in self.pictures.values()}
-        kept = {path: data for path, data in self.files.items() if path not in gone}
-        return Frozen(kept, entries, self.pictures)
+        files = {path: data for path, data in self.files.items() if path not in gone}
+        return VectorSet(files, entries, self.pictures)
 
 
-def parsed(files: Files) -> Frozen:
+def parsed(files: Files) -> VectorSet:
     """A whole set, from its files with the manifest; an empty set if there is no manifest."""
     manifest = json.loads(files.get(MANIFEST, '{"vectors": [], "pictures": {}}'))
     rest = {path: data for path, data in files.items() if path != MANIFEST}
-    return Frozen(rest, manifest["vectors"], manifest["pictures"])
+    return VectorSet(rest, manifest["vectors"], manifest["pictures"])
 
 
 def paths(entries: Iterable[Entry]) -> set[str]:
     """All files that vectors name."""
-    return {path for entry in entries for path in files_of(entry)}
-
-
-def files_of(entry: Entry) -> list[str]:
-    """The files that a vector names."""
-    groups = (entry["inputs"], entry.get("expected", {}), entry.get("may_differ", {}))
-    return [path for group in groups for path in group.values()]
-
-
-# How far the contents of two versions of a file differ
+    parts = ("inputs", "expected", "may_differ")
+    return {path for entry in entries for part in parts for path in entry.get(part, {}).values()}
 
 
 def change(path: str, old: bytes, new: bytes) -> float:
@@ -107,7 +81,7 @@ def _array_change(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
 
 def _inflated(buffer: bytes) -> bytes:
     """A buffer with its zlib stream inflated, since builds of zlib deflate differently."""
-    return buffer[:BUFFER_HEADER] + zlib.decompress(buffer[BUFFER_HEADER:])
+    return buffer[:ZLIB_AT] + zlib.decompress(buffer[ZLIB_AT:])
 
 
 def _json_change(a: object, b: object) -> float:
