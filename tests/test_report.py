@@ -296,36 +296,30 @@ def test_browser_sorts(opened: Any) -> None:
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_browser_width(opened: Any, width: int) -> None:
-    """The page never scrolls sideways, whatever is opened or enlarged: tables and figures do, in their boxes."""
-    emulate(opened, width, "light")
-    opened.execute_script(
-        "document.querySelectorAll('details').forEach(each => each.open = true);"
-        "document.querySelectorAll('figcaption button').forEach(each => each.click());"
-    )
-    found = opened.execute_script("return document.documentElement.scrollWidth")
-    assert found <= width, f"the page is {found} pixels wide on a screen of {width}"
-    boxes = opened.execute_script(
-        "return [...document.querySelectorAll('.large .box')].map(box => box.scrollWidth > box.clientWidth)"
-    )
-    assert boxes == [True] * 3 * 2 * len(MODELS), "enlarged figures don't scroll"
+    """The page never scrolls sideways, whatever is opened or enlarged: tables and figures do, in their boxes.
 
-
-@pytest.mark.parametrize("width", [390, 1600])
-def test_browser_phone(opened: Any, width: int) -> None:
-    """On a phone a sign tells that a table goes on, and charts are drawn for it; on a large screen neither."""
+    On a phone a sign tells that a table goes on, and charts are drawn for it; on a large screen neither.
+    """
     emulate(opened, width, "light")
     phone = width < 500
     script = "return [...document.querySelectorAll('.onward')].map(s => s.offsetHeight > 0)"
     signs = settled(opened, script, [phone] * 2)
     assert signs == [phone] * 2, f"signs under the tables: {signs}"
+    opened.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
     script = (
-        "document.querySelectorAll('details').forEach(each => each.open = true);"
         "return [...document.querySelectorAll('picture')].map(p =>"
         "  p.querySelector('img').currentSrc === p.querySelector('source').srcset)"
     )
     for_phone = [phone] * (1 + 2 * len(MODELS))
     charts = settled(opened, script, for_phone)
     assert charts == for_phone, f"charts for a phone: {charts}"
+    opened.execute_script("document.querySelectorAll('figcaption button').forEach(each => each.click())")
+    found = opened.execute_script("return document.documentElement.scrollWidth")
+    assert found <= width, f"the page is {found} pixels wide on a screen of {width}"
+    boxes = opened.execute_script(
+        "return [...document.querySelectorAll('.large .box')].map(box => box.scrollWidth > box.clientWidth)"
+    )
+    assert boxes == [True] * 3 * 2 * len(MODELS), "enlarged figures don't scroll"
 
 
 def test_browser_dark(opened: Any) -> None:
