@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +60,8 @@ def test_curves_that_cannot_be_compared(other: Curve) -> None:
     assert math.isnan(found.psnr), f"BD-PSNR is {found.psnr}"
 
 
-def evaluation(
-    path: Path, factor: float, models: str = "lite", images: Mapping[str, str] | Sequence[str] = ("a", "b")
-) -> Path:
-    """Writes what `mbtref eval --json` would, with rates times a factor. images: names, or pixels by name."""
+def evaluation(path: Path, factor: float, models: str = "lite", pixels: Mapping[str, str] = PIXELS) -> Path:
+    """Writes what `mbtref eval --json` would, with rates times a factor. pixels: of the pictures, by name."""
 
     def entry(i: int, scale: float = 1) -> dict[str, object]:
         """A record, in which every measure is another."""
@@ -71,21 +69,21 @@ def evaluation(
         return {"model": f"{models}-q{i + 3}", **rates, "psnr": PSNRS[i] - 0.25, "psnr_bitstream": PSNRS[i]}
 
     # what a picture costs depends on it, and by how much the two evaluations differ too
-    scales = {image: 1 + n * factor for n, image in enumerate(images)}
-    pixels = dict(images) if isinstance(images, Mapping) else {image: image for image in images}
     records = [
-        {"image": image, "pixels": pixels[image], **entry(i, scale)}
-        for image, scale in scales.items()
+        {"image": image, "pixels": digest, **entry(i, 1 + n * factor)}
+        for n, (image, digest) in enumerate(pixels.items())
         for i in range(4)
     ]
-    content = {"means": [entry(i) for i in range(4)], "records": records}
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps({"means": [entry(i) for i in range(4)], "records": records}))
     return path
+
+
+TWO = {"a": "pixels of a", "b": "pixels of b"}
 
 
 def test_two_evaluations(tmp_path: Path, terminal: Terminal) -> None:
     """Every model has its change, every curve its BD-rate, of the means and of the pictures."""
-    a, b = evaluation(tmp_path / "a.json", 1), evaluation(tmp_path / "b.json", 0.9)
+    a, b = (evaluation(tmp_path / f"{factor}.json", factor, pixels=TWO) for factor in (1, 0.9))
     lines = terminal.prints("compare", a, b).splitlines()
     assert lines[2] == "| lite-q3 | 0.2000 | 0.1800 | -10.00% | 28.00 | 28.00 | +0.000 dB |", lines[2]
     assert len(lines) == 10, f"4 models and a curve make 10 lines, not {len(lines)}"
@@ -106,7 +104,7 @@ def test_each_rate_has_its_psnr(rate: str, scale: int, below: float, tmp_path: P
 
 def test_a_published_curve(tmp_path: Path) -> None:
     """A published curve stands for a file, and a lone curve is compared with it whatever its name."""
-    a = read(str(evaluation(tmp_path / "a.json", 1, images=PIXELS)), "bitstream")
+    a = read(str(evaluation(tmp_path / "a.json", 1)), "bitstream")
     jpeg = read("jpeg", "bitstream")
     known = published_curves()["jpeg"]
     assert jpeg.means["jpeg"]["3"] == Mean(known["bpp"][3], known["psnr-rgb"][3]), "the points are others"
@@ -117,27 +115,25 @@ def test_a_published_curve(tmp_path: Path) -> None:
 def test_a_published_curve_of_other_pictures(tmp_path: Path, terminal: Terminal) -> None:
     """A published curve isn't compared with other pictures than Kodak's, one less or one more, on either side."""
     some = dict(list(PIXELS.items())[1:])
-    for images in ({"a": "other"}, some, some | {"kodim01.png": "other"}, {**PIXELS, "a": "other"}):
-        a = evaluation(tmp_path / "a.json", 1, images=images)
+    for pixels in (TWO, some, some | {"kodim01.png": "other"}, PIXELS | TWO):
+        a = evaluation(tmp_path / "a.json", 1, pixels=pixels)
         for sides in (("jpeg", a), (a, "jpeg")):
             terminal.fails(1, "the mean over the 24 Kodak pictures", "compare", *sides)
 
 
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ("nothing.json", "no such file, nor one of the published"),
-        ("text.json", "not what 'mbtref eval --json' writes"),
-        ("pictures.json", "share 1 of their pictures"),
-        ("two.json", "no curve in common"),
-    ],
-)
-def test_mistakes_are_one_line(other: str, words: str, tmp_path: Path, terminal: Terminal) -> None:
+def test_mistakes_are_one_line(tmp_path: Path, terminal: Terminal) -> None:
     """What can't be compared is said in one line."""
-    a = evaluation(tmp_path / "a.json", 1)
-    (tmp_path / "text.json").write_text("rates: many")
-    evaluation(tmp_path / "pictures.json", 1, images=("a", "c"))
-    two = json.loads(evaluation(tmp_path / "two.json", 1, "zoo").read_text())
-    two["means"].append({**two["means"][0], "model": "mine"})
-    (tmp_path / "two.json").write_text(json.dumps(two))
-    terminal.fails(1, words, "compare", a, tmp_path / other)
+    a = evaluation(tmp_path / "a.json", 1, pixels=TWO)
+    text, pictures, two = (tmp_path / f"{name}.json" for name in ("text", "pictures", "two"))
+    text.write_text("rates: many")
+    evaluation(pictures, 1, pixels={"a": TWO["a"], "c": "pixels of c"})
+    content = json.loads(evaluation(two, 1, "zoo", TWO).read_text())
+    content["means"].append({**content["means"][0], "model": "mine"})
+    two.write_text(json.dumps(content))
+    for other, words in (
+        ("nothing.json", "no such file, nor one of the published"),
+        (text, "not what 'mbtref eval --json' writes"),
+        (pictures, "share 1 of their pictures"),
+        (two, "no curve in common"),
+    ):
+        terminal.fails(1, words, "compare", a, other)

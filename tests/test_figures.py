@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.legend import Legend
 from matplotlib.patches import StepPatch
 from matplotlib.transforms import Bbox
@@ -22,7 +23,7 @@ from mbtref.workbench.baselines import Point
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.figures import Panel
 from mbtref.workbench.page import CURVES
-from mbtref.workbench.staircase import MS_SSIM, PUBLISHED, staircase
+from mbtref.workbench.staircase import MS_SSIM, PSNR, PUBLISHED, Measure, staircase
 from tests.support import picture
 
 HEIGHT, WIDTH = 70, 100
@@ -146,66 +147,64 @@ def test_loop_difference(found: Analysis) -> None:
     assert numbers(panel.bar.greatest) == [round(end)], "the bar ends elsewhere"
 
 
-def test_staircase(found: Analysis) -> None:
-    """Every point is the mean of its records; legends name every line, raw buffers included."""
+@pytest.mark.parametrize("measure", [PSNR, MS_SSIM], ids=["PSNR", "MS-SSIM"])
+def test_staircase(found: Analysis, measure: Measure) -> None:
+    """Every point is the mean of its records, in dB of the measure; legends name every line, raw buffers included.
+
+    What is infinite has no height, and a published curve without the measure isn't drawn.
+    """
+    r = dataclasses.replace(found.record, msssim=0.9, msssim_bitstream=0.99)
     records = [
-        dataclasses.replace(found.record, model=f"lite-q{q}", image=name, bpp_buffer_zlib=q + extra, psnr=25 + q)
+        dataclasses.replace(r, model=f"lite-q{q}", image=name, bpp_buffer_zlib=q + extra, psnr=25 + q)
         for name, extra in (("a", 0.0), ("b", 0.5))
         for q in (3, 4)
     ]
-    measured = {codec: baselines.curve(picture(HEIGHT, WIDTH), codec) for codec in baselines.QUALITIES}
+    # an MS-SSIM of 0.999 is 30 dB
+    measured = {codec: [Point(0.5, 30.0, 0.999), Point(0.7, 33.0, 1.0)] for codec in baselines.QUALITIES}
     published = {name: published_curves()[name] for name in PUBLISHED}
-    near, far, below = staircase(records, measured, published).axes
+    near, far, below = staircase(records, measured, published, measure).axes
 
-    r = found.record
+    closed, first, second, perfect = (
+        (r.psnr_bitstream, 28.0, 29.0, 33.0) if measure is PSNR else (20.0, 10.0, 10.0, np.nan)
+    )
     expected: list[tuple[str, list[tuple[float, float]]]] = [
-        ("bitstream", [(r.bpp_bitstream, r.psnr_bitstream)] * 2),
-        ("theoretical", [(r.bpp_theoretical, 28.0), (r.bpp_theoretical, 29.0)]),
-        ("latent buffer, zlib", [(3.25, 28.0), (4.25, 29.0)]),
-        ("latent buffer, raw int16", [(r.bpp_buffer_raw, 28.0), (r.bpp_buffer_raw, 29.0)]),
-        *((codec, [(p.bpp, p.psnr) for p in points]) for codec, points in measured.items()),
-        *((PUBLISHED[n][0], list(zip(c["bpp"], c["psnr-rgb"], strict=True))) for n, c in published.items()),
+        ("bitstream", [(r.bpp_bitstream, closed)] * 2),
+        ("theoretical", [(r.bpp_theoretical, first), (r.bpp_theoretical, second)]),
+        ("latent buffer, zlib", [(3.25, first), (4.25, second)]),
+        ("latent buffer, raw int16", [(r.bpp_buffer_raw, first), (r.bpp_buffer_raw, second)]),
+        *((codec, [(0.5, 30.0), (0.7, perfect)]) for codec in measured),
     ]
-    lines = [line for axes in (near, far) for line in axes.lines if line.get_label()[0] != "_"]  # type: ignore[index]
+    for name, curve in published.items():
+        if measure.published in curve:
+            heights = map(measure.height, curve[measure.published])
+            expected.append((PUBLISHED[name][0], list(zip(curve["bpp"], heights, strict=True))))
+    lines = [line for axes in (near, far) for line in axes.lines if not str(line.get_label()).startswith("_")]
     drawn = sorted((str(line.get_label()), np.asarray(line.get_xydata()).tolist()) for line in lines)
     for (label, points), (name, due) in zip(drawn, sorted(expected), strict=True):
         assert label == name, f"{label} is drawn, {name} is due"
-        assert np.allclose(points, due), f"{label} isn't at its points"
+        assert np.allclose(points, due, equal_nan=True), f"{label} isn't at its points"
 
-    legends = [child for child in below.get_children() if isinstance(child, Legend)]
-    named = [text.get_text() for legend in legends for text in legend.get_texts()]
+    named = [text.get_text() for legend in legends(below) for text in legend.get_texts()]
     assert named == [name for name, _ in expected], "the legends don't name every line"
     assert [text.get_text() for text in near.texts] == ["q3", "q4"], "points without their quality"
+    assert near.get_ylabel() == measure.label, "another measure is named"
 
 
-def test_staircase_of_ms_ssim(found: Analysis) -> None:
-    """MS-SSIM's staircase has the same rates, its own heights in dB, and the published curves that have it."""
-    record = dataclasses.replace(found.record, msssim=0.9, msssim_bitstream=0.99)
-    measured = {codec: [Point(0.5, 30.0, 0.999), Point(0.7, 33.0, 1.0)] for codec in baselines.QUALITIES}
-    published = {name: published_curves()[name] for name in PUBLISHED}
-    near, far, _ = staircase([record], measured, published, MS_SSIM).axes
-    drawn = [(str(line.get_label()), np.asarray(line.get_xydata())) for line in (*near.lines, *far.lines)]
-    lines = dict(reversed(drawn))  # of two curves of one name the one that is drawn first, measured here
-    assert lines["bitstream"] == pytest.approx(np.array([[record.bpp_bitstream, 20.0]])), "another closed loop"
-    assert lines["theoretical"] == pytest.approx(np.array([[record.bpp_theoretical, 10.0]])), "another open loop"
-    assert lines["WebP"][0] == pytest.approx([0.5, 30.0]), "another point of WebP"
-    assert np.isnan(lines["WebP"][1, 1]), "a perfect copy has a height"
-    with_it = {PUBLISHED[name][0] for name, curve in published.items() if "ms-ssim-rgb" in curve}
-    assert lines.keys() & {PUBLISHED[name][0] for name in PUBLISHED} == with_it, "published curves without MS-SSIM"
-    assert near.get_ylabel() == "MS-SSIM, RGB / dB"
+def legends(axes: Axes) -> list[Legend]:
+    """The legends of a figure, in the axes below the others."""
+    return [child for child in axes.get_children() if isinstance(child, Legend)]
 
 
 @pytest.mark.parametrize("width", [look.NARROW, look.WIDE])
 def test_legends_are_whole(found: Analysis, width: float) -> None:
     """On a phone and beside a text, every legend lies inside the figure and over no other one."""
     published = {name: published_curves()[name] for name in CURVES}
-    measured = {codec: baselines.curve(picture(HEIGHT, WIDTH), codec) for codec in baselines.QUALITIES}
+    measured = {codec: [Point(0.5, 30.0, None)] for codec in baselines.QUALITIES}
     figure = staircase([found.record], measured, published, width=width)
     figure.savefig(io.BytesIO())
-    legends = [each for each in figure.axes[2].get_children() if isinstance(each, Legend)]
     boxes = [
         Bbox.union([text.get_window_extent() for text in (legend.get_title(), *legend.get_texts())])
-        for legend in legends
+        for legend in legends(figure.axes[2])
     ]
     assert len(boxes) == 3, f"{len(boxes)} legends"
     for box in boxes:
@@ -234,14 +233,13 @@ def test_large_pictures_are_shown_smaller(found: Analysis) -> None:
     assert (shown[2] == 40).all(), "the residual's mean has changed"
 
 
-@pytest.mark.parametrize("width", [look.NARROW, look.WIDE])
-def test_svg(found: Analysis, width: float) -> None:
+def test_svg(found: Analysis) -> None:
     """An SVG is well-formed, as wide as it should be, names nothing outside and has two schemes."""
     before = dict(matplotlib.rcParams)
-    text = look.svg(figures.channel_rates(found, width))
+    text = look.svg(figures.channel_rates(found, look.NARROW))
     assert dict(matplotlib.rcParams) == before, "matplotlib's settings have changed"
     root = ET.fromstring(text)
-    assert root.get("width") == f"{72 * width:g}pt", f"{root.get('width')} wide"
+    assert root.get("width") == f"{72 * look.NARROW:g}pt", f"{root.get('width')} wide"
     addresses = [value for element in root.iter() for key, value in element.items() if key.endswith("href")]
     assert all(value.startswith("#") for value in addresses), f"outside addresses in {addresses}"
     assert text.count("prefers-color-scheme:dark") == 1, "no dark scheme"
@@ -249,38 +247,33 @@ def test_svg(found: Analysis, width: float) -> None:
     assert not any(colour in drawn for colour in look.DARK), "a colour doesn't follow the scheme"
 
 
-@pytest.mark.parametrize("panel", ["photograph", "residual", "map"])
-def test_webp(found: Analysis, panel: str) -> None:
+def test_webp(found: Analysis) -> None:
     """What isn't a photograph is exact, grey pictures too."""
     photograph, residual = figures.comparison(found)
-    shown = {"photograph": photograph, "residual": residual, "map": figures.bit_map(found)[0]}[panel]
-    with PIL.Image.open(io.BytesIO(look.webp(shown.pixels, shown.photograph))) as file:
-        assert file.format == "WEBP", f"a file of {file.format}"
-        read = np.asarray(file.convert("RGB" if shown.pixels.ndim == 3 else "L"))
-    if panel == "photograph":
-        assert 0 < np.abs(read.astype(int) - shown.pixels).mean() < 5, "the photograph is another"
-    else:
-        assert np.array_equal(read, shown.pixels), f"the {panel} isn't exact"
+    for panel in (photograph, residual, *figures.bit_map(found)):
+        with PIL.Image.open(io.BytesIO(look.webp(panel.pixels, panel.photograph))) as file:
+            read = np.asarray(file.convert("RGB" if panel.pixels.ndim == 3 else "L")).astype(int)
+        apart = np.abs(read - panel.pixels)
+        assert (0 < apart.mean() < 5) if panel.photograph else not apart.any(), f"{panel.title} is another picture"
 
 
 @pytest.mark.parametrize("codec_name", baselines.QUALITIES)
 def test_baselines(codec_name: str) -> None:
-    """More quality gives more bits and a better picture; means are taken quality by quality."""
-    small, large = (baselines.curve(picture(*size), codec_name) for size in ((50, 60), (64, 90)))
+    """More quality gives more bits, a better picture and a greater MS-SSIM; means are taken quality by quality.
+
+    A small picture has no MS-SSIM, and a mean over one neither.
+    """
+    large, small = (baselines.curve(picture(*size), codec_name) for size in ((170, 180), (50, 60)))
     for curve in (small, large):
-        assert curve == sorted(curve), f"rates of {codec_name} don't rise"
-        assert curve[-1].psnr > curve[0].psnr + 5, f"PSNR of {codec_name} doesn't rise"
+        rates, psnrs = [point.bpp for point in curve], [point.psnr for point in curve]
+        assert rates == sorted(rates), f"rates of {codec_name} don't rise"
+        assert psnrs[-1] > psnrs[0] + 5, f"PSNR of {codec_name} doesn't rise"
+    values = [point.msssim or 0.0 for point in large]
+    assert values == sorted(values), f"MS-SSIM of {codec_name} doesn't rise: {values}"
+    assert 0.5 < values[0] < 0.95 < values[-1] < 1, f"no MS-SSIM of {codec_name}: {values}"
     mean = baselines.mean_curve([small, large])
     assert len(mean) == len(baselines.QUALITIES[codec_name]), "a quality is missing"
     assert mean[2][:2] == pytest.approx(np.mean([small[2][:2], large[2][:2]], 0)), "not the mean at one quality"
-
-
-def test_baselines_in_ms_ssim() -> None:
-    """The codecs' MS-SSIM rises with quality; a small picture has none, and a mean over one neither."""
-    large, small = (baselines.curve(picture(*size), "JPEG") for size in ((170, 180), (50, 60)))
-    values = [point.msssim or 0.0 for point in large]
-    assert values == sorted(values), f"MS-SSIM doesn't rise: {values}"
-    assert 0.5 < values[0] < 0.95 < values[-1] < 1, f"no MS-SSIM of JPEG: {values}"
-    for curve, due in (([large, large], values), ([large, small], [None] * len(values))):
-        found = [point.msssim for point in baselines.mean_curve(curve)]
-        assert found == pytest.approx(due), f"means of {found}"
+    assert {point.msssim for point in mean} == {None}, "a mean over a picture without MS-SSIM"
+    both = [point.msssim for point in baselines.mean_curve([large, large])]
+    assert both == pytest.approx(values), f"means of {both}"

@@ -10,20 +10,15 @@ from mbtref.files import write_whole
 
 
 def test_a_file_is_written(tmp_path: Path) -> None:
-    """A new and an existing file get the data, and nothing lies beside them afterwards."""
-    path = tmp_path / "file"
+    """A new and an existing file get the data and the permissions of open(), and nothing lies beside them."""
+    path, usual = tmp_path / "file", tmp_path / "usual"
+    usual.touch()
     for data in (b"first", b"", b"second"):
         write_whole(path, data)
         assert path.read_bytes() == data, "the file doesn't hold what was written"
-    assert os.listdir(tmp_path) == ["file"], "something was left beside the file"
-
-
-def test_a_file_has_the_usual_permissions(tmp_path: Path) -> None:
-    """A file is as readable as one that open() makes."""
-    write_whole(tmp_path / "ours", b"")
-    (tmp_path / "usual").write_bytes(b"")
-    ours, usual = (stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "usual"))
-    assert ours == usual, f"permissions are {ours:o}, not {usual:o}"
+    assert sorted(os.listdir(tmp_path)) == ["file", "usual"], "something was left beside the file"
+    found, due = (stat.S_IMODE(each.stat().st_mode) for each in (path, usual))
+    assert found == due, f"permissions are {found:o}, not {due:o}"
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
@@ -42,16 +37,10 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert os.listdir(tmp_path) == ["file"], "something was left beside the file"
 
 
-def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
-    """Writing into a folder that doesn't exist is an OSError and makes none."""
-    with pytest.raises(FileNotFoundError):
-        write_whole(tmp_path / "none" / "file", b"")
-    assert os.listdir(tmp_path) == [], "a folder was made"
-
-
-def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
-    """Writing over a folder is an OSError, and leaves it."""
+@pytest.mark.parametrize(("name", "reason"), [("none/file", "No such file"), ("folder", "not a regular file")])
+def test_a_wrong_place_is_an_os_error(tmp_path: Path, name: str, reason: str) -> None:
+    """A folder is neither made nor replaced."""
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="not a regular file"):
-        write_whole(tmp_path / "folder", b"")
+    with pytest.raises(OSError, match=reason):
+        write_whole(tmp_path / name, b"")
     assert os.listdir(tmp_path) == ["folder"], "the folder isn't alone any more"

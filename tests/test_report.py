@@ -29,8 +29,6 @@ from mbtref.workbench.inputs import find_pictures
 from tests.support import Terminal, picture, run, write_png
 
 MODELS = ("lite-q3", "lite-q4")
-
-
 FIGURES = ("x_hat", "residual", "bits", "decoded", "difference", "channels' rates", "y_hat")
 """Of one picture at one model. The original is drawn once for all models, and there is one staircase or two."""
 
@@ -158,40 +156,22 @@ def test_origin(made: Made, terminal: Terminal) -> None:
 
 
 def test_limit(tmp_path: Path, terminal: Terminal) -> None:
-    """Once figures pass the limit no more are made; the tables are whole and the page says so."""
-    for folder in ("a", "b"):  # two pictures of one name are two pictures
+    """Once figures pass the limit no more are made; the tables are whole and the page says so.
+
+    Pictures that are large enough for MS-SSIM get a second staircase. Two pictures of one name are two pictures.
+    """
+    for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        write_png(tmp_path / folder / "same.png", picture(64, 64))
-    target = tmp_path / "out"
+        write_png(tmp_path / folder / "same.png", picture(170, 180))
     folders = tmp_path / "a", tmp_path / "b"
-    terminal.prints("report", *folders, "--model", "lite-q3", "-o", target, "--limit", "0.001")
-    page = Page((target / "index.html").read_text("utf-8"))
-    assert len(page.alternatives) == 1 + len(FIGURES), "the figures don't stop at the limit"
-    assert len(page.tables[1]) == 1 + 2, "the table isn't whole"
-    assert "1 of 2 pictures" in "".join(page.words), "the page doesn't say what it lacks"
-
-
-def test_two_staircases(tmp_path: Path, terminal: Terminal) -> None:
-    """Pictures that are large enough for MS-SSIM get a second staircase, without an excuse."""
-    write_png(tmp_path / "a.png", picture(170, 180))
-    terminal.prints("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out")
-    page = Page((tmp_path / "out" / "index.html").read_text("utf-8"))
-    assert len(page.alternatives) == 2 + len(FIGURES), f"{len(page.alternatives)} figures"
+    terminal.prints("report", *folders, "--model", "lite-q3", "-o", tmp_path, "--limit", "0.001")
+    page = Page((tmp_path / "index.html").read_text("utf-8"))
+    assert len(page.alternatives) == 2 + len(FIGURES), "the figures don't stop at the limit"
     assert page.alternatives[1].startswith("MS-SSIM"), f"the second is {page.alternatives[1]}"
-    assert "no second staircase" not in "".join(page.words), "it says that it lacks what it has"
-
-
-def test_no_picture_no_page(tmp_path: Path, terminal: Terminal) -> None:
-    """If nothing could be measured the old page stays, with one line and status 1."""
-    (tmp_path / "bad.png").write_bytes(b"broken")
-    target = tmp_path / "out"
-    target.mkdir()
-    (target / "index.html").write_bytes(b"precious")
-    arguments = ("report", tmp_path / "bad.png", "--model", "lite-q3", "-o", target, "--force")
-    terminal.fails(1, "bad.png", *arguments)
-    assert [(p.name, p.read_bytes()) for p in target.iterdir()] == [("index.html", b"precious")], (
-        "the page changed"
-    )
+    assert len(page.tables[1]) == 1 + 2, "the table isn't whole"
+    words = "".join(page.words)
+    assert "1 of 2 pictures" in words, "the page doesn't say what it lacks"
+    assert "no second staircase" not in words, "it says that it lacks what it has"
 
 
 def test_unequal_symbols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
@@ -203,10 +183,9 @@ def test_unequal_symbols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, termin
 
     monkeypatch.setattr(analysis, "measure", unequal)
     write_png(tmp_path / "a.png", picture(64, 64))
-    terminal.fails(
-        1, "a.png at lite-q3", "report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path / "out"
-    )
-    summary, table = Page((tmp_path / "out" / "index.html").read_text("utf-8")).tables
+    asked = ("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path)
+    terminal.fails(1, "a.png at lite-q3", *asked)
+    summary, table = Page((tmp_path / "index.html").read_text("utf-8")).tables
     assert summary[1][-1] == table[1][-1] == "differ", "the page doesn't show it"
 
 
@@ -286,54 +265,55 @@ def test_browser_shows_every_figure(opened: Any) -> None:
 
 
 def test_browser_sorts(opened: Any) -> None:
-    """A click on a heading sorts by number, another one turns the order; texts are sorted as texts."""
-    heads = opened.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
-    for index in (2, 6):
-        before = [float(text.replace("−", "-")) for text in column(opened, index)]
-        for order, reverse in (("ascending", False), ("descending", True)):
-            heads[index].find_element(By.TAG_NAME, "button").click()
-            after = [float(text.replace("−", "-")) for text in column(opened, index)]
-            assert after == sorted(before, reverse=reverse), f"column {index} isn't {order}"
-            states = [head.get_attribute("aria-sort") for head in heads]
-            assert states == ["none"] * index + [order] + ["none"] * (len(heads) - index - 1), (
-                f"aria-sort: {states}"
-            )
-    heads[1].find_element(By.TAG_NAME, "button").click()
-    assert column(opened, 1) == ["lite-q3"] * 2 + ["lite-q4"] * 2, "models aren't sorted by name"
-
-
-def test_browser_sorts_numbers_as_numbers(opened: Any) -> None:
-    """9 goes before 10, minus one before both, and infinity last."""
+    """A heading sorts by number, once more in the other order; texts as texts. Click, Enter and Space do it."""
+    rates, overheads = 2, 6
     opened.execute_script(
         "[...document.querySelectorAll('table.sortable tbody tr')].forEach((row, i) => {"
         "  row.cells[2].dataset.value = row.cells[2].textContent = ['10.5', 'inf', '-1', '9'][i]; })"
     )
-    opened.find_elements(By.CSS_SELECTOR, "table.sortable thead button")[2].click()
-    assert column(opened, 2) == ["-1", "9", "10.5", "inf"], "not the order of numbers"
-
-
-def test_browser_keyboard(opened: Any) -> None:
-    """Headings are reached with Tab, and Enter and Space sort."""
     heads = opened.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
+    buttons = [head.find_element(By.TAG_NAME, "button") for head in heads]
     for _ in range(20):
         opened.switch_to.active_element.send_keys(Keys.TAB)
-        if opened.switch_to.active_element == heads[0].find_element(By.TAG_NAME, "button"):
+        if opened.switch_to.active_element == buttons[rates]:
             break
     else:
-        pytest.fail("Tab doesn't reach the first heading")
-    for key, order in ((Keys.ENTER, "ascending"), (Keys.SPACE, "descending")):
+        pytest.fail("Tab doesn't reach a heading")
+    for key, order, due in (
+        (Keys.ENTER, "ascending", ["-1", "9", "10.5", "inf"]),
+        (Keys.SPACE, "descending", ["inf", "10.5", "9", "-1"]),
+    ):
         opened.switch_to.active_element.send_keys(key)
-        assert heads[0].get_attribute("aria-sort") == order, f"not {order} after a key"
+        assert column(opened, rates) == due, f"not the {order} order of numbers"
+        states = [head.get_attribute("aria-sort") for head in heads]
+        assert states == ["none"] * rates + [order] + ["none"] * (len(heads) - rates - 1), f"aria-sort: {states}"
+    buttons[overheads].click()
+    shown = [float(text.replace("−", "-")) for text in column(opened, overheads)]
+    assert shown == sorted(shown), f"a click doesn't sort numbers with a minus sign: {shown}"
+    buttons[1].click()
+    assert column(opened, 1) == ["lite-q3"] * 2 + ["lite-q4"] * 2, "models aren't sorted by name"
 
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_browser_width(opened: Any, width: int) -> None:
-    """The page never scrolls sideways, whatever is opened or enlarged: tables and figures do, in their boxes."""
+    """The page never scrolls sideways, whatever is opened or enlarged: tables and figures do, in their boxes.
+
+    On a phone a sign tells that a table goes on, and charts are drawn for it; on a large screen neither.
+    """
     emulate(opened, width, "light")
-    opened.execute_script(
-        "document.querySelectorAll('details').forEach(each => each.open = true);"
-        "document.querySelectorAll('figcaption button').forEach(each => each.click());"
+    phone = width < 500
+    script = "return [...document.querySelectorAll('.onward')].map(s => s.offsetHeight > 0)"
+    signs = settled(opened, script, [phone] * 2)
+    assert signs == [phone] * 2, f"signs under the tables: {signs}"
+    opened.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+    script = (
+        "return [...document.querySelectorAll('picture')].map(p =>"
+        "  p.querySelector('img').currentSrc === p.querySelector('source').srcset)"
     )
+    for_phone = [phone] * (1 + 2 * len(MODELS))
+    charts = settled(opened, script, for_phone)
+    assert charts == for_phone, f"charts for a phone: {charts}"
+    opened.execute_script("document.querySelectorAll('figcaption button').forEach(each => each.click())")
     found = opened.execute_script("return document.documentElement.scrollWidth")
     assert found <= width, f"the page is {found} pixels wide on a screen of {width}"
     boxes = opened.execute_script(
@@ -342,38 +322,16 @@ def test_browser_width(opened: Any, width: int) -> None:
     assert boxes == [True] * 3 * 2 * len(MODELS), "enlarged figures don't scroll"
 
 
-@pytest.mark.parametrize("width", [390, 1600])
-def test_browser_phone(opened: Any, width: int) -> None:
-    """On a phone a sign tells that a table goes on, and charts are drawn for it; on a large screen neither."""
-    emulate(opened, width, "light")
-    phone = width < 500
-    script = "return [...document.querySelectorAll('.onward')].map(s => s.offsetHeight > 0)"
-    signs = settled(opened, script, [phone] * 2)
-    assert signs == [phone] * 2, f"signs under the tables: {signs}"
-    script = (
-        "document.querySelectorAll('details').forEach(each => each.open = true);"
-        "return [...document.querySelectorAll('picture')].map(p =>"
-        "  p.querySelector('img').currentSrc === p.querySelector('source').srcset)"
-    )
-    for_phone = [phone] * (1 + 2 * len(MODELS))
-    charts = settled(opened, script, for_phone)
-    assert charts == for_phone, f"charts for a phone: {charts}"
-
-
 def test_browser_dark(opened: Any) -> None:
-    """Dark mode turns page and figures: light ink on a dark ground, and back."""
-
-    def seen() -> tuple[str, float, float]:
+    """In dark mode page and figures have light ink on a dark ground."""
+    pages = set()
+    for scheme in ("light", "dark"):
+        emulate(opened, 1280, scheme)
+        pages.add(opened.execute_script("return getComputedStyle(document.body).backgroundColor"))
         chart = opened.find_element(By.CSS_SELECTOR, "figure.chart img")
-        shot = PIL.Image.open(io.BytesIO(chart.screenshot_as_png)).convert("L")
-        levels = np.asarray(shot).astype(float)
+        levels = np.asarray(PIL.Image.open(io.BytesIO(chart.screenshot_as_png)).convert("L"), float)
         ground = float(np.median(levels))
-        ground_colour = opened.execute_script("return getComputedStyle(document.body).backgroundColor")
-        return ground_colour, ground, levels[np.abs(levels - ground) > 100].mean()
-
-    light = seen()
-    emulate(opened, 1280, "dark")
-    dark = seen()
-    assert light[0] != dark[0], f"the page stays {light[0]}"
-    assert light[1] > 200 > light[2] < 130, f"light ground {light[1]:.0f}, ink {light[2]:.0f}"
-    assert dark[1] < 50 < 130 < dark[2], f"dark ground {dark[1]:.0f}, ink {dark[2]:.0f}"
+        ink = float(levels[np.abs(levels - ground) > 100].mean())
+        readable = ink < 130 and ground > 200 if scheme == "light" else ground < 50 and ink > 130
+        assert readable, f"{scheme} charts have ink {ink:.0f} on a ground of {ground:.0f}"
+    assert len(pages) == 2, f"the page stays {pages}"
