@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 from mbtref.devices import check_kind
-from mbtref.modelfile import EMBEDDED, SERIES
+from mbtref.modelfile import EMBEDDED, SERIES, description
 from mbtref.workbench import modelfiles, zoo
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.modelfiles import ModelFile
@@ -25,20 +25,10 @@ class Wanted(NamedTuple):
     """A model that an argument names. Its file is read after all arguments are checked: it may need a download."""
 
     name: str
-    path: Path | None = None
-    """Of a model file; None for an embedded model and for a zoo model."""
-
-    @property
-    def in_zoo(self) -> bool:
-        return self.path is None and self.name in ZOO
-
-    def get(self, weights: Path | None) -> ModelFile:
-        """The model's file. weights: the checkpoint of a zoo model. Errors as for `zoo.get`."""
-        if self.path:
-            return modelfiles.of_path(self.path)
-        if not self.in_zoo:
-            return modelfiles.of_package(self.name)
-        return zoo.get(self.name, weights)
+    get: Callable[[Path | None], ModelFile]
+    """Gives the model's file. Its argument: the checkpoint of a zoo model, if not the published one. Errors as for
+    `zoo.get`."""
+    in_zoo: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -142,15 +132,20 @@ def device(text: str) -> str:
 
 
 def wanted_model(text: str) -> Wanted:
-    """An argument that names a model. Of a model file the header alone is read."""
-    if text in ZOO or text in EMBEDDED:
-        return Wanted(text)
+    """An argument that names a model."""
+    if text in ZOO:
+        return Wanted(text, lambda weights: zoo.get(text, weights), in_zoo=True)
+    if text in EMBEDDED:
+        return Wanted(text, lambda weights: modelfiles.of_package(text))
     path = Path(text)
     if not path.is_file():
         names = ", ".join((*EMBEDDED, *ZOO))
         raise ValueError(f"no model {text!r}: give the path of a model file, or one of {names}")
-    modelfiles.description(path)
-    return Wanted(path.stem, path)
+    try:
+        description(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not a model file of mbtref; make one with 'mbtref import'") from error
+    return Wanted(path.stem, lambda weights: modelfiles.of_path(path))
 
 
 def names(text: str) -> list[str]:

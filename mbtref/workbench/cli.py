@@ -18,7 +18,7 @@ import mbtref
 from mbtref.errors import BitstreamError
 from mbtref.workbench import tasks
 from mbtref.workbench.arguments import Parser, WrongUse
-from mbtref.workbench.commands import checking, coding, getting, making, measuring, subparsers
+from mbtref.workbench.commands import Command, add_to, checking, coding, getting, making, measuring
 from mbtref.workbench.commands.shared import refuse_overwriting
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.engine import EngineError
@@ -32,6 +32,8 @@ EXTRAS = {
     "jsonschema": "vectors",
 }
 """The extra that installs each package that only some commands need."""
+PARTS = (coding, measuring, getting, checking, making)
+"""The modules of the commands, in the order of the help."""
 
 
 class ShowVersion(argparse.Action):
@@ -50,9 +52,7 @@ def parser() -> Parser:
         epilog="'mbtref COMMAND --help' tells more. Exit status: 0 done, 1 a file was bad, 2 wrong use.",
     )
     top.add_argument("--version", action=ShowVersion, nargs=0, help="show the version")
-    to = subparsers(top)
-    for part in (coding, measuring, getting, checking, making):
-        part.COMMANDS.add_to(to)
+    add_to(top, [each for part in PARTS for each in vars(part).values() if isinstance(each, Command)])
     return top
 
 

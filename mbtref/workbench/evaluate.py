@@ -22,9 +22,7 @@ class Measured(NamedTuple):
 
     record: Record
     forward: Forward
-    """Open-loop."""
     encoded: Encoded
-    """Closed-loop."""
     x_hat: Tensor
     """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
 
@@ -58,8 +56,7 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
     x = planes.to_tensor(picture)
     forward = forward_pass(networks, planes.pad(x))
     bpp_y, bpp_z = (
-        -likelihoods.double().log2().sum().item() / (height * width)
-        for likelihoods in (forward.y_likelihoods, forward.z_likelihoods)
+        -p.double().log2().sum().item() / (height * width) for p in (forward.y_likelihoods, forward.z_likelihoods)
     )
     raw = buffers.pack_raw(forward.y_hat, forward.z_hat)
     deflated = buffers.pack_zlib(forward.y_hat, forward.z_hat)
@@ -86,11 +83,6 @@ def evaluate(model: Model, picture: image.Image, name: str) -> Record:
 def measure(model: Model, picture: image.Image, name: str) -> Measured:
     """`evaluate`, with the data behind the record. Arguments and errors are the same."""
     opened = open_loop(model.networks, picture)
-    height, width, _ = picture.shape
-
-    def bpp(data: bytes) -> float:
-        return 8 * len(data) / (height * width)
-
     start = time.perf_counter()
     encoded = codec.encode_latents(model, picture)
     between = time.perf_counter()
@@ -98,8 +90,8 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
     x_hat = model.transforms.g_s(y_hat)
     planes.to_image(x_hat[0])
     end = time.perf_counter()
-
     closed = distortion(x_hat, planes.to_tensor(picture))
+    height, width, _ = picture.shape
     record = Record(
         image=name,
         model=model.name,
@@ -113,13 +105,13 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         bpp_y=opened.bpp_y,
         bpp_z=opened.bpp_z,
         bpp_theoretical=opened.bpp_y + opened.bpp_z,
-        bpp_buffer_raw=bpp(opened.raw),
-        bpp_buffer_zlib=bpp(opened.deflated),
+        bpp_buffer_raw=8 * len(opened.raw) / (height * width),
+        bpp_buffer_zlib=8 * len(opened.deflated) / (height * width),
         drift_buffer=opened.drift,
         psnr_bitstream=closed.psnr,
         psnr_bitstream_8bit=closed.psnr_8bit,
         msssim_bitstream=closed.msssim,
-        bpp_bitstream=bpp(encoded.data),
+        bpp_bitstream=8 * len(encoded.data) / (height * width),
         symbols_equal=torch.equal(y_hat, encoded.y_hat),
         encode_seconds=between - start,
         decode_seconds=end - between,

@@ -14,19 +14,7 @@ UNITS = "int32 values of z_hat, psi, phi, sigma, mu, y_hat and context are multi
 
 def write(model: Model, folder: Path) -> list[Path]:
     """Writes all graphs of a model into folder/NAME, which need not exist. Returns the files. Raises OSError."""
-    target = folder / model.name
-    target.mkdir(parents=True, exist_ok=True)
-    files = []
-    for graph in onnx_graphs.graphs(model):
-        path = target / f"{graph.name}{SUFFIX}"
-        write_whole(path, graph.model(metadata(model)).SerializeToString(deterministic=True))
-        files.append(path)
-    return files
-
-
-def metadata(model: Model) -> dict[str, str]:
-    """The description in each file."""
-    return {
+    metadata = {
         FINGERPRINT: model.fingerprint.hex(),
         "mbtref.networks": model.name,
         "mbtref.N": str(model.networks.N),
@@ -34,3 +22,10 @@ def metadata(model: Model) -> dict[str, str]:
         "mbtref.units": UNITS,
         "mbtref.version": mbtref.__version__,
     }
+    target = folder / model.name
+    target.mkdir(parents=True, exist_ok=True)
+    files = []
+    for graph in onnx_graphs.graphs(model):
+        files.append(target / f"{graph.name}{SUFFIX}")
+        write_whole(files[-1], graph.model(metadata).SerializeToString(deterministic=True))
+    return files

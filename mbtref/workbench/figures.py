@@ -3,6 +3,9 @@
 Each is a function that draws an `Analysis`. The original isn't among the panels: it is the same for all models.
 """
 
+import base64
+import functools
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import matplotlib
@@ -12,7 +15,7 @@ from matplotlib.figure import Figure
 from mbtref.bitstream import STRIDE_Y
 from mbtref.image import Image
 from mbtref.workbench.analysis import Analysis, Array
-from mbtref.workbench.look import SKY, WIDE, styled
+from mbtref.workbench.look import SKY, WIDE, styled, webp
 from mbtref.workbench.records import msssim_text
 
 RESIDUAL_GAIN = 10
@@ -31,7 +34,8 @@ class Bar(NamedTuple):
     label: str
 
 
-class Panel(NamedTuple):
+@dataclass(frozen=True)
+class Panel:
     """A picture in a figure."""
 
     title: str
@@ -40,6 +44,11 @@ class Panel(NamedTuple):
     photograph: bool = False
     """Whether it may be stored with loss."""
     bar: Bar | None = None
+
+    @functools.cached_property
+    def source(self) -> str:
+        """A data URI of it as WebP."""
+        return f"data:image/webp;base64,{base64.b64encode(webp(self.pixels, self.photograph)).decode()}"
 
 
 def original(picture: Image) -> Panel:

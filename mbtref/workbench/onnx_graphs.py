@@ -66,6 +66,10 @@ class Graph:
         """A float64 constant."""
         return self.constant(np.array(value, np.float64))
 
+    def axes(self, *axes: int) -> str:
+        """A constant of axes, places or widths."""
+        return self.constant(np.array(axes, np.int64))
+
     def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Applies an operator of ONNX that has one output."""
         name = f"{operator}_{len(self._nodes)}"
@@ -157,15 +161,14 @@ def teacher_forced(networks: EntropyNetworks, N: int, thresholds: Array) -> Grap
     y_hat = ("B", M, "4h", "4w")
     k_z, latents = g.input("k_z", I32, ("B", N, "h", "w")), g.input("y_hat", I32, y_hat)
     z_hat, psi = psi_of(g, networks, k_z)
-    v = padded(g, g.op("Cast", latents, to=F64), above=REACH, beside=REACH, below=0)
-    phi = requantized(g, product(g, networks.context, shifted(g, v, CONTEXT_TAPS, REACH, 2 * REACH)))
+    context = neighbours(g, g.op("Cast", latents, to=F64), CONTEXT_TAPS, above=REACH, beside=REACH, below=0)
+    phi = requantized(g, product(g, networks.context, context))
     sigma, mu = heads(g, networks, channels_last(g, psi), phi)
     g.output("z_hat", z_hat, I32, ("B", N, "h", "w"))
     g.output("psi", psi, I32, ("B", 2 * M, "4h", "4w"))
     g.output("phi", channels_first(g, phi), I32, ("B", 2 * M, "4h", "4w"))
-    g.output("sigma", channels_first(g, sigma), I32, y_hat)
-    g.output("mu", channels_first(g, mu), I32, y_hat)
-    g.output("index", channels_first(g, index(g, sigma, thresholds)), I32, y_hat)
+    for name, v in (("sigma", sigma), ("mu", mu), ("index", index(g, sigma, thresholds))):
+        g.output(name, channels_first(g, v), I32, y_hat)
     return g
 
 
@@ -176,9 +179,8 @@ def step(networks: EntropyNetworks, thresholds: Array) -> Graph:
     phi = requantized(g, product(g, networks.context, g.op("Cast", context, to=F64)))
     sigma, mu = heads(g, networks, g.op("Cast", psi, to=F64), phi)
     g.output("phi", phi, I32, ("P", 2 * M))
-    g.output("sigma", sigma, I32, ("P", M))
-    g.output("mu", mu, I32, ("P", M))
-    g.output("index", index(g, sigma, thresholds), I32, ("P", M))
+    for name, v in (("sigma", sigma), ("mu", mu), ("index", index(g, sigma, thresholds))):
+        g.output(name, v, I32, ("P", M))
     return g
 
 
@@ -204,7 +206,7 @@ def heads(g: Graph, networks: EntropyNetworks, psi: str, phi: str) -> tuple[str,
 
 def index(g: Graph, sigma: str, thresholds: Array) -> str:
     """The number of thresholds below each sigma. thresholds: (SCALES - 1,) float64."""
-    last = g.constant(np.array([-1], np.int64))
+    last = g.axes(-1)
     below = g.op("Less", g.constant(thresholds), g.op("Unsqueeze", sigma, last))
     return g.op("ReduceSum", g.op("Cast", below, to=I32), last, keepdims=0)
 
@@ -212,24 +214,21 @@ def index(g: Graph, sigma: str, thresholds: Array) -> str:
 def convolved(g: Graph, linear: Linear, v: str) -> str:
     """The sums of a 3×3 convolution. v: (B, C, H, W) float64. Returns (B, H, W, C')."""
     taps = [(row, column) for row in range(3) for column in range(3)]
-    return product(g, linear, shifted(g, padded(g, v, above=1, beside=1, below=1), taps, 2, 2))
+    return product(g, linear, neighbours(g, v, taps, above=1, beside=1, below=1))
 
 
-def padded(g: Graph, v: str, above: int, beside: int, below: int) -> str:
-    """Zeros around a picture. v: (B, C, H, W) float64."""
-    return g.op("Pad", v, g.constant(np.array([0, 0, above, beside, 0, 0, below, beside], np.int64)), g.number(0))
+def neighbours(g: Graph, v: str, taps: Sequence[tuple[int, int]], above: int, beside: int, below: int) -> str:
+    """Neighbours side by side, with zeros around the picture. v: (B, C, H, W) float64.
 
-
-def shifted(g: Graph, v: str, taps: Sequence[tuple[int, int]], rows: int, columns: int) -> str:
-    """Neighbours side by side. v: (B, C, H + rows, W + columns). Returns (B, H, W, taps · C)."""
-    axes = g.constant(np.array([2, 3], np.int64))
-    end = np.iinfo(np.int64).max
+    taps: rows and columns in the padded picture. Returns (B, H, W, taps · C).
+    """
+    v = g.op("Pad", v, g.axes(0, 0, above, beside, 0, 0, below, beside), g.number(0))
+    axes, end = g.axes(2, 3), np.iinfo(np.int64).max
     parts = []
     for row, column in taps:
         # a negative end counts from the last row
-        ends = [row - rows or end, column - columns or end]
-        begin, stop = (g.constant(np.array(place, np.int64)) for place in ([row, column], ends))
-        parts.append(g.op("Slice", v, begin, stop, axes))
+        stop = g.axes(row - above - below or end, column - 2 * beside or end)
+        parts.append(g.op("Slice", v, g.axes(row, column), stop, axes))
     return channels_last(g, g.op("Concat", *parts, axis=1))
 
 

@@ -17,13 +17,12 @@ from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
 from mbtref.suite.kodak import pictures
 from mbtref.workbench import arguments, engine, picturefiles, results, tasks
-from mbtref.workbench.commands import Commands, one_of, option, shared
+from mbtref.workbench.commands import command, one_of, option, shared
 from mbtref.workbench.inputs import find_pictures
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.records import COMPARED, Record, table
 from mbtref.workbench.results import Results
 
-COMMANDS = Commands()
 PAGE = "index.html"
 """Name of the report in its folder."""
 
@@ -37,7 +36,7 @@ class Measurement(NamedTuple):
     path: Path
 
 
-@COMMANDS.command(
+@command(
     "eval",
     "measure rate and distortion: forward pass, latent buffers, bitstream",
     option("pictures", kind=arguments.input_path, nargs="*", metavar="IMAGE_OR_FOLDER",
@@ -113,7 +112,7 @@ def warn_of_unequal(records: Sequence[Record]) -> bool:
 EVALUATION = "file of 'mbtref eval --json', or a published curve, such as vtm"
 
 
-@COMMANDS.command(
+@command(
     "compare",
     "compare two evaluations: BD-rate and BD-PSNR of B against A",
     option("first", metavar="A.json", help=EVALUATION),
@@ -128,7 +127,7 @@ def compare(args: argparse.Namespace) -> int:
     return 0
 
 
-@COMMANDS.command(
+@command(
     "report",
     "make one page of all figures and results",
     option("pictures", kind=arguments.input_path, nargs="+", metavar="IMAGE_OR_FOLDER"),
@@ -173,7 +172,7 @@ def report(args: argparse.Namespace) -> int:
     return 1 if unequal or left_out else 0
 
 
-@COMMANDS.command(
+@command(
     "notebook-check",
     "compare the zoo models with their known figures",
     option("--weights-from", kind=arguments.input_folder, metavar="FOLDER",
