@@ -27,23 +27,17 @@ class Measured(NamedTuple):
     """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
 
 
-class Distortion(NamedTuple):
-    """Of an x_hat against the picture. Units as in `Record`."""
-
-    psnr: float
-    psnr_8bit: float
-    msssim: float | None
-
-
 class OpenLoop(NamedTuple):
     """A forward pass and its latent buffers, without a bitstream. Units as in `Record`."""
 
     forward: Forward
-    distortion: Distortion
-    bpp_y: float
-    bpp_z: float
     raw: bytes
     deflated: bytes
+    psnr: float
+    psnr_8bit: float
+    msssim: float | None
+    bpp_y: float
+    bpp_z: float
     drift: float
 
 
@@ -64,14 +58,14 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
         (networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
         for buffer in (buffers.unpack_raw(raw), buffers.unpack_zlib(deflated))
     )
-    return OpenLoop(forward, distortion(forward.x_hat, x), bpp_y, bpp_z, raw, deflated, drift)
+    return OpenLoop(forward, raw, deflated, *distortion(forward.x_hat, x), bpp_y, bpp_z, drift)
 
 
-def distortion(x_hat: Tensor, x: Tensor) -> Distortion:
-    """x_hat: padded, unclamped; x: (1, 3, H, W) float in [0, 1]."""
+def distortion(x_hat: Tensor, x: Tensor) -> tuple[float, float, float | None]:
+    """PSNR, PSNR after rounding to 8 bits, and MS-SSIM. x_hat: padded, unclamped; x: (1, 3, H, W) in [0, 1]."""
     inside = x_hat[..., : x.shape[2], : x.shape[3]].clamp(0, 1)
     levels = (inside * 255).round() / 255
-    return Distortion(planes.psnr(inside, x), planes.psnr(levels, x), ms_ssim(inside[0].numpy(), x[0].numpy()))
+    return planes.psnr(inside, x), planes.psnr(levels, x), ms_ssim(inside[0].numpy(), x[0].numpy())
 
 
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:
@@ -90,7 +84,7 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
     x_hat = model.transforms.g_s(y_hat)
     planes.to_image(x_hat[0])
     end = time.perf_counter()
-    closed = distortion(x_hat, planes.to_tensor(picture))
+    psnr, psnr_8bit, msssim = distortion(x_hat, planes.to_tensor(picture))
     height, width, _ = picture.shape
     record = Record(
         image=name,
@@ -99,18 +93,18 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         pixels=picturefiles.sha256(picture),
         height=height,
         width=width,
-        psnr=opened.distortion.psnr,
-        psnr_8bit=opened.distortion.psnr_8bit,
-        msssim=opened.distortion.msssim,
+        psnr=opened.psnr,
+        psnr_8bit=opened.psnr_8bit,
+        msssim=opened.msssim,
         bpp_y=opened.bpp_y,
         bpp_z=opened.bpp_z,
         bpp_theoretical=opened.bpp_y + opened.bpp_z,
         bpp_buffer_raw=8 * len(opened.raw) / (height * width),
         bpp_buffer_zlib=8 * len(opened.deflated) / (height * width),
         drift_buffer=opened.drift,
-        psnr_bitstream=closed.psnr,
-        psnr_bitstream_8bit=closed.psnr_8bit,
-        msssim_bitstream=closed.msssim,
+        psnr_bitstream=psnr,
+        psnr_bitstream_8bit=psnr_8bit,
+        msssim_bitstream=msssim,
         bpp_bitstream=8 * len(encoded.data) / (height * width),
         symbols_equal=torch.equal(y_hat, encoded.y_hat),
         encode_seconds=between - start,

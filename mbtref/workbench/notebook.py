@@ -103,7 +103,7 @@ def measure(networks: MBT2018, picture: image.Image) -> dict[str, object]:
         "z_shape": list(z_hat.shape),
         "y_range": [int(y_hat.min()), int(y_hat.max())],
         "z_range": [int(z_hat.min()), int(z_hat.max())],
-        "psnr": opened.distortion.psnr,
+        "psnr": opened.psnr,
         "bpp_theoretical": opened.bpp_y + opened.bpp_z,
         "bpp_y": opened.bpp_y,
         "bpp_z": opened.bpp_z,

@@ -98,26 +98,22 @@ def graphs(model: Model) -> list[Graph]:
     N, M, networks = model.networks.N, model.networks.M, model.networks
     thresholds = model.thresholds.cpu().numpy()
     return [
-        transform("g_a", networks.g_a, ("x", 3, "H", "W"), ("y", M, "H/16", "W/16")),
-        transform("h_a", networks.h_a, ("y", M, "4h", "4w"), ("z", N, "h", "w")),
-        transform("g_s", networks.g_s, ("y_hat", M, "i", "j"), ("x_hat", 3, "16i", "16j")),
+        transform("g_a", networks.g_a, "x", ("B", 3, "H", "W"), "y", ("B", M, "H/16", "W/16")),
+        transform("h_a", networks.h_a, "y", ("B", M, "4h", "4w"), "z", ("B", N, "h", "w")),
+        transform("g_s", networks.g_s, "y_hat", ("B", M, "i", "j"), "x_hat", ("B", 3, "16i", "16j")),
         hyper_synthesis(model.entropy, N),
         teacher_forced(model.entropy, N, thresholds),
         step(model.entropy, thresholds),
     ]
 
 
-Named = tuple[str, int, str, str]
-"""The name of an input or output, its channels, height and width."""
-
-
-def transform(name: str, network: nn.Sequential, given: Named, result: Named) -> Graph:
-    """g_a, h_a or g_s, in float32."""
+def transform(name: str, network: nn.Sequential, given: str, shape: Shape, result: str, due: Shape) -> Graph:
+    """g_a, h_a or g_s, in float32. given, result: names of the input and the output. shape, due: theirs."""
     g = Graph(name)
-    v = g.input(given[0], F32, ("B", *given[1:]))
+    v = g.input(given, F32, shape)
     for module in network:
         v = layer(g, module, v)
-    g.output(result[0], v, F32, ("B", *result[1:]))
+    g.output(result, v, F32, due)
     return g
 
 
@@ -167,8 +163,9 @@ def teacher_forced(networks: EntropyNetworks, N: int, thresholds: Array) -> Grap
     g.output("z_hat", z_hat, I32, ("B", N, "h", "w"))
     g.output("psi", psi, I32, ("B", 2 * M, "4h", "4w"))
     g.output("phi", channels_first(g, phi), I32, ("B", 2 * M, "4h", "4w"))
-    for name, v in (("sigma", sigma), ("mu", mu), ("index", index(g, sigma, thresholds))):
-        g.output(name, channels_first(g, v), I32, y_hat)
+    g.output("sigma", channels_first(g, sigma), I32, y_hat)
+    g.output("mu", channels_first(g, mu), I32, y_hat)
+    g.output("index", channels_first(g, index(g, sigma, thresholds)), I32, y_hat)
     return g
 
 
@@ -179,8 +176,9 @@ def step(networks: EntropyNetworks, thresholds: Array) -> Graph:
     phi = requantized(g, product(g, networks.context, g.op("Cast", context, to=F64)))
     sigma, mu = heads(g, networks, g.op("Cast", psi, to=F64), phi)
     g.output("phi", phi, I32, ("P", 2 * M))
-    for name, v in (("sigma", sigma), ("mu", mu), ("index", index(g, sigma, thresholds))):
-        g.output(name, v, I32, ("P", M))
+    g.output("sigma", sigma, I32, ("P", M))
+    g.output("mu", mu, I32, ("P", M))
+    g.output("index", index(g, sigma, thresholds), I32, ("P", M))
     return g
 
 
@@ -227,8 +225,8 @@ def neighbours(g: Graph, v: str, taps: Sequence[tuple[int, int]], above: int, be
     parts = []
     for row, column in taps:
         # a negative end counts from the last row
-        stop = g.axes(row - above - below or end, column - 2 * beside or end)
-        parts.append(g.op("Slice", v, g.axes(row, column), stop, axes))
+        begin, stop = g.axes(row, column), g.axes(row - above - below or end, column - 2 * beside or end)
+        parts.append(g.op("Slice", v, begin, stop, axes))
     return channels_last(g, g.op("Concat", *parts, axis=1))
 
 

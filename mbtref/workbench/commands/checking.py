@@ -66,7 +66,7 @@ def matrix(args: argparse.Namespace) -> int:
     "badge",
     "say which levels a report gives, and make a badge of it",
     option("report", kind=input_file, metavar="REPORT.json"),
-    output("BADGE.svg", file_named(".svg")),
+    output("BADGE.svg"),
 )
 def badge(args: argparse.Namespace) -> int:
     from mbtref.suite.reports import badge, levels
@@ -77,7 +77,7 @@ def badge(args: argparse.Namespace) -> int:
     return 0
 
 
-@command("requirements", "write the table of all requirements", output("OUT.md", file_named(".md")))
+@command("requirements", "write the table of all requirements", output("OUT.md"))
 def requirements(args: argparse.Namespace) -> int:
     from mbtref.suite.requirements import REQUIREMENTS, page
 
@@ -89,7 +89,7 @@ def requirements(args: argparse.Namespace) -> int:
 @command(
     "machines",
     "compare decoding on this machine with simulated and emulated machines",
-    output("OUT.md", file_named(".md")),
+    output("OUT.md"),
 )
 def machines(args: argparse.Namespace) -> int:
     from mbtref.suite.reports import machines
