@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
-from mbtref.devices import check_kind
 from mbtref.modelfile import EMBEDDED, SERIES, description
 from mbtref.workbench import modelfiles, zoo
 from mbtref.workbench.facts import published_curves
@@ -124,11 +123,6 @@ def count(text: str) -> int:
     return number
 
 
-def device(text: str) -> str:
-    check_kind(text)
-    return text
-
-
 def names(text: str) -> list[str]:
     """Names, separated by commas."""
     return [name.strip() for name in text.split(",")]
@@ -160,10 +154,6 @@ def models(text: str) -> list[Wanted]:
     if len(set(names)) < len(names):
         raise ValueError(f"two models have the same name in {', '.join(names)}: rename a file")
     return choices
-
-
-def zoo_names(text: str) -> list[str]:
-    return [zoo.entry(name).name for name in text.split(",")]
 
 
 def curves(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Rate and distortion of pictures: the forward pass, the latent buffers and the real bitstream."""
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,17 +28,13 @@ class Measured(NamedTuple):
 
 
 class OpenLoop(NamedTuple):
-    """A forward pass and its latent buffers, without a bitstream. Units as in `Record`."""
+    """A forward pass and its latent buffers, without a bitstream."""
 
     forward: Forward
     raw: bytes
-    deflated: bytes
-    psnr: float
-    psnr_8bit: float
-    msssim: float | None
-    bpp_y: float
-    bpp_z: float
-    drift: float
+    """The raw buffer."""
+    measures: dict[str, Any]
+    """The fields of `Record` that it has."""
 
 
 @torch.no_grad()
@@ -49,16 +45,24 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
     bitstream.check_dimensions(height, width)
     x = planes.to_tensor(picture)
     forward = forward_pass(networks, planes.pad(x))
-    bpp_y, bpp_z = (
-        -p.double().log2().sum().item() / (height * width) for p in (forward.y_likelihoods, forward.z_likelihoods)
-    )
+    bits_y, bits_z = (-p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     raw = buffers.pack_raw(forward.y_hat, forward.z_hat)
     deflated = buffers.pack_zlib(forward.y_hat, forward.z_hat)
-    drift = max(
+    drifts = [
         (networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
         for buffer in (buffers.unpack_raw(raw), buffers.unpack_zlib(deflated))
-    )
-    return OpenLoop(forward, raw, deflated, *distortion(forward.x_hat, x), bpp_y, bpp_z, drift)
+    ]
+    bpp_y, bpp_z = bits_y / (height * width), bits_z / (height * width)
+    measures = {
+        **dict(zip(("psnr", "psnr_8bit", "msssim"), distortion(forward.x_hat, x), strict=True)),
+        "bpp_y": bpp_y,
+        "bpp_z": bpp_z,
+        "bpp_theoretical": bpp_y + bpp_z,
+        "bpp_buffer_raw": 8 * len(raw) / (height * width),
+        "bpp_buffer_zlib": 8 * len(deflated) / (height * width),
+        "drift_buffer": max(drifts),
+    }
+    return OpenLoop(forward, raw, measures)
 
 
 def distortion(x_hat: Tensor, x: Tensor) -> tuple[float, float, float | None]:
@@ -93,15 +97,7 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         pixels=picturefiles.sha256(picture),
         height=height,
         width=width,
-        psnr=opened.psnr,
-        psnr_8bit=opened.psnr_8bit,
-        msssim=opened.msssim,
-        bpp_y=opened.bpp_y,
-        bpp_z=opened.bpp_z,
-        bpp_theoretical=opened.bpp_y + opened.bpp_z,
-        bpp_buffer_raw=8 * len(opened.raw) / (height * width),
-        bpp_buffer_zlib=8 * len(opened.deflated) / (height * width),
-        drift_buffer=opened.drift,
+        **opened.measures,
         psnr_bitstream=psnr,
         psnr_bitstream_8bit=psnr_8bit,
         msssim_bitstream=msssim,

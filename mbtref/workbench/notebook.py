@@ -94,8 +94,8 @@ def measure(networks: MBT2018, picture: image.Image) -> dict[str, object]:
     """The notebook's measures of a picture, (H, W, 3) uint8."""
     opened = open_loop(networks, picture)
     y_hat, z_hat = opened.forward.y_hat, opened.forward.z_hat
-    pixels = picture.shape[0] * picture.shape[1]
     return {
+        **opened.measures,
         "N": networks.N,
         "M": networks.M,
         "downsampling_factor": STRIDE_Z,
@@ -103,14 +103,8 @@ def measure(networks: MBT2018, picture: image.Image) -> dict[str, object]:
         "z_shape": list(z_hat.shape),
         "y_range": [int(y_hat.min()), int(y_hat.max())],
         "z_range": [int(z_hat.min()), int(z_hat.max())],
-        "psnr": opened.psnr,
-        "bpp_theoretical": opened.bpp_y + opened.bpp_z,
-        "bpp_y": opened.bpp_y,
-        "bpp_z": opened.bpp_z,
-        "bpp_buffer_zlib": 8 * len(opened.deflated) / pixels,
-        "bpp_buffer_raw": 8 * len(opened.raw) / pixels,
         "raw_bytes": len(opened.raw),
-        "max_drift": opened.drift,
+        "max_drift": opened.measures["drift_buffer"],
     }
 
 

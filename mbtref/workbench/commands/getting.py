@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mbtref.suite import kodak
 from mbtref.workbench import zoo
-from mbtref.workbench.arguments import zoo_names
 from mbtref.workbench.commands import command, option
 from mbtref.workbench.download import download
 from mbtref.workbench.zoo import ZOO
@@ -56,11 +55,11 @@ def zoo_list(args: argparse.Namespace) -> int:
 @command(
     "zoo fetch",
     "download missing checkpoints and make their model files",
-    option("names", kind=zoo_names, metavar="NAME[,NAME...]"),
+    option("entries", kind=lambda text: list(map(zoo.entry, text.split(","))), metavar="NAME[,NAME...]"),
     option("--url", help="address of the published files; default: CompressAI's"),
 )
 def zoo_fetch(args: argparse.Namespace) -> int:
-    for name in args.names:
+    for name, *_ in args.entries:
         zoo.fetch(name, args.url)
         model = zoo.load(name)
         networks = model.networks
