@@ -11,6 +11,7 @@ so that writing takes at most a tenth of the time. It is always written once mor
 import json
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mbtref.files import write_whole
@@ -20,7 +21,7 @@ SHARE = 0.1
 """The largest share of the time that writing may take."""
 
 
-class Results:
+class Results(AbstractContextManager["Results"]):
     """The records of one evaluation. Use it in a `with` block, which ends with the last writing.
 
     path: the file, or None. earlier: the records to keep, see `read`.
@@ -59,9 +60,6 @@ class Results:
         self._written = len(self._found)
         now = time.monotonic()
         self._due = now + (now - start) * (1 / SHARE - 1)
-
-    def __enter__(self) -> "Results":
-        return self
 
     def __exit__(self, *error: object) -> None:
         if self._written < len(self._found):

@@ -100,9 +100,7 @@ def staircase(
     below = LINE * (2 + max(len(FORMS), len(drawn)) if wide else 5 + len(FORMS) + len(measured))
     figure = Figure(figsize=(width, 5.2 + below), layout="constrained")
     panels = figure.subplot_mosaic(
-        [["near", "far"], ["legend", "legend"]],
-        width_ratios=(width, 1),
-        height_ratios=(5.2, below),
+        [["near", "far"], ["legend", "legend"]], width_ratios=(width, 1), height_ratios=(5.2, below)
     )
     near, far, legends = panels.values()
     far.sharey(near)
