@@ -6,13 +6,11 @@ empty command line shows the help.
 Arguments are checked without PyTorch, which takes seconds to start. It is imported where a network runs.
 """
 
-import argparse
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import mbtref
 from mbtref.errors import BitstreamError
@@ -36,14 +34,6 @@ PARTS = (coding, measuring, getting, checking, making)
 """The modules of the commands, in the order of the help."""
 
 
-class ShowVersion(argparse.Action):
-    """Prints the version, which is looked up only then."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
-        print(f"mbtref {mbtref.__version__}")
-        parser.exit()
-
-
 def parser() -> Parser:
     """The parser of all commands and their options."""
     top = Parser(
@@ -51,7 +41,8 @@ def parser() -> Parser:
         description="The reference codec of mbt2018 (Minnen, Ballé and Toderici 2018).",
         epilog="'mbtref COMMAND --help' tells more. Exit status: 0 done, 1 a file was bad, 2 wrong use.",
     )
-    top.add_argument("--version", action=ShowVersion, nargs=0, help="show the version")
+    version = f"mbtref {mbtref.__version__}"
+    top.add_argument("--version", action="version", version=version, help="show the version")
     add_to(top, [each for part in PARTS for each in vars(part).values() if isinstance(each, Command)])
     return top
 
