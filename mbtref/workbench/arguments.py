@@ -128,12 +128,12 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def one_model(text: str) -> list[Wanted]:
-    """A list of one model: an embedded one, a zoo model, or a model file."""
+def wanted_model(text: str) -> Wanted:
+    """An embedded model, a zoo model, or a model file."""
     if text in ZOO:
-        return [Wanted(text, lambda weights: zoo.get(text, weights), in_zoo=True)]
+        return Wanted(text, lambda weights: zoo.get(text, weights), in_zoo=True)
     if text in EMBEDDED:
-        return [Wanted(text, lambda weights: modelfiles.of_package(text))]
+        return Wanted(text, lambda weights: modelfiles.of_package(text))
     path = Path(text)
     if not path.is_file():
         raise ValueError(
@@ -143,13 +143,17 @@ def one_model(text: str) -> list[Wanted]:
         description(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: not a model file of mbtref; make one with 'mbtref import'") from error
-    return [Wanted(path.stem, lambda weights: modelfiles.of_path(path))]
+    return Wanted(path.stem, lambda weights: modelfiles.of_path(path))
+
+
+def one_model(text: str) -> list[Wanted]:
+    return [wanted_model(text)]
 
 
 def models(text: str) -> list[Wanted]:
     """Models and series, separated by commas. A series stands for all its models."""
     asked = chain.from_iterable(SERIES.get(name, (name,)) for name in text.split(","))
-    choices = [*chain.from_iterable(map(one_model, asked))]
+    choices = [wanted_model(name) for name in asked]
     names = [wanted.name for wanted in choices]
     if len(set(names)) < len(names):
         raise ValueError(f"two models have the same name in {', '.join(names)}: rename a file")
