@@ -9,10 +9,11 @@ DEVICES = ("cpu", "cuda")
 """Kinds of devices whose float64 follows IEEE 754. Apple's GPUs (mps) have no float64; others emulate it."""
 
 
-def check_kind(name: str) -> None:
-    """Raises ValueError if a device is of another kind. name: such as cuda or cuda:1."""
+def check_kind(name: str) -> str:
+    """The name of a device, such as cuda or cuda:1. Raises ValueError if it is of another kind."""
     if name.partition(":")[0] not in DEVICES:
         raise ValueError(f"device {name!r} isn't one of {', '.join(DEVICES)}, whose float64 follows IEEE 754")
+    return name
 
 
 def usable(name: str) -> "torch.device":

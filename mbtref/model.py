@@ -1,7 +1,6 @@
 """From a model file to a model that can encode and decode. `making` goes the other way."""
 
 import functools
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from mbtref.devices import usable
 from mbtref.exact import EntropyNetworks
-from mbtref.modelfile import EMBEDDED, METADATA_KEY, embedded, fingerprint_of
+from mbtref.modelfile import EMBEDDED, description, embedded, fingerprint_of
 from mbtref.networks import MBT2018
 from mbtref.rans import Tables
 from mbtref.reproducible import Reproducible
@@ -111,13 +110,10 @@ def parse(name: str, data: bytes, device: str = "cpu") -> Model:
     place = usable(device)
     try:
         state = safetensors.torch.load(data)
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA_KEY])
-        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-            raise ValueError("its metadata isn't a table of texts")
+        metadata = description(data)
         networks = networks_of(state)
         z_tables = from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in PARTS})
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: not a model file of mbtref ({error}); make one with 'mbtref import'") from error
     if len(z_tables) != networks.N:
         raise ValueError(f"{name}: {len(z_tables)} tables for {networks.N} channels of z; make the file again")

@@ -1,7 +1,9 @@
 """Model files as bytes, without PyTorch: the shipped ones, their names, and the fingerprint."""
 
 import hashlib
+import json
 from importlib import resources
+from typing import Any
 
 from mbtref.bitstream import FINGERPRINT_BYTES
 
@@ -29,6 +31,27 @@ METADATA_KEY = "mbt2018"
 def fingerprint_of(data: bytes) -> bytes:
     """FINGERPRINT_BYTES bytes that name a model file in a stream's header. data: the file's bytes."""
     return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
+
+
+def split(data: bytes) -> tuple[Any, bytes]:
+    """The header of a safetensors file, from its JSON, and the bytes after it. Raises ValueError."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    try:
+        return json.loads(data[8:end]), data[end:]
+    except (ValueError, RecursionError) as error:
+        raise ValueError("no header of safetensors") from error
+
+
+def description(data: bytes) -> dict[str, str]:
+    """What a model file says of itself, such as quality and lambda. Raises ValueError if it isn't a model file."""
+    header, _ = split(data)
+    try:
+        found = json.loads(header["__metadata__"][METADATA_KEY])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"no metadata of {METADATA_KEY}") from error
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("its metadata isn't a table of texts")
+    return found
 
 
 def embedded(name: str) -> bytes:

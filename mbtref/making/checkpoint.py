@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mbtref.model import networks_of
-from mbtref.modelfile import METADATA_KEY, SAFETENSORS
+from mbtref.modelfile import METADATA_KEY, SAFETENSORS, split
 from mbtref.networks import MBT2018
 
 RENAMES = (
@@ -68,8 +68,7 @@ def _safetensors(data: bytes) -> tuple[object, dict[str, str]]:
     """Tensors and metadata. A model file of mbtref keeps its metadata in one JSON entry, which is unpacked."""
     try:
         state = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        known: dict[str, str] = header.get("__metadata__", {})
+        known: dict[str, str] = split(data)[0].get("__metadata__", {})
         return state, known | json.loads(known.get(METADATA_KEY, "{}"))
     except (safetensors.SafetensorError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not a safetensors file ({error})") from error

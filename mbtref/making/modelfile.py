@@ -26,8 +26,8 @@ from mbtref.tables import PARTS
 Arrays = Mapping[str, npt.NDArray[Any]]
 """Tensors by name, float32 or int32."""
 
-DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
-"""The dtypes by their names in a header, in the order of the tensors."""
+DTYPES = {np.dtype("f4"): "F32", np.dtype("i4"): "I32"}
+"""The names of dtypes in a header. Tensors come in the order of these names."""
 ALIGNMENT = 8
 
 
@@ -45,9 +45,9 @@ def pack(tensors: Arrays, metadata: Mapping[str, str]) -> bytes:
     """The file of these tensors. Raises KeyError for a tensor of another dtype."""
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
-    for name, array in _ordered(tensors):
+    for dtype, name, array in _ordered(tensors):
         begin, end = end, end + array.nbytes
-        header[name] = {"dtype": _dtype(array), "shape": list(array.shape), "data_offsets": [begin, end]}
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     return len(text).to_bytes(8, "little") + text + body(tensors)
@@ -55,17 +55,13 @@ def pack(tensors: Arrays, metadata: Mapping[str, str]) -> bytes:
 
 def body(tensors: Arrays) -> bytes:
     """The bytes after the header."""
-    return b"".join(array.astype(DTYPES[_dtype(array)]).tobytes() for _, array in _ordered(tensors))
+    return b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for _, _, array in _ordered(tensors))
 
 
-def _ordered(tensors: Arrays) -> list[tuple[str, npt.NDArray[Any]]]:
-    order = list(DTYPES)
-    return sorted(tensors.items(), key=lambda item: (order.index(_dtype(item[1])), item[0]))
-
-
-def _dtype(array: npt.NDArray[Any]) -> str:
-    """A dtype's name in a header, whatever its byte order."""
-    return {dtype.newbyteorder("="): name for name, dtype in DTYPES.items()}[array.dtype.newbyteorder("=")]
+def _ordered(tensors: Arrays) -> list[tuple[str, str, npt.NDArray[Any]]]:
+    """The name of the dtype, the name and the array of each tensor, in the order of the file."""
+    named = [(DTYPES[array.dtype.newbyteorder("=")], name, array) for name, array in tensors.items()]
+    return sorted(named, key=lambda each: each[:2])
 
 
 def write(tensors: Arrays, path: Path, metadata: Mapping[str, str]) -> Model:

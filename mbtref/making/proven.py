@@ -11,6 +11,7 @@ agree about it. Surprises first:
 - The Gaussian is symmetric: its bins k and -k are equal, and that decides their tie. Any other tie is refused.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -34,7 +35,6 @@ Ball = Any
 
 SCALE_MIN, SCALE_MAX = Fraction(str(SIGMA_MIN)), 256
 """The smallest and the largest scale of the Gaussian model, as in CompressAI."""
-HALF = Fraction(1, 2)
 TAILS = 10**9
 """The escape takes a probability of 1 / TAILS, both tails together, as in CompressAI. The outermost bins get one
 count each, more than they deserve. But models err most about symbols that they hold impossible, and an escape
@@ -145,14 +145,14 @@ def in_integers(p: Sequence[Ball], bits: int) -> Bounds:
     """The integers on either side of each ball. Raises Undecided for a ball without ends."""
     if not all(ball.is_finite() for ball in p):
         raise Undecided("a probability isn't known at all")
-    low, high = ([end.man_exp() for end in ends] for ends in ([b.lower() for b in p], [-b.upper() for b in p]))
-    below, minus_above = ([scaled(int(m), int(e) + bits) for m, e in side] for side in (low, high))
-    return Bounds([max(0, v) for v in below], [-v for v in minus_above], bits)
+    low, high = [scaled(b.lower(), bits) for b in p], [-scaled(-b.upper(), bits) for b in p]
+    return Bounds([max(0, v) for v in low], high, bits)
 
 
-def scaled(mantissa: int, exponent: int) -> int:
-    """floor(mantissa · 2^exponent)."""
-    return mantissa << exponent if exponent >= 0 else mantissa >> -exponent
+def scaled(end: Ball, bits: int) -> int:
+    """floor(end · 2^bits) of a ball without a width."""
+    mantissa, exponent = map(int, end.man_exp())
+    return mantissa << exponent + bits if exponent + bits >= 0 else mantissa >> -exponent - bits
 
 
 # z: the learned density, channel by channel
@@ -236,10 +236,14 @@ def in_float64(channel: Channel) -> Bounds:
 
 def gaussian_arrays() -> dict[str, npt.NDArray[np.int32]]:
     """Makes the file of `tables.load_gaussian`. Raises ValueError without python-flint."""
-    y_tables = [risen(lambda bits, i=i: gaussian_table(i, bits)) for i in range(SCALES)]  # type: ignore[misc]
-    # an index changes at the geometric mean of two neighbours
-    between = [risen(lambda bits, i=i: floor(scale(i + HALF) * 2**ACTIVATION_BITS)) for i in range(SCALES - 1)]  # type: ignore[misc]
-    return {**to_arrays(y_tables), "thresholds": np.array(between, np.int32)}
+    y_tables = [risen(functools.partial(gaussian_table, i)) for i in range(SCALES)]
+    thresholds = [risen(functools.partial(threshold, i)) for i in range(SCALES - 1)]
+    return {**to_arrays(y_tables), "thresholds": np.array(thresholds, np.int32)}
+
+
+def threshold(i: int, bits: int) -> int:
+    """Where index i changes to i + 1, in grid units: at the geometric mean of their scales."""
+    return floor(scale(i + Fraction(1, 2)) * 2**ACTIVATION_BITS)
 
 
 def gaussian_table(i: int, bits: int) -> Table:

@@ -1,4 +1,8 @@
-"""Types of command-line arguments: files, folders, models. A wrong argument gives one line and status 2."""
+"""Types of command-line arguments: files, folders, models.
+
+Each is a function from the text to the value. It raises ValueError or OSError, which `checked` makes one line and
+status 2.
+"""
 
 import argparse
 import mimetypes
@@ -7,8 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
-from mbtref.devices import check_kind
-from mbtref.modelfile import EMBEDDED, SERIES
+from mbtref.modelfile import EMBEDDED, SERIES, description
 from mbtref.workbench import modelfiles, zoo
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.modelfiles import ModelFile
@@ -25,20 +28,9 @@ class Wanted(NamedTuple):
     """A model that an argument names. Its file is read after all arguments are checked: it may need a download."""
 
     name: str
-    path: Path | None = None
-    """Of a model file; None for an embedded model and for a zoo model."""
-
-    @property
-    def in_zoo(self) -> bool:
-        return self.path is None and self.name in ZOO
-
-    def get(self, weights: Path | None) -> ModelFile:
-        """The model's file. weights: the checkpoint of a zoo model. Errors as for `zoo.get`."""
-        if self.path:
-            return modelfiles.of_path(self.path)
-        if not self.in_zoo:
-            return modelfiles.of_package(self.name)
-        return zoo.get(self.name, weights)
+    get: Callable[[Path | None], ModelFile]
+    """Gives its file. The argument is another checkpoint of a zoo model, or None. Errors as for `zoo.get`."""
+    in_zoo: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,7 +53,7 @@ def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def input_path(text: str) -> Path:
-    """An argument that names a file or a folder."""
+    """A file or a folder that exists."""
     path = Path(text)
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
@@ -69,14 +61,12 @@ def input_path(text: str) -> Path:
 
 
 def input_file(text: str) -> Path:
-    """An argument that names a file."""
     if (path := input_path(text)).is_dir():
         raise ValueError(f"{path}: is a folder")
     return path
 
 
 def input_folder(text: str) -> Path:
-    """An argument that names a folder."""
     return output_folder(str(input_path(text)))
 
 
@@ -86,14 +76,14 @@ def or_standard(standard: Path, kind: Callable[[str], Path]) -> Callable[[str], 
 
 
 def stream_file(text: str) -> Path:
-    """An argument that names a stream to write. It isn't named as a picture."""
+    """A stream to write. It isn't named as a picture."""
     if (mimetypes.guess_type(text)[0] or "").startswith("image/"):
         raise ValueError(f"{text}: a stream isn't a picture; let the name end in .mbt")
     return output_file(text)
 
 
 def output_file(text: str) -> Path:
-    """An argument that names an output file."""
+    """A file to write, in a folder that exists."""
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"{path}: {'is a folder' if path.is_dir() else 'its folder does not exist'}")
@@ -101,7 +91,7 @@ def output_file(text: str) -> Path:
 
 
 def output_folder(text: str) -> Path:
-    """An argument that names an output folder. It need not exist."""
+    """A folder to write to. It need not exist."""
     path = Path(text)
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path}: is not a folder")
@@ -120,7 +110,6 @@ def file_named(suffix: str) -> Callable[[str], Path]:
 
 
 def size(text: str) -> float:
-    """An argument that is a number, 0 or more."""
     number = float(text)
     if not number >= 0:
         raise ValueError(f"{text}: give 0 or more")
@@ -128,43 +117,41 @@ def size(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """An argument that is a whole number, 1 or more."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise ValueError(f"{text}: give a whole number, 1 or more")
     return number
 
 
-def device(text: str) -> str:
-    """An argument that names a device."""
-    check_kind(text)
-    return text
-
-
-def wanted_model(text: str) -> Wanted:
-    """An argument that names a model. Of a model file the header alone is read."""
-    if text in ZOO or text in EMBEDDED:
-        return Wanted(text)
-    path = Path(text)
-    if not path.is_file():
-        names = ", ".join((*EMBEDDED, *ZOO))
-        raise ValueError(f"no model {text!r}: give the path of a model file, or one of {names}")
-    modelfiles.description(path)
-    return Wanted(path.stem, path)
-
-
 def names(text: str) -> list[str]:
-    """An argument of names, separated by commas."""
+    """Names, separated by commas."""
     return [name.strip() for name in text.split(",")]
 
 
+def wanted_model(text: str) -> Wanted:
+    """An embedded model, a zoo model, or a model file."""
+    if text in ZOO:
+        return Wanted(text, lambda weights: zoo.get(text, weights), in_zoo=True)
+    if text in EMBEDDED:
+        return Wanted(text, lambda weights: modelfiles.of_package(text))
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError(
+            f"no model {text!r}: give the path of a model file, or one of {', '.join((*EMBEDDED, *ZOO))}"
+        )
+    try:
+        description(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not a model file of mbtref; make one with 'mbtref import'") from error
+    return Wanted(path.stem, lambda weights: modelfiles.of_path(path))
+
+
 def one_model(text: str) -> list[Wanted]:
-    """An argument that names a single model."""
     return [wanted_model(text)]
 
 
 def models(text: str) -> list[Wanted]:
-    """An argument of names of models and series, separated by commas. A series stands for all its models."""
+    """Models and series, separated by commas. A series stands for all its models."""
     asked = chain.from_iterable(SERIES.get(name, (name,)) for name in text.split(","))
     choices = [wanted_model(name) for name in asked]
     names = [wanted.name for wanted in choices]
@@ -173,13 +160,8 @@ def models(text: str) -> list[Wanted]:
     return choices
 
 
-def zoo_names(text: str) -> list[str]:
-    """An argument of zoo models' names, separated by commas."""
-    return [zoo.entry(name).name for name in text.split(",")]
-
-
 def curves(text: str) -> list[str]:
-    """An argument of published curves' names, separated by commas."""
+    """Names of published curves."""
     names = text.split(",")
     if unknown := [name for name in names if name not in published_curves()]:
         raise ValueError(f"no published curve {unknown[0]!r}: there are {', '.join(published_curves())}")

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +9,13 @@ import PIL.Image
 
 from mbtref import image, planes
 from mbtref.suite.msssim import ms_ssim
+from mbtref.workbench.records import mean
 
 QUALITIES = {
     "JPEG": (5, 10, 20, 30, 40, 50, 60, 70, 80, 90),
     "WebP": (1, 5, 15, 30, 45, 60, 70, 80, 90),
 }
 """The measured qualities of each codec. All other settings are Pillow's defaults: chroma is subsampled 4:2:0."""
-
-
 SIDE_MAX = {"JPEG": 65535, "WebP": 16383}
 """Longest possible side of a picture, in pixels."""
 
@@ -36,10 +34,7 @@ def curves(picture: image.Image) -> dict[str, list[Point]]:
 
 
 def curve(picture: image.Image, codec: str) -> list[Point]:
-    """One point for each of QUALITIES[codec]. picture: (H, W, 3) uint8.
-
-    Raises OSError or ValueError if the format can't hold the picture: a side of WebP is at most 16383 pixels.
-    """
+    """One point for each of QUALITIES[codec]. picture: (H, W, 3) uint8, with no side above SIDE_MAX[codec]."""
     x = planes.to_tensor(picture)
     points = []
     for quality in QUALITIES[codec]:
@@ -54,14 +49,4 @@ def curve(picture: image.Image, codec: str) -> list[Point]:
 
 def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
     """Means over pictures at each quality. curves: one or more, of equal length."""
-    result = []
-    for points in zip(*curves, strict=True):
-        known = [point.msssim for point in points if point.msssim is not None]
-        result.append(
-            Point(
-                fmean(point.bpp for point in points),
-                fmean(point.psnr for point in points),
-                fmean(known) if len(known) == len(points) else None,
-            )
-        )
-    return result
+    return [Point(*map(mean, zip(*points, strict=True))) for points in zip(*curves, strict=True)]

@@ -6,19 +6,17 @@ empty command line shows the help.
 Arguments are checked without PyTorch, which takes seconds to start. It is imported where a network runs.
 """
 
-import argparse
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import mbtref
 from mbtref.errors import BitstreamError
 from mbtref.workbench import tasks
 from mbtref.workbench.arguments import Parser, WrongUse
-from mbtref.workbench.commands import checking, coding, getting, making, measuring, subparsers
+from mbtref.workbench.commands import Command, add_to, checking, coding, getting, making, measuring
 from mbtref.workbench.commands.shared import refuse_overwriting
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.engine import EngineError
@@ -32,14 +30,8 @@ EXTRAS = {
     "jsonschema": "vectors",
 }
 """The extra that installs each package that only some commands need."""
-
-
-class ShowVersion(argparse.Action):
-    """Prints the version, which is looked up only then."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
-        print(f"mbtref {mbtref.__version__}")
-        parser.exit()
+PARTS = (coding, measuring, getting, checking, making)
+"""The modules of the commands, in the order of the help."""
 
 
 def parser() -> Parser:
@@ -49,10 +41,9 @@ def parser() -> Parser:
         description="The reference codec of mbt2018 (Minnen, Ballé and Toderici 2018).",
         epilog="'mbtref COMMAND --help' tells more. Exit status: 0 done, 1 a file was bad, 2 wrong use.",
     )
-    top.add_argument("--version", action=ShowVersion, nargs=0, help="show the version")
-    to = subparsers(top)
-    for part in (coding, measuring, getting, checking, making):
-        part.COMMANDS.add_to(to)
+    version = f"mbtref {mbtref.__version__}"
+    top.add_argument("--version", action="version", version=version, help="show the version")
+    add_to(top, [each for part in PARTS for each in vars(part).values() if isinstance(each, Command)])
     return top
 
 

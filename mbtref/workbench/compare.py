@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ class Mean(NamedTuple):
     """dB"""
 
 
+NOTHING = Mean(math.nan, math.nan)
+"""No difference can be computed."""
 Curve = Mapping[str, Mean]
 """Points by quality, such as "q4"; those of a published curve by number."""
 
@@ -58,10 +61,10 @@ def read(source: str, measure: str) -> Evaluation:
     try:
         content = json.loads(Path(source).read_text(encoding="utf-8"))
         means = curves(content["means"], measure)
-        images = dict.fromkeys(record["image"] for record in content["records"])
-        pictures = {
-            image: curves([r for r in content["records"] if r["image"] == image], measure) for image in images
-        }
+        by_image: dict[str, list[Mapping[str, Any]]] = {}
+        for record in content["records"]:
+            by_image.setdefault(record["image"], []).append(record)
+        pictures = {image: curves(records, measure) for image, records in by_image.items()}
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ValueError(f"{source}: no such file, nor one of the published {', '.join(published)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -112,7 +115,7 @@ def bjontegaard(a: Curve, b: Curve) -> Mean:
     ordered = [np.array(sorted(curve.values())).reshape(-1, 2) for curve in (a, b)]
     low, high = shared(a, b)
     if any(len(points) < 2 or (np.diff(points, axis=0) <= 0).any() for points in ordered) or low >= high:
-        return Mean(math.nan, math.nan)
+        return NOTHING
     arguments = [column for points in ordered for column in points.T]
     with warnings.catch_warnings(action="ignore"):  # warnings of little overlap: the table shows the range
         deltas = [f(*arguments, method="pchip", require_matching_points=False) for f in (bd_rate, bd_psnr)]
@@ -166,17 +169,12 @@ def curve_line(a: Evaluation, b: Evaluation, name: str, other: str, images: Sequ
     low, high = shared(a.means[name], b.means[other])
     each = [bjontegaard(a.pictures[image].get(name, {}), b.pictures[image].get(other, {})) for image in images]
     known = [point for point in each if not math.isnan(point.rate)]
+    rate, psnr = map(fmean, zip(*known, strict=True)) if known else NOTHING
     number = "" if len(known) == len(each) else f" ({len(known)} of {len(each)})"
     return (
         f"| {name if name == other else f'{other} against {name}'} | {percent(whole.rate)} | {db(whole.psnr)} "
-        f"| {low:.2f}–{high:.2f} dB | {percent(mean([point.rate for point in known]))}{number} "
-        f"| {db(mean([point.psnr for point in known]))}{number} |"
+        f"| {low:.2f}–{high:.2f} dB | {percent(rate)}{number} | {db(psnr)}{number} |"
     )
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean; NaN without values."""
-    return math.fsum(values) / len(values) if values else math.nan
 
 
 def percent(value: float) -> str:

@@ -58,15 +58,8 @@ def _fetch(url: str, part: Path, have: int) -> None:
         start = have if resumed else 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else None
-        bar = tqdm(
-            total=total,
-            initial=start,
-            unit="B",
-            unit_scale=True,
-            desc=url.rsplit("/", 1)[-1],
-            leave=False,
-            disable=None,
-        )
+        name = url.rpartition("/")[2]
+        bar = tqdm(None, name, total, leave=False, unit="B", unit_scale=True, disable=None, initial=start)
         with open(part, "ab" if resumed else "wb") as file, bar:
             while block := answer.read(BLOCK):
                 file.write(block)

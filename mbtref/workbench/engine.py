@@ -12,6 +12,7 @@ All three are one `Engine`, and `run` is the one way through the work. What surp
   early only when it is killed, often for lack of memory, so the command ends too.
 """
 
+import copy
 import functools
 import multiprocessing
 import os
@@ -51,7 +52,7 @@ class Engine(NamedTuple):
     """Hands out one task, a function and its arguments. An error is the future's, or is raised at once."""
     ahead: Callable[[], int]
     """How many tasks to hand out before the first of them is done."""
-    share: Callable[[ModelFile], Any]
+    share: Callable[[ModelFile], Any] = lambda model: model
     """Puts a model where tasks can use it. The result stands for a `ModelFile` argument."""
     refusals: tuple[type[Exception], ...] = REFUSALS
     """Errors that belong to one task alone."""
@@ -106,7 +107,7 @@ def on_machine(jobs: int) -> AbstractContextManager[Engine]:
     """An engine of this machine: this process, which does each task at once, or as many processes as jobs."""
     if jobs > 1:
         return processes(jobs)
-    return nullcontext(Engine(lambda work, *args: done(work(*args)), lambda: 1, lambda model: model))
+    return nullcontext(Engine(lambda work, *args: done(work(*args)), lambda: 1))
 
 
 @contextmanager
@@ -118,7 +119,7 @@ def processes(jobs: int) -> Iterator[Engine]:
     threads = max(1, cores() // jobs)
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (threads,))
     try:
-        yield Engine(pool.submit, lambda: 2 * jobs, lambda model: model)
+        yield Engine(pool.submit, lambda: 2 * jobs)
     except BrokenProcessPool as error:
         reason = "one of the processes was ended from outside, perhaps for lack of memory; try fewer --jobs"
         raise EngineError(reason) from error
@@ -158,11 +159,10 @@ def cluster(address: str) -> Iterator[Engine]:
     level = log.level
     log.setLevel(logging.CRITICAL)  # it shows tracebacks of what an EngineError says in a line
     client = _client(address)
-
     submit = functools.partial(client.get_executor(pure=False).submit, _on_worker, mbtref.__version__)
 
     def share(model: ModelFile) -> Any:
-        return client.submit(_same, model.carried(), pure=False)
+        return client.submit(copy.copy, model.carried(), pure=False)  # the scheduler can make it again
 
     def ahead() -> int:
         try:
@@ -212,8 +212,3 @@ def _on_worker(theirs: str, work: Callable[..., R], *args: Any) -> R:
         raise EngineError(f"a worker has mbtref {mbtref.__version__}, not {theirs}: {ADVICE}")
     torch.set_num_threads(1)
     return work(*args)
-
-
-def _same(model: ModelFile) -> ModelFile:
-    """A task whose result is its argument: the scheduler knows how to make it again."""
-    return model

@@ -1,7 +1,7 @@
 """Rate and distortion of pictures: the forward pass, the latent buffers and the real bitstream."""
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,31 +22,19 @@ class Measured(NamedTuple):
 
     record: Record
     forward: Forward
-    """Open-loop."""
     encoded: Encoded
-    """Closed-loop."""
     x_hat: Tensor
     """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
 
 
-class Distortion(NamedTuple):
-    """Of an x_hat against the picture. Units as in `Record`."""
-
-    psnr: float
-    psnr_8bit: float
-    msssim: float | None
-
-
 class OpenLoop(NamedTuple):
-    """A forward pass and its latent buffers, without a bitstream. Units as in `Record`."""
+    """A forward pass and its latent buffers, without a bitstream."""
 
     forward: Forward
-    distortion: Distortion
-    bpp_y: float
-    bpp_z: float
     raw: bytes
-    deflated: bytes
-    drift: float
+    """The raw buffer."""
+    measures: dict[str, Any]
+    """The fields of `Record` that it has."""
 
 
 @torch.no_grad()
@@ -57,24 +45,31 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
     bitstream.check_dimensions(height, width)
     x = planes.to_tensor(picture)
     forward = forward_pass(networks, planes.pad(x))
-    bpp_y, bpp_z = (
-        -likelihoods.double().log2().sum().item() / (height * width)
-        for likelihoods in (forward.y_likelihoods, forward.z_likelihoods)
-    )
+    bits_y, bits_z = (-p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     raw = buffers.pack_raw(forward.y_hat, forward.z_hat)
     deflated = buffers.pack_zlib(forward.y_hat, forward.z_hat)
-    drift = max(
+    drifts = [
         (networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
         for buffer in (buffers.unpack_raw(raw), buffers.unpack_zlib(deflated))
-    )
-    return OpenLoop(forward, distortion(forward.x_hat, x), bpp_y, bpp_z, raw, deflated, drift)
+    ]
+    bpp_y, bpp_z = bits_y / (height * width), bits_z / (height * width)
+    measures = {
+        **dict(zip(("psnr", "psnr_8bit", "msssim"), distortion(forward.x_hat, x), strict=True)),
+        "bpp_y": bpp_y,
+        "bpp_z": bpp_z,
+        "bpp_theoretical": bpp_y + bpp_z,
+        "bpp_buffer_raw": 8 * len(raw) / (height * width),
+        "bpp_buffer_zlib": 8 * len(deflated) / (height * width),
+        "drift_buffer": max(drifts),
+    }
+    return OpenLoop(forward, raw, measures)
 
 
-def distortion(x_hat: Tensor, x: Tensor) -> Distortion:
-    """x_hat: padded, unclamped; x: (1, 3, H, W) float in [0, 1]."""
+def distortion(x_hat: Tensor, x: Tensor) -> tuple[float, float, float | None]:
+    """PSNR, PSNR after rounding to 8 bits, and MS-SSIM. x_hat: padded, unclamped; x: (1, 3, H, W) in [0, 1]."""
     inside = x_hat[..., : x.shape[2], : x.shape[3]].clamp(0, 1)
     levels = (inside * 255).round() / 255
-    return Distortion(planes.psnr(inside, x), planes.psnr(levels, x), ms_ssim(inside[0].numpy(), x[0].numpy()))
+    return planes.psnr(inside, x), planes.psnr(levels, x), ms_ssim(inside[0].numpy(), x[0].numpy())
 
 
 def evaluate(model: Model, picture: image.Image, name: str) -> Record:
@@ -86,11 +81,6 @@ def evaluate(model: Model, picture: image.Image, name: str) -> Record:
 def measure(model: Model, picture: image.Image, name: str) -> Measured:
     """`evaluate`, with the data behind the record. Arguments and errors are the same."""
     opened = open_loop(model.networks, picture)
-    height, width, _ = picture.shape
-
-    def bpp(data: bytes) -> float:
-        return 8 * len(data) / (height * width)
-
     start = time.perf_counter()
     encoded = codec.encode_latents(model, picture)
     between = time.perf_counter()
@@ -98,8 +88,8 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
     x_hat = model.transforms.g_s(y_hat)
     planes.to_image(x_hat[0])
     end = time.perf_counter()
-
-    closed = distortion(x_hat, planes.to_tensor(picture))
+    psnr, psnr_8bit, msssim = distortion(x_hat, planes.to_tensor(picture))
+    height, width, _ = picture.shape
     record = Record(
         image=name,
         model=model.name,
@@ -107,19 +97,11 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         pixels=picturefiles.sha256(picture),
         height=height,
         width=width,
-        psnr=opened.distortion.psnr,
-        psnr_8bit=opened.distortion.psnr_8bit,
-        msssim=opened.distortion.msssim,
-        bpp_y=opened.bpp_y,
-        bpp_z=opened.bpp_z,
-        bpp_theoretical=opened.bpp_y + opened.bpp_z,
-        bpp_buffer_raw=bpp(opened.raw),
-        bpp_buffer_zlib=bpp(opened.deflated),
-        drift_buffer=opened.drift,
-        psnr_bitstream=closed.psnr,
-        psnr_bitstream_8bit=closed.psnr_8bit,
-        msssim_bitstream=closed.msssim,
-        bpp_bitstream=bpp(encoded.data),
+        **opened.measures,
+        psnr_bitstream=psnr,
+        psnr_bitstream_8bit=psnr_8bit,
+        msssim_bitstream=msssim,
+        bpp_bitstream=8 * len(encoded.data) / (height * width),
         symbols_equal=torch.equal(y_hat, encoded.y_hat),
         encode_seconds=between - start,
         decode_seconds=end - between,

@@ -3,6 +3,9 @@
 Each is a function that draws an `Analysis`. The original isn't among the panels: it is the same for all models.
 """
 
+import base64
+import functools
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import matplotlib
@@ -12,7 +15,7 @@ from matplotlib.figure import Figure
 from mbtref.bitstream import STRIDE_Y
 from mbtref.image import Image
 from mbtref.workbench.analysis import Analysis, Array
-from mbtref.workbench.look import SKY, WIDE, styled
+from mbtref.workbench.look import SKY, WIDE, styled, webp
 from mbtref.workbench.records import msssim_text
 
 RESIDUAL_GAIN = 10
@@ -31,7 +34,8 @@ class Bar(NamedTuple):
     label: str
 
 
-class Panel(NamedTuple):
+@dataclass(frozen=True)
+class Panel:
     """A picture in a figure."""
 
     title: str
@@ -40,6 +44,11 @@ class Panel(NamedTuple):
     photograph: bool = False
     """Whether it may be stored with loss."""
     bar: Bar | None = None
+
+    @functools.cached_property
+    def source(self) -> str:
+        """A data URI of it as WebP."""
+        return f"data:image/webp;base64,{base64.b64encode(webp(self.pixels, self.photograph)).decode()}"
 
 
 def original(picture: Image) -> Panel:
@@ -51,7 +60,7 @@ def comparison(a: Analysis) -> tuple[Panel, ...]:
     """The forward pass's picture, and the absolute residual of its 8-bit levels times RESIDUAL_GAIN."""
     residual = _reduced(_levels_apart(a.x, a.open_loop))
     return (
-        _photograph(a.open_loop, f"{a.record.model}, {_quality(a.record.psnr, a.record.msssim)}"),
+        _decoded(a.open_loop, a.record.model, a.record.psnr, a.record.msssim),
         Panel(f"absolute residual ×{RESIDUAL_GAIN}, {OF_COLOURS}", _eight_bit(RESIDUAL_GAIN * residual / 255)),
     )
 
@@ -62,8 +71,8 @@ def bit_map(a: Analysis) -> tuple[Panel, ...]:
     bpp = a.block_bits / STRIDE_Y**2
     blocks = bpp.repeat(STRIDE_Y, 0).repeat(STRIDE_Y, 1)[:height, :width]
     title = f"bits of the stream, sum {a.block_bits.sum() / (height * width):.4f} bpp"
-    label = f"bits per pixel of each {STRIDE_Y}×{STRIDE_Y} block"
-    return (_heat(title, _reduced(blocks), "viridis", bpp.max(), f"{bpp.max():.2f}", label),)
+    bar = Bar("viridis", f"{bpp.max():.2f}", f"bits per pixel of each {STRIDE_Y}×{STRIDE_Y} block")
+    return (_heat(title, _reduced(blocks), bpp.max(), bar),)
 
 
 def loop_difference(a: Analysis) -> tuple[Panel, ...]:
@@ -71,12 +80,11 @@ def loop_difference(a: Analysis) -> tuple[Panel, ...]:
     levels = _levels_apart(a.closed_loop, a.open_loop)
     reduced = _reduced(levels)
     greatest = max(1.0, float(np.percentile(reduced, 99.9)))
-    share = 100 * np.mean(levels > 0)
-    title = f"file − forward pass: {share:.1f} % differ, by up to {levels.max():.0f}"
-    quality = _quality(a.record.psnr_bitstream, a.record.msssim_bitstream)
+    title = f"file − forward pass: {100 * np.mean(levels > 0):.1f} % differ, by up to {levels.max():.0f}"
+    bar = Bar("magma", f"{greatest:.0f} and more", f"8-bit levels, {OF_COLOURS}")
     return (
-        _photograph(a.closed_loop, f"decoded bitstream, {quality}"),
-        _heat(title, reduced, "magma", greatest, f"{greatest:.0f} and more", f"8-bit levels, {OF_COLOURS}"),
+        _decoded(a.closed_loop, "decoded bitstream", a.record.psnr_bitstream, a.record.msssim_bitstream),
+        _heat(title, reduced, greatest, bar),
     )
 
 
@@ -134,15 +142,17 @@ def _eight_bit(values: Array) -> Image:
     return levels
 
 
-def _quality(psnr: float, msssim: float | None) -> str:
-    return f"PSNR {psnr:.2f} dB" + (f", MS-SSIM {msssim_text(msssim)}" if msssim is not None else "")
-
-
 def _photograph(picture: Array, title: str) -> Panel:
     return Panel(title, _eight_bit(_reduced(picture)), photograph=True)
 
 
-def _heat(title: str, values: Array, colours: str, greatest: float, greatest_text: str, label: str) -> Panel:
-    """Values from 0 to `greatest` in colours. values: (H, W)."""
-    pixels: Image = matplotlib.colormaps[colours](values / (greatest or 1), bytes=True)[..., :3]
-    return Panel(title, pixels, bar=Bar(colours, greatest_text, label))
+def _decoded(picture: Array, title: str, psnr: float, msssim: float | None) -> Panel:
+    """A reconstruction, with its quality in the title."""
+    more = "" if msssim is None else f", MS-SSIM {msssim_text(msssim)}"
+    return _photograph(picture, f"{title}, PSNR {psnr:.2f} dB{more}")
+
+
+def _heat(title: str, values: Array, greatest: float, bar: Bar) -> Panel:
+    """Values from 0 to `greatest` in the bar's colours. values: (H, W)."""
+    pixels: Image = matplotlib.colormaps[bar.colours](values / (greatest or 1), bytes=True)[..., :3]
+    return Panel(title, pixels, bar=bar)

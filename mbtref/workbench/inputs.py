@@ -4,6 +4,7 @@ The word `-` stands for standard input or standard output. It becomes the path `
 `read_bytes` and `write` know. `./-` is a file.
 """
 
+import functools
 import os
 import sys
 from collections import Counter
@@ -72,14 +73,8 @@ def subfolders(paths: Iterable[Path]) -> list[Path]:
     return [path for path in inside if path.is_dir() and not path.name.startswith(".")]
 
 
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The named files, and the pictures in the named folders. Errors as for `find`."""
-    return find(paths, PICTURES, "pictures")
-
-
-def find_streams(paths: Sequence[Path]) -> list[Path]:
-    """The named files, and the streams in the named folders. Errors as for `find`."""
-    return find(paths, STREAMS, "streams")
+find_pictures = functools.partial(find, suffixes=PICTURES, what="pictures")
+find_streams = functools.partial(find, suffixes=STREAMS, what="streams")
 
 
 def pairs(sources: Sequence[Path], folder: Path, suffix: str) -> list[Pair]:

@@ -1,20 +1,16 @@
 """Model files that aren't loaded yet. Finding, naming and inspecting one needs no PyTorch."""
 
 import functools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mbtref.modelfile import METADATA_KEY, embedded, fingerprint_of
+from mbtref.modelfile import embedded, fingerprint_of
 
 if TYPE_CHECKING:
     from mbtref.model import Model
     from mbtref.rans import Tables
-
-LENGTH_BYTES = 8
-"""Bytes of a model file that hold the length of its header."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +65,3 @@ def of_package(name: str) -> ModelFile:
 def of_path(path: Path) -> ModelFile:
     """A model file by its path; the model's name is the file's. Raises OSError."""
     return ModelFile(path.stem, fingerprint_of(path.read_bytes()), path.read_bytes)
-
-
-def description(path: Path) -> Mapping[str, str]:
-    """What a model file says of itself: quality and lambda if they are known. The tensors aren't read.
-
-    Raises OSError, or ValueError if this isn't a model file.
-    """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
-        header = file.read(length) if length < path.stat().st_size else b""
-    try:
-        found: Any = json.loads(json.loads(header)["__metadata__"][METADATA_KEY])
-        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
-            return found
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise ValueError(f"{path}: not a model file of mbtref; make one with 'mbtref import'")

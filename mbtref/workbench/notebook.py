@@ -40,7 +40,7 @@ PRINTED = {
     "bpp_buffer_raw": BPP,
     "max_drift": "{:.2e}",
 }
-"""Formats in which the notebook prints figures. All other figures are whole numbers."""
+"""Formats in which the notebook prints figures, to their last digit. All other figures are whole numbers."""
 
 THRESHOLD_GAIN = 0.017
 """Largest share of the rate that we save: our table is the nearest to a sigma, CompressAI's the next above it."""
@@ -73,9 +73,7 @@ def check(weights: Path | None = None) -> list[Figure]:
     Raises OSError, and ValueError if a checkpoint or the picture exists but isn't the right one.
     """
     picture = kodak.folder() / PICTURE
-    pixels = None
-    if picture.is_file():
-        pixels = kodak.pixels(picture, PICTURE)
+    pixels = kodak.pixels(picture, PICTURE) if picture.is_file() else None
     known = facts("notebook-figures")
     figures = []
     for step in known["staircase"]:
@@ -85,8 +83,9 @@ def check(weights: Path | None = None) -> list[Figure]:
         measured = measure(checkpoint.read(path).networks, pixels) if path and pixels is not None else None
         # the notebook's own quality has a page of figures beside its step of the staircase
         for where, values in (("", known.get(quality, {})), ("staircase ", step)):
-            for name in [name for name in values if name != "quality"]:
-                expected, own = printed(name, values[name]), printed(name, measured[name]) if measured else None
+            for name in (name for name in values if name != "quality"):
+                form = PRINTED.get(name, "{}")
+                expected, own = form.format(values[name]), form.format(measured[name]) if measured else None
                 figures.append(Figure(model, where + name, expected, own, expected == own))
     return figures
 
@@ -95,8 +94,8 @@ def measure(networks: MBT2018, picture: image.Image) -> dict[str, object]:
     """The notebook's measures of a picture, (H, W, 3) uint8."""
     opened = open_loop(networks, picture)
     y_hat, z_hat = opened.forward.y_hat, opened.forward.z_hat
-    pixels = picture.shape[0] * picture.shape[1]
     return {
+        **opened.measures,
         "N": networks.N,
         "M": networks.M,
         "downsampling_factor": STRIDE_Z,
@@ -104,20 +103,9 @@ def measure(networks: MBT2018, picture: image.Image) -> dict[str, object]:
         "z_shape": list(z_hat.shape),
         "y_range": [int(y_hat.min()), int(y_hat.max())],
         "z_range": [int(z_hat.min()), int(z_hat.max())],
-        "psnr": opened.distortion.psnr,
-        "bpp_theoretical": opened.bpp_y + opened.bpp_z,
-        "bpp_y": opened.bpp_y,
-        "bpp_z": opened.bpp_z,
-        "bpp_buffer_zlib": 8 * len(opened.deflated) / pixels,
-        "bpp_buffer_raw": 8 * len(opened.raw) / pixels,
         "raw_bytes": len(opened.raw),
-        "max_drift": opened.drift,
+        "max_drift": opened.measures["drift_buffer"],
     }
-
-
-def printed(name: str, value: object) -> str:
-    """A figure as the notebook prints it."""
-    return PRINTED.get(name, "{}").format(value)
 
 
 def checkpoint_of(model: str, weights: Path | None) -> Path | None:

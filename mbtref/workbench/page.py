@@ -4,14 +4,13 @@ The figures of a Kodak picture take more than half a megabyte for each model, mo
 kept without loss. So a page above a limit gets no more figures, and says so. The tables always hold every picture.
 """
 
-import base64
 import contextlib
 import functools
 import math
 import os
 import platform
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
@@ -30,57 +29,36 @@ from mbtref.workbench.baselines import Point
 from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.figures import Panel
-from mbtref.workbench.records import Record, means
+from mbtref.workbench.records import NULLABLE, Record, means
 from mbtref.workbench.staircase import MS_SSIM, PSNR, PUBLISHED, staircase
-
-Row = Mapping[str, Any]
-"""A record, or a mean of them, by the names of `Record`."""
 
 CURVES = ("mbt2018-compressai-cpu", "mbt2018-compressai-msssim-cpu", "vtm", "bpg444", "webp", "jpeg")
 """The published curves that are drawn by default."""
 
 
 class Column(NamedTuple):
-    """A column of the tables. value returns None for infinity, and NaN for a missing value."""
+    """A column of the tables."""
 
     head: str
     unit: str
     form: str
-    value: Callable[[Row], float | None]
-
-
-def over_theoretical(row: Row) -> float:
-    """Excess of the bitstream's rate over the forward pass's estimate, in percent."""
-    over: float = 100 * (row["bpp_bitstream"] / row["bpp_theoretical"] - 1)
-    return over
-
-
-def msssim(field: str) -> Callable[[Row], float]:
-    """MS-SSIM in dB of a field of `Record`."""
-    return lambda row: math.nan if row[field] is None else decibels(row[field])
+    field: str
+    """Of `Record`, or "over_theoretical", see `cells`."""
 
 
 COLUMNS = (
-    Column("bitstream", "bpp", "{:.4f}", lambda row: row["bpp_bitstream"]),
-    Column("bitstream", "PSNR / dB", "{:.2f}", lambda row: row["psnr_bitstream"]),
-    Column("bitstream", "MS-SSIM / dB", "{:.2f}", msssim("msssim_bitstream")),
-    Column("theoretical", "bpp", "{:.4f}", lambda row: row["bpp_theoretical"]),
-    Column("theoretical", "PSNR / dB", "{:.2f}", lambda row: row["psnr"]),
-    Column("theoretical", "MS-SSIM / dB", "{:.2f}", msssim("msssim")),
-    Column("over theoretical", "%", "{:+.2f}", over_theoretical),
-    Column("zlib buffer", "bpp", "{:.4f}", lambda row: row["bpp_buffer_zlib"]),
-    Column("raw buffer", "bpp", "{:.4f}", lambda row: row["bpp_buffer_raw"]),
-    Column("encode", "s", "{:.2f}", lambda row: row["encode_seconds"]),
-    Column("decode", "s", "{:.2f}", lambda row: row["decode_seconds"]),
+    Column("bitstream", "bpp", "{:.4f}", "bpp_bitstream"),
+    Column("bitstream", "PSNR / dB", "{:.2f}", "psnr_bitstream"),
+    Column("bitstream", "MS-SSIM / dB", "{:.2f}", "msssim_bitstream"),
+    Column("theoretical", "bpp", "{:.4f}", "bpp_theoretical"),
+    Column("theoretical", "PSNR / dB", "{:.2f}", "psnr"),
+    Column("theoretical", "MS-SSIM / dB", "{:.2f}", "msssim"),
+    Column("over theoretical", "%", "{:+.2f}", "over_theoretical"),
+    Column("zlib buffer", "bpp", "{:.4f}", "bpp_buffer_zlib"),
+    Column("raw buffer", "bpp", "{:.4f}", "bpp_buffer_raw"),
+    Column("encode", "s", "{:.2f}", "encode_seconds"),
+    Column("decode", "s", "{:.2f}", "decode_seconds"),
 )
-
-
-class Shown(NamedTuple):
-    """A panel on the page."""
-
-    panel: Panel
-    source: str
-    """A data URI."""
 
 
 class Chart(NamedTuple):
@@ -97,9 +75,9 @@ class Chart(NamedTuple):
 class Panels(NamedTuple):
     """Panels side by side on the page, or one below the other on a phone."""
 
-    panels: tuple[Shown, ...]
+    panels: Sequence[Panel]
     caption: str
-    with_original: bool
+    with_original: bool = True
     """Whether the original comes first. The page holds it once for all rows."""
 
 
@@ -108,7 +86,7 @@ class Picture(NamedTuple):
 
     records: list[Record]
     """One for each model."""
-    original: Shown | None
+    original: Panel | None
     """None without figures."""
     figures: list[list[Panels | Chart]]
     """One list for each model, or empty."""
@@ -130,7 +108,7 @@ def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Calla
     Raises ValueError, OSError or BitstreamError if it can't be read or coded.
     """
     pixels = picturefiles.read(path)
-    original = shown(figures.original(pixels)) if with_figures else None
+    original = figures.original(pixels) if with_figures else None
     picture = Picture([], original, [], baselines.curves(pixels))
     for model in models:
         if with_figures:
@@ -147,16 +125,16 @@ def draw(a: Analysis) -> list[Panels | Chart]:
     """All figures of one picture at one model."""
     r = a.record
     return [
-        side_by_side(
+        Panels(
             figures.comparison(a),
             "The forward pass: open-loop latents, x_hat clamped to [0, 1]; the residual is of 8-bit levels.",
         ),
-        side_by_side(
+        Panels(
             figures.bit_map(a),
             f"The cost of every coding step of the closed-loop stream: all channels of y, and z spread over "
             f"the blocks that it serves. With header and coder state the file has {r.bpp_bitstream:.4f} bpp.",
         ),
-        side_by_side(
+        Panels(
             figures.loop_difference(a),
             "A stream carries round(y − mu) + mu, the forward pass decodes round(y): two pictures, both right.",
             with_original=False,
@@ -166,22 +144,12 @@ def draw(a: Analysis) -> list[Panels | Chart]:
             f"Bar chart of the rate of every channel of y for {r.image} at {r.model}",
             f"Estimated from the likelihoods of the forward pass. z costs {r.bpp_z:.4f} bpp more.",
         ),
-        side_by_side(
+        Panels(
             figures.mosaic(a),
             f"Open-loop latents; one of them stands for {STRIDE_Y}×{STRIDE_Y} pixels.",
             with_original=False,
         ),
     ]
-
-
-def side_by_side(panels: Sequence[Panel], caption: str, with_original: bool = True) -> Panels:
-    return Panels(tuple(map(shown, panels)), caption, with_original)
-
-
-def shown(panel: Panel) -> Shown:
-    """A panel, ready for the page."""
-    file = base64.b64encode(look.webp(panel.pixels, panel.photograph)).decode()
-    return Shown(panel, f"data:image/webp;base64,{file}")
 
 
 def chart(figure: Callable[[float], Figure], text: str, caption: str = "") -> Chart:
@@ -218,8 +186,8 @@ def page(
     return environment.from_string(template.read_text("utf-8")).render(
         title=f"mbt2018: {records[0].image if len(pictures) == 1 else f'{len(pictures)} pictures'}",
         columns=COLUMNS,
-        means=[(row, cells(row)) for row in means(records)],
-        records=[(record, cells(asdict(record))) for record in records],
+        means=[(row, list(cells(row))) for row in means(records)],
+        records=[(record, list(cells(asdict(record)))) for record in records],
         staircases=[
             chart(
                 functools.partial(staircase, records, measured, published, one),
@@ -239,15 +207,18 @@ def page(
     )
 
 
-def cells(row: Row) -> list[tuple[str, float]]:
-    """The cells of a table row: each is its text and its value for sorting."""
-    values = [(column.form, column.value(row)) for column in COLUMNS]
-    return [
-        ("∞", math.inf) if value in (None, math.inf)
-        else ("–", value) if math.isnan(value)
-        else (form.format(value).replace("-", "−"), value)
-        for form, value in values
-    ]  # fmt: skip
+def cells(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The cells of a row of a table: the text of each, and its value for sorting.
+
+    row: a record, or a mean of them, by the names of `Record`. A PSNR of None is infinite.
+    """
+    in_db = {name: math.nan if row[name] is None else decibels(row[name]) for name in NULLABLE}
+    over = 100 * (row["bpp_bitstream"] / row["bpp_theoretical"] - 1)
+    values = {**row, **in_db, "over_theoretical": over}
+    for column in COLUMNS:
+        value = math.inf if values[column.field] is None else values[column.field]
+        special = "∞" if value == math.inf else "–" if math.isnan(value) else None
+        yield special or column.form.format(value).replace("-", "−"), value
 
 
 def machine() -> dict[str, str]:
@@ -257,7 +228,5 @@ def machine() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):  # mbtref may be run from its folder
             versions.append(f"{name} {metadata.version(name)}")
     cores = f"{os.cpu_count()} cores, torch on {torch.get_num_threads()} of them"
-    return {
-        "machine": f"{platform.system()} on {platform.machine()}, {cores}",
-        "versions": ", ".join(versions),
-    }
+    machine = f"{platform.system()} on {platform.machine()}, {cores}"
+    return {"machine": machine, "versions": ", ".join(versions)}

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from statistics import fmean
 from typing import Any
 
 from mbtref.suite.msssim import SMALLEST_SIDE, decibels
@@ -61,8 +62,7 @@ class Record:
 
 
 GIVEN = ("image", "model", "fingerprint", "pixels", "height", "width")
-MEASURES = [field.name for field in fields(Record) if field.name not in GIVEN]
-"""The fields of which `means` takes the mean."""
+"""The fields of which there is no mean. All the others are measures."""
 COMPARED = {
     "bitstream": ("bpp_bitstream", "psnr_bitstream"),
     "theoretical": ("bpp_theoretical", "psnr"),
@@ -79,7 +79,7 @@ def family(model: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else (model, "")
 
 
-def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool | None]]:
+def means(records: Sequence[Record]) -> list[dict[str, Any]]:
     """One entry for each model, in order of appearance: `model`, `images`, the mean of each measure.
 
     `symbols_equal` is true if it is true of all records. The mean of MS-SSIM is None if one picture has none.
@@ -87,28 +87,28 @@ def means(records: Sequence[Record]) -> list[dict[str, str | int | float | bool 
     result = []
     for model in dict.fromkeys(record.model for record in records):
         own = [record for record in records if record.model == model]
-        mean: dict[str, str | int | float | bool | None] = {"model": model, "images": len(own)}
-        for measure in MEASURES:
-            values = [getattr(record, measure) for record in own]
-            if measure == "symbols_equal":
-                mean[measure] = all(values)
-            else:
-                mean[measure] = None if None in values else finite(math.fsum(values) / len(values))
-        result.append(mean)
+        row: dict[str, Any] = {"model": model, "images": len(own)}
+        for field in fields(Record):
+            values = [getattr(record, field.name) for record in own]
+            if field.name not in GIVEN:
+                row[field.name] = all(values) if field.name == "symbols_equal" else finite(mean(values))
+        result.append(row)
     return result
 
 
-def finite(value: float) -> float | None:
+def mean(values: Collection[Any]) -> Any:
+    """The mean of one or more floats; None if one of them is None."""
+    return None if None in values else fmean(values)
+
+
+def finite(value: Any) -> Any:
     """JSON has no infinity: the PSNR of a perfect copy becomes null."""
     return None if value == math.inf else value
 
 
-def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, str | int | float | bool | None]]]:
+def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
     """`{"records": [...], "means": [...]}`, ready for json.dumps."""
-    rows = [
-        {key: finite(value) if isinstance(value, float) else value for key, value in asdict(record).items()}
-        for record in records
-    ]
+    rows = [{key: finite(value) for key, value in asdict(record).items()} for record in records]
     return {"records": rows, "means": means(records)}
 
 
@@ -117,24 +117,21 @@ def from_json(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record
 
     Raises KeyError or TypeError if the content is anything else.
     """
-    records = []
-    for row in content["records"]:
-        values: dict[str, Any] = dict.fromkeys(NULLABLE)
-        for key, value in row.items():
-            values[key] = math.inf if value is None and key not in NULLABLE else value
-        records.append(Record(**values))
-    return records
+    nothing: dict[str, Any] = dict.fromkeys(NULLABLE)
+    infinite = {field.name: math.inf for field in fields(Record)} | nothing
+    return [
+        Record(**nothing | {key: infinite[key] if value is None else value for key, value in row.items()})
+        for row in content["records"]
+    ]
 
 
 def table(records: Sequence[Record]) -> Iterator[str]:
     """Lines of the means, for a terminal; also valid Markdown."""
-    distortion = ("PSNR", "MS-SSIM")
-    head = (
-        "model", "images", "bpp bitstream", *distortion, "bpp theoretical", *distortion, "bpp zlib", "encode",
-        "decode",
-    )  # fmt: skip
-    yield "| " + " | ".join(head) + " |"
-    yield "|---" + "|---:" * (len(head) - 1) + "|"
+    yield (
+        "| model | images | bpp bitstream | PSNR | MS-SSIM | bpp theoretical | PSNR | MS-SSIM "
+        "| bpp zlib | encode | decode |"
+    )
+    yield "|---" + "|---:" * 10 + "|"
     for mean in means(records):
         yield (
             f"| {mean['model']} | {mean['images']} "

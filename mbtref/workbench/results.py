@@ -11,8 +11,8 @@ so that writing takes at most a tenth of the time. It is always written once mor
 import json
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
 from mbtref.files import write_whole
 from mbtref.workbench.records import Record, as_json, from_json
@@ -21,7 +21,7 @@ SHARE = 0.1
 """The largest share of the time that writing may take."""
 
 
-class Results:
+class Results(AbstractContextManager["Results"]):
     """The records of one evaluation. Use it in a `with` block, which ends with the last writing.
 
     path: the file, or None. earlier: the records to keep, see `read`.
@@ -32,7 +32,7 @@ class Results:
         self._earlier = earlier
         self._by_key = {_key(record): record for record in reversed(earlier) if record.complete}
         self._found: dict[int, Record] = {}
-        self._unwritten = False
+        self._written = 0
         self._due = 0.0
 
     def known(self, pixels: str, fingerprint: str) -> Record | None:
@@ -42,7 +42,6 @@ class Results:
     def add(self, place: int, record: Record) -> None:
         """Takes a record. place: its number in the order requested. Raises OSError."""
         self._found[place] = record
-        self._unwritten = True
         if time.monotonic() >= self._due:
             self._write()
 
@@ -50,28 +49,20 @@ class Results:
         """The records that were requested and found, in the order requested."""
         return [self._found[place] for place in sorted(self._found)]
 
-    def all(self) -> list[Record]:
-        """The records of the file: those requested, then the earlier ones."""
-        asked = self.asked()
-        new = {_key(record) for record in asked}
-        return asked + [record for record in self._earlier if _key(record) not in new]
-
     def _write(self) -> None:
         start = time.monotonic()
         if self._path:
-            content = json.dumps(as_json(self.all()), indent=1, allow_nan=False)
+            asked = self.asked()
+            replaced = {_key(record) for record in asked}
+            kept = [record for record in self._earlier if _key(record) not in replaced]
+            content = json.dumps(as_json(asked + kept), indent=1, allow_nan=False)
             write_whole(self._path, f"{content}\n".encode())
-        self._unwritten = False
+        self._written = len(self._found)
         now = time.monotonic()
         self._due = now + (now - start) * (1 / SHARE - 1)
 
-    def __enter__(self) -> "Results":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._unwritten:
+    def __exit__(self, *error: object) -> None:
+        if self._written < len(self._found):
             self._write()
 
 

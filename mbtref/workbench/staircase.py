@@ -1,7 +1,7 @@
 """The staircase: a quality's rate as estimate, file, deflated and raw latent buffer, beside other codecs."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +18,8 @@ from mbtref.workbench.records import Record, family, means
 Look = dict[str, Any]
 """Arguments of `Axes.plot`."""
 
-
 CLOSED, OPEN = "_bitstream", ""
+"""What the fields of `Record` for a distortion end in, closed-loop and open-loop."""
 
 
 class Form(NamedTuple):
@@ -29,7 +29,7 @@ class Form(NamedTuple):
     rate: str
     """A field of `Record`."""
     loop: str
-    """What the fields of `Record` for its distortion end in: CLOSED or OPEN."""
+    """Of its distortion: CLOSED or OPEN."""
     look: Look
 
 
@@ -62,16 +62,19 @@ class Measure(NamedTuple):
 
     label: str
     field: str
-    """Of `Point`; of `Record`, with a form's `loop` after it."""
+    """Of `Point`; of `Record`, with CLOSED or OPEN after it."""
     published: str
     """Of a curve of `facts.published_curves`."""
-    height: Callable[[float], float]
-    """dB of a value."""
+    decibels: Callable[[float], float]
+
+    def height(self, value: float | None) -> float:
+        """In dB. What is infinite or None becomes NaN, which isn't drawn."""
+        height = math.nan if value is None else self.decibels(value)
+        return height if math.isfinite(height) else math.nan
 
 
 PSNR = Measure("PSNR, RGB / dB", "psnr", "psnr-rgb", float)
 MS_SSIM = Measure("MS-SSIM, RGB / dB", "msssim", "ms-ssim-rgb", decibels)
-
 
 LINE = 0.19
 """Height of a line of a legend, in inches."""
@@ -91,43 +94,26 @@ def staircase(
     `facts.published_curves` to draw; one without the measure is left out. Raw buffers have their own panel, with
     its own scale. width: of the figure, in inches; one narrower than WIDE has its legends below each other.
     """
-    mean = _means(records, measure)
-    wide = width >= WIDE
+    rows = {row["model"]: _in_db(row, measure) for row in means(records)}
     drawn = {name: curve for name, curve in published.items() if measure.published in curve}
-    below = LINE * (2 + max(len(FORMS), len(drawn))) if wide else LINE * (5 + len(FORMS) + len(measured))
+    wide = width >= WIDE
+    below = LINE * (2 + max(len(FORMS), len(drawn)) if wide else 5 + len(FORMS) + len(measured))
     figure = Figure(figsize=(width, 5.2 + below), layout="constrained")
     panels = figure.subplot_mosaic(
-        [["near", "far"], ["legend", "legend"]],
-        width_ratios=(width, 1),
-        height_ratios=(5.2, below),
+        [["near", "far"], ["legend", "legend"]], width_ratios=(width, 1), height_ratios=(5.2, below)
     )
     near, far, legends = panels.values()
     far.sharey(near)
-    own: list[Line2D] = []
-    for form in FORMS:
-        axes = far if form.rate == "bpp_buffer_raw" else near
-        for members in families(mean):
-            points = [(mean[model][form.rate], mean[model][form.loop]) for model in members]
-            line = _curve(axes, points, form.name, {"markersize": 6, **form.look})
-        own.append(line)
-    several = len(families(mean)) > 1
-    for model, m in mean.items():
-        for axes in (near, far):
-            axes.hlines(m[OPEN], m["bpp_theoretical"], m["bpp_buffer_raw"], color=RULE, zorder=0)
-        name = model if several else family(model)[1] or model
-        at = m["bpp_buffer_zlib"], m[OPEN]
-        near.annotate(name, at, (0, 6), textcoords="offset points", ha="center", fontweight="bold")
+    own = _draw_models(near, far, rows)
     here = [
-        _curve(near, [(point.bpp, _height(getattr(point, measure.field), measure)) for point in points], codec,
-               BASELINES[codec])
+        _curve(near, [(p.bpp, measure.height(getattr(p, measure.field))) for p in points], codec, BASELINES[codec])
         for codec, points in measured.items()
-    ]  # fmt: skip
-    known = [
-        _curve(near, list(zip(curve["bpp"], map(measure.height, curve[measure.published]), strict=True)),
-               *PUBLISHED[name])
-        for name, curve in drawn.items()
-    ]  # fmt: skip
-    _frame_staircase(near, far, mean, measure.label)
+    ]
+    known = []
+    for name, curve in drawn.items():
+        heights = map(measure.height, curve[measure.published])
+        known.append(_curve(near, zip(curve["bpp"], heights, strict=True), *PUBLISHED[name]))
+    _frame(near, far, rows.values(), measure.label)
     legends.set_axis_off()
     titles = ("these models", "same pictures, Pillow", "published, Kodak mean")
     places = ((0, 1), (1 / 3, 1), (2 / 3, 1)) if wide else ((-0.15, 1), (-0.15, 0.4), (0.45, 1))
@@ -142,49 +128,52 @@ def staircase(
     return figure
 
 
-def families(models: Iterable[str]) -> list[list[str]]:
-    """Groups of models, one for each curve: a family, or a single model whose name has no quality."""
-    result: dict[str, list[str]] = {}
-    for model in models:
-        result.setdefault(family(model)[0], []).append(model)
-    return list(result.values())
+def _in_db(row: Mapping[str, Any], measure: Measure) -> dict[str, float]:
+    """The mean rates of a model in bits per pixel, by the fields of `Record`, and the distortion of each loop."""
+    rates = {form.rate: row[form.rate] for form in FORMS}
+    return rates | {loop: measure.height(row[measure.field + loop]) for loop in (CLOSED, OPEN)}
 
 
-def _means(records: Sequence[Record], measure: Measure) -> dict[str, dict[str, float]]:
-    """By model the mean rates in bits per pixel, and the distortion in dB of each loop."""
-    result = {}
-    for row in means(records):
-        values: dict[str, Any] = {form.rate: row[form.rate] for form in FORMS}
-        values |= {loop: _height(row[measure.field + loop], measure) for loop in (CLOSED, OPEN)}
-        result[str(row["model"])] = values
-    return result
+def _draw_models(near: Axes, far: Axes, rows: Mapping[str, Mapping[str, float]]) -> list[Line2D]:
+    """Draws each form's curves, one for each family, and a grey line for each model. Returns one curve a form."""
+    families: dict[str, list[str]] = {}
+    for model in rows:
+        families.setdefault(family(model)[0], []).append(model)
+    lines = []
+    for form in FORMS:
+        axes = far if form.rate == "bpp_buffer_raw" else near
+        for members in families.values():
+            points = [(rows[model][form.rate], rows[model][form.loop]) for model in members]
+            line = _curve(axes, points, form.name, {"markersize": 6, **form.look})
+        lines.append(line)
+    for model, row in rows.items():
+        for axes in (near, far):
+            axes.hlines(row[OPEN], row["bpp_theoretical"], row["bpp_buffer_raw"], color=RULE, zorder=0)
+        name = model if len(families) > 1 else family(model)[1] or model
+        at = row["bpp_buffer_zlib"], row[OPEN]
+        near.annotate(name, at, (0, 6), textcoords="offset points", ha="center", fontweight="bold")
+    return lines
 
 
-def _height(value: Any, measure: Measure) -> float:
-    """In dB. What is infinite or None becomes NaN, which isn't drawn."""
-    height = math.nan if value is None else measure.height(value)
-    return height if math.isfinite(height) else math.nan
-
-
-def _curve(axes: Axes, points: Sequence[tuple[float, float]], label: str, look: Mapping[str, Any]) -> Line2D:
-    line: Line2D
+def _curve(axes: Axes, points: Iterable[tuple[float, float]], label: str, look: Look) -> Line2D:
     (line,) = axes.plot(*zip(*points, strict=True), label=label, **{"linewidth": 1.4, **look})
     return line
 
 
-def _frame_staircase(near: Axes, far: Axes, mean: Mapping[str, Mapping[str, float]], label: str) -> None:
+def _frame(near: Axes, far: Axes, rows: Collection[Mapping[str, float]], label: str) -> None:
     """Draws the scales and the break between the panels. All our points fit, with other codecs' points nearby."""
-    right = 1.12 * max(m["bpp_buffer_zlib"] for m in mean.values())
-    heights = [m[loop] for m in mean.values() for loop in (CLOSED, OPEN)]
+    heights = [row[loop] for row in rows for loop in (CLOSED, OPEN)]
     bottom = np.nanmin([*heights, 60]) - 2.5
     top = np.nanmax([*heights, bottom]) + 4.5
+    right = 1.12 * max(row["bpp_buffer_zlib"] for row in rows)
     near.set(xlim=(0, right), ylim=(bottom, top), xlabel="rate / bpp", ylabel=label)
-    raw = [m["bpp_buffer_raw"] for m in mean.values()]
+    raw = [row["bpp_buffer_raw"] for row in rows]
     far.set(xlim=(0.9 * min(raw), 1.1 * max(raw)), xticks=sorted({round(min(raw), 2), round(max(raw), 2)}))
     far.tick_params(axis="y", left=False, labelleft=False)
     far.spines["left"].set_visible(False)
+    near.grid()
+    far.grid(axis="y")
     for axes, side in ((near, 1), (far, 0)):
-        axes.grid(axis="both" if axes is near else "y")
         # the axis is broken: a slanted stroke at both ends of the gap
         axes.plot([side], [0], transform=axes.transAxes, marker=[(-0.5, -1), (0.5, 1)], markersize=9, color=QUIET,
                   linestyle="none", clip_on=False)  # fmt: skip

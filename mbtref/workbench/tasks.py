@@ -7,10 +7,11 @@ import functools
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
+from mbtref.progress import Watch, unwatched
 from mbtref.workbench import picturefiles
 from mbtref.workbench.inputs import Pair, write
 from mbtref.workbench.modelfiles import ModelFile
@@ -26,16 +27,6 @@ KEPT = 4
 """Models that a process keeps in memory."""
 PATIENCE = 2
 """Seconds until a loop shows its progress."""
-
-
-class How(NamedTuple):
-    """How pictures are coded: options of the command line."""
-
-    reproducible: bool = False
-    device: str = "cpu"
-    """As for `mbtref.load`."""
-    shown: bool = False
-    """Whether a long computation shows its progress."""
 
 
 @functools.lru_cache(KEPT)
@@ -61,33 +52,35 @@ def enough_memory() -> Iterator[None]:
         raise MemoryError("not enough memory for this picture and model") from error
 
 
-def encode(model: ModelFile, data: bytes, pair: Pair, how: How) -> str:
+def encode(
+    model: ModelFile, data: bytes, pair: Pair, reproducible: bool, device: str, watch: Watch = unwatched
+) -> str:
     """Encodes a picture file, whose bytes are `data`. Returns a line about the stream.
 
-    Raises ValueError or OSError, and MemoryError.
+    reproducible, device: as for `mbtref.load`. watch: shows the progress. Raises ValueError or OSError, and
+    MemoryError.
     """
-
     picture = picturefiles.parse(io.BytesIO(data), pair.source)
-    from mbtref import codec, progress
+    from mbtref import codec
 
     with enough_memory():
-        networks = loaded(model, how.reproducible, how.device)
-        stream = codec.encode(networks, picture, bar if how.shown else progress.unwatched)
+        stream = codec.encode(loaded(model, reproducible, device), picture, watch)
     write(pair.target, stream)
     height, width, _ = picture.shape
     return f"{pair.target}: {width}×{height}, {len(stream)} bytes, {8 * len(stream) / (height * width):.4f} bpp"
 
 
-def decode(model: ModelFile, data: bytes, pair: Pair, how: How) -> str:
+def decode(
+    model: ModelFile, data: bytes, pair: Pair, reproducible: bool, device: str, watch: Watch = unwatched
+) -> str:
     """Decodes a stream, whose bytes are `data`, to a PNG file. Returns a line about the picture.
 
-    Raises BitstreamError, ValueError or OSError, and MemoryError.
+    Other arguments as for `encode`. Raises BitstreamError, ValueError or OSError, and MemoryError.
     """
-    from mbtref import codec, progress
+    from mbtref import codec
 
     with enough_memory():
-        networks = loaded(model, how.reproducible, how.device)
-        picture = codec.decode(networks, data, bar if how.shown else progress.unwatched)
+        picture = codec.decode(loaded(model, reproducible, device), data, watch)
     write(pair.target, picturefiles.png(picture))
     height, width, _ = picture.shape
     return f"{pair.target}: {width}×{height}, decoded with {model.name}"

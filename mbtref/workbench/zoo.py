@@ -19,12 +19,12 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mbtref.modelfile import SAFETENSORS
+from mbtref.modelfile import SAFETENSORS, description, split
 from mbtref.suite.folders import home
 from mbtref.workbench import modelfiles
 from mbtref.workbench.download import download
 from mbtref.workbench.facts import facts
-from mbtref.workbench.modelfiles import LENGTH_BYTES, ModelFile
+from mbtref.workbench.modelfiles import ModelFile
 
 if TYPE_CHECKING:
     from mbtref.model import Model
@@ -162,9 +162,9 @@ def _imported(wanted: Entry, path: Path) -> ModelFile:
 def _cached(path: Path, digits: str) -> ModelFile | None:
     """The file if it exists, is whole, and comes from a checkpoint whose SHA-256 begins with digits."""
     try:
-        metadata, data = modelfiles.description(path), path.read_bytes()
-        tensors = data[LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little") :]
-        whole = metadata.get(CONTENT) == hashlib.sha256(tensors).hexdigest()
+        data = path.read_bytes()
+        metadata = description(data)
     except (FileNotFoundError, ValueError):
         return None
+    whole = metadata.get(CONTENT) == hashlib.sha256(split(data)[1]).hexdigest()
     return modelfiles.of_path(path) if whole and metadata.get(SOURCE, "").startswith(digits) else None

@@ -4,8 +4,8 @@ A command imports what it needs when it runs: PyTorch takes seconds to start, an
 """
 
 import argparse
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 from mbtref.workbench.arguments import Parser, checked
 
@@ -13,7 +13,31 @@ Run: TypeAlias = Callable[[argparse.Namespace], int]
 """Runs a command with its parsed arguments and returns the exit status. `cli.main` shows its errors."""
 Option: TypeAlias = "Callable[[argparse._ActionsContainer], object]"
 """Adds options to a parser."""
-Group: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+GROUPS = {
+    "kodak": "get or check the 24 Kodak pictures",
+    "zoo": "get or list CompressAI's published models",
+    "vectors": "make or check the golden vectors",
+}
+"""The purposes of commands that have commands of their own."""
+
+
+class Command(NamedTuple):
+    """A command of the command line."""
+
+    name: str
+    """With that of its group in front, if it is in one, such as "kodak fetch"."""
+    purpose: str
+    """Half a line for the help."""
+    options: tuple[Option, ...]
+    settings: Mapping[str, Any]
+    """Other arguments of `add_parser`."""
+    run: Run
+
+
+def command(name: str, purpose: str, *options: Option, **settings: Any) -> Callable[[Run], Command]:
+    """Makes a function a command, see `Command`."""
+    return lambda run: Command(name, purpose, options, settings, run)
 
 
 def option(*names: str, kind: Callable[[str], object] | None = None, **settings: Any) -> Option:
@@ -34,40 +58,19 @@ def one_of(*options: Option) -> Option:
     return add
 
 
-def subparsers(parser: argparse.ArgumentParser) -> Group:
-    """The place of a parser where commands are added."""
-    return parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+def add_to(parser: argparse.ArgumentParser, commands: Iterable[Command]) -> None:
+    """Adds commands to a parser."""
 
+    def place(of: argparse.ArgumentParser) -> "argparse._SubParsersAction[Parser]":
+        return of.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
-class Commands:
-    """Commands in the order in which the help lists them."""
-
-    def __init__(self) -> None:
-        self._adds: list[Callable[[Group], None]] = []
-
-    def command(self, name: str, purpose: str, *options: Option, **settings: Any) -> Callable[[Run], Run]:
-        """Makes a function a command. purpose: half a line for the help. settings: as for add_parser."""
-
-        def register(run: Run) -> Run:
-            def add(to: Group) -> None:
-                description = f"{purpose[0].upper()}{purpose[1:]}."
-                parser = to.add_parser(name, help=purpose, description=description, **settings)
-                parser.set_defaults(run=run)
-                for each in options:
-                    each(parser)
-
-            self._adds.append(add)
-            return run
-
-        return register
-
-    def group(self, name: str, purpose: str) -> "Commands":
-        """Adds a command that has commands of its own."""
-        inner = Commands()
-        self._adds.append(lambda to: inner.add_to(subparsers(to.add_parser(name, help=purpose))))
-        return inner
-
-    def add_to(self, to: Group) -> None:
-        """Adds all of them to a parser."""
-        for add in self._adds:
-            add(to)
+    places = {"": place(parser)}
+    for each in commands:
+        group, _, name = each.name.rpartition(" ")
+        if group not in places:
+            places[group] = place(places[""].add_parser(group, help=GROUPS[group]))
+        description = f"{each.purpose[0].upper()}{each.purpose[1:]}."
+        made = places[group].add_parser(name, help=each.purpose, description=description, **each.settings)
+        made.set_defaults(run=each.run)
+        for add in each.options:
+            add(made)

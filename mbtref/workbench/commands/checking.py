@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from mbtref.files import write_whole
 from mbtref.suite.folders import home, project_folder
 from mbtref.workbench.arguments import file_named, input_file, names
-from mbtref.workbench.commands import Commands, option
+from mbtref.workbench.commands import command, option
 from mbtref.workbench.commands.shared import output
 
 if TYPE_CHECKING:
     import pytest
-
-COMMANDS = Commands()
 
 
 class ShowSuiteHelp(argparse.Action):
@@ -29,7 +27,7 @@ class ShowSuiteHelp(argparse.Action):
         parser.exit()
 
 
-@COMMANDS.command(
+@command(
     "conformance",
     "check an implementation; options as for 'pytest conformance'",
     option("-h", "--help", action=ShowSuiteHelp, nargs=0, help="show this help message and exit"),
@@ -44,7 +42,7 @@ def conformance(args: argparse.Namespace) -> int:
     return int(pytest.main([str(project_folder("conformance")), *args.options]))
 
 
-@COMMANDS.command(
+@command(
     "matrix",
     "make a table of implementations and requirements from reports",
     option("reports", kind=input_file, nargs="+", metavar="REPORT.json"),
@@ -64,11 +62,11 @@ def matrix(args: argparse.Namespace) -> int:
     return 0
 
 
-@COMMANDS.command(
+@command(
     "badge",
     "say which levels a report gives, and make a badge of it",
     option("report", kind=input_file, metavar="REPORT.json"),
-    output("BADGE.svg", file_named(".svg")),
+    output("BADGE.svg"),
 )
 def badge(args: argparse.Namespace) -> int:
     from mbtref.suite.reports import levels, report
@@ -79,7 +77,7 @@ def badge(args: argparse.Namespace) -> int:
     return 0
 
 
-@COMMANDS.command("requirements", "write the table of all requirements", output("OUT.md", file_named(".md")))
+@command("requirements", "write the table of all requirements", output("OUT.md"))
 def requirements(args: argparse.Namespace) -> int:
     from mbtref.suite.requirements import REQUIREMENTS, page
 
@@ -88,10 +86,10 @@ def requirements(args: argparse.Namespace) -> int:
     return 0
 
 
-@COMMANDS.command(
+@command(
     "machines",
     "compare decoding on this machine with simulated and emulated machines",
-    output("OUT.md", file_named(".md")),
+    output("OUT.md"),
 )
 def machines(args: argparse.Namespace) -> int:
     from mbtref.suite.reports import machines
@@ -103,11 +101,8 @@ def machines(args: argparse.Namespace) -> int:
     return 0 if machines.agree(rows) else 1
 
 
-VECTORS = COMMANDS.group("vectors", "make or check the golden vectors")
-
-
-@VECTORS.command(
-    "generate",
+@command(
+    "vectors generate",
     "make all vectors again and print what moved",
     option("--to", type=Path, help="folder; default: the project's own vectors"),
     option("--only", type=names, default=(), metavar="ID[,ID...]",
@@ -121,8 +116,8 @@ def vectors_generate(args: argparse.Namespace) -> int:
     return 0
 
 
-@VECTORS.command(
-    "check",
+@command(
+    "vectors check",
     "make the vectors in another folder and compare them with the frozen ones",
     option("--without-kodak", action="store_true", help="leave out the Kodak part, which takes minutes"),
 )
@@ -132,8 +127,8 @@ def vectors_check(args: argparse.Namespace) -> int:
     return 1 if command.check(with_kodak=not args.without_kodak) else 0
 
 
-@VECTORS.command(
-    "measure", "compare tolerances and margins with correct implementations, on simulated processors too"
+@command(
+    "vectors measure", "compare tolerances and margins with correct implementations, on simulated processors too"
 )
 def vectors_measure(args: argparse.Namespace) -> int:
     from mbtref.suite.generate import command

@@ -14,12 +14,10 @@ from mbtref import bitstream
 from mbtref.errors import BitstreamError, Kind
 from mbtref.modelfile import name_of
 from mbtref.workbench import arguments, engine, modelfiles, tasks, zoo
-from mbtref.workbench.commands import Commands, Option, option, shared
+from mbtref.workbench.commands import Option, command, option, shared
 from mbtref.workbench.inputs import STDIN, STDOUT, Pair, find_pictures, find_streams, pairs, read_bytes
 from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.tasks import How
 
-COMMANDS = Commands()
 SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
 """A path that ends in one of these names a folder."""
 MODEL_OF_STREAM = option(
@@ -44,7 +42,7 @@ def options(source: str, what: str, suffix: str, same: str, model: Option) -> tu
     )  # fmt: skip
 
 
-@COMMANDS.command(
+@command(
     "encode",
     "encode pictures",
     *options("IMAGE", "opaque pictures that Pillow can read", ".mbt", "bytes", option(
@@ -56,7 +54,7 @@ def encode(args: argparse.Namespace) -> int:
     return code(args, todo, many, tasks.encode, lambda data: model)
 
 
-@COMMANDS.command(
+@command(
     "decode",
     "decode streams to PNG pictures",
     *options("IN.mbt", "streams of 'mbtref encode'", ".png", "pixels", MODEL_OF_STREAM),
@@ -76,7 +74,7 @@ def decode(args: argparse.Namespace) -> int:
     return code(args, todo, many, tasks.decode, model_of)
 
 
-@COMMANDS.command(
+@command(
     "inspect",
     "show the headers of streams and the sizes of their parts",
     option(
@@ -132,7 +130,7 @@ def code(
     args: argparse.Namespace,
     todo: Sequence[Pair],
     many: bool,
-    work: Callable[[ModelFile, bytes, Pair, How], str],
+    work: Callable[..., str],
     model_of: Callable[[bytes], ModelFile],
 ) -> int:
     """Encodes or decodes files, and prints a line about each. If they are many, a bad one is named and left out.
@@ -143,14 +141,14 @@ def code(
         (pair,) = todo
         data = read_bytes(pair.source)
         try:
-            line = work(model_of(data), data, pair, How(args.reproducible, args.device, shown=True))
+            line = work(model_of(data), data, pair, args.reproducible, args.device, tasks.bar)
         except BitstreamError as error:
             print(f"mbtref: {pair.source}: {error}", file=sys.stderr)
             return 1
         print(line, file=sys.stderr if pair.target == STDOUT else sys.stdout)
         return 0
     todo[0].target.parent.mkdir(parents=True, exist_ok=True)
-    left_out, how = 0, How(args.reproducible, args.device)
+    left_out = 0
     with (
         engine.on_machine(min(args.jobs, len(todo))) as place,
         tqdm(total=len(todo), unit="file", leave=False, disable=None) as bar,
@@ -158,7 +156,7 @@ def code(
 
         def start(pair: Pair) -> Future[str]:
             data = read_bytes(pair.source)
-            return place.submit(work, model_of(data), data, pair, how)
+            return place.submit(work, model_of(data), data, pair, args.reproducible, args.device)
 
         for pair, outcome in engine.run(place, todo, start):
             bar.update()

@@ -6,20 +6,16 @@ from pathlib import Path
 
 from mbtref.suite import kodak
 from mbtref.workbench import zoo
-from mbtref.workbench.arguments import zoo_names
-from mbtref.workbench.commands import Commands, option
+from mbtref.workbench.commands import command, option
 from mbtref.workbench.download import download
 from mbtref.workbench.zoo import ZOO
 
-COMMANDS = Commands()
 KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 """Rich Franzen's copy of the Kodak Lossless True Color Image Suite."""
-KODAK = COMMANDS.group("kodak", "get or check the 24 Kodak pictures")
-MODELS = COMMANDS.group("zoo", "get or list CompressAI's published models")
 
 
-@KODAK.command(
-    "fetch",
+@command(
+    "kodak fetch",
     "download the missing pictures",
     option("--to", type=Path, help=f"folder; default: {kodak.FOLDER_VARIABLE}, or the cache"),
     option("--url", default=KODAK_URL,
@@ -38,13 +34,13 @@ def kodak_fetch(args: argparse.Namespace) -> int:
     return 0
 
 
-@KODAK.command("check", "compare the pixels with their SHA-256")
+@command("kodak check", "compare the pixels with their SHA-256")
 def kodak_check(args: argparse.Namespace) -> int:
     print(f"{len(kodak.pictures())} pictures in {kodak.folder()}, all pixels right")
     return 0
 
 
-@MODELS.command("list", "show the names, and which of their files are in the cache")
+@command("zoo list", "show the names, and which of their files are in the cache")
 def zoo_list(args: argparse.Namespace) -> int:
     print(f"{'name':<14} {'published file':<36} {'fetched':<11} ready")
     for name in ZOO:
@@ -56,14 +52,14 @@ def zoo_list(args: argparse.Namespace) -> int:
     return 0
 
 
-@MODELS.command(
-    "fetch",
+@command(
+    "zoo fetch",
     "download missing checkpoints and make their model files",
-    option("names", kind=zoo_names, metavar="NAME[,NAME...]"),
+    option("entries", kind=lambda text: list(map(zoo.entry, text.split(","))), metavar="NAME[,NAME...]"),
     option("--url", help="address of the published files; default: CompressAI's"),
 )
 def zoo_fetch(args: argparse.Namespace) -> int:
-    for name in args.names:
+    for name, *_ in args.entries:
         zoo.fetch(name, args.url)
         model = zoo.load(name)
         networks = model.networks

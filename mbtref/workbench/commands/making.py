@@ -3,19 +3,17 @@
 import argparse
 
 from mbtref.files import write_whole
-from mbtref.workbench.arguments import file_named, input_file, models
-from mbtref.workbench.commands import Commands, option
+from mbtref.workbench.arguments import input_file, models
+from mbtref.workbench.commands import command, option
 from mbtref.workbench.commands.shared import MODELS, OUTPUT_FOLDER, WEIGHTS, model_files, output
 
-COMMANDS = Commands()
 
-
-@COMMANDS.command(
+@command(
     "import",
     "make a model file from CompressAI's weights, with its tables",
     option("checkpoint", kind=input_file, metavar="CHECKPOINT",
            help=".safetensors; anything else is read as a .pth or .pth.tar"),
-    output("MODEL.safetensors", file_named(".safetensors")),
+    output("MODEL.safetensors"),
 )  # fmt: skip
 def import_checkpoint(args: argparse.Namespace) -> int:
     from mbtref.making import checkpoint
@@ -28,7 +26,7 @@ def import_checkpoint(args: argparse.Namespace) -> int:
     return 0
 
 
-@COMMANDS.command(
+@command(
     "export",
     "write models as ONNX files, for other runtimes",
     option("model", kind=models, metavar="MODEL[,MODEL...]", help=MODELS),
@@ -45,10 +43,10 @@ def export(args: argparse.Namespace) -> int:
     return 0
 
 
-@COMMANDS.command(
+@command(
     "tables",
     "make the Gaussian tables again; the tables of the package are frozen",
-    output("OUT.safetensors", file_named(".safetensors")),
+    output("OUT.safetensors"),
 )
 def tables(args: argparse.Namespace) -> int:
     from mbtref import tables

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -17,27 +16,17 @@ from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
 from mbtref.suite.kodak import pictures
 from mbtref.workbench import arguments, engine, picturefiles, results, tasks
-from mbtref.workbench.commands import Commands, one_of, option, shared
+from mbtref.workbench.commands import command, one_of, option, shared
 from mbtref.workbench.inputs import find_pictures
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.records import COMPARED, Record, table
 from mbtref.workbench.results import Results
 
-COMMANDS = Commands()
 PAGE = "index.html"
 """Name of the report in its folder."""
 
 
-class Measurement(NamedTuple):
-    """What `mbtref eval` does once for each model and picture."""
-
-    place: int
-    """Its number in the order requested."""
-    model: ModelFile
-    path: Path
-
-
-@COMMANDS.command(
+@command(
     "eval",
     "measure rate and distortion: forward pass, latent buffers, bitstream",
     option("pictures", kind=arguments.input_path, nargs="*", metavar="IMAGE_OR_FOLDER",
@@ -65,7 +54,7 @@ def evaluate(args: argparse.Namespace) -> int:
     shared.say_skipped(args.pictures)
     files = shared.model_files(args)
     paths = find_pictures(args.pictures) if args.pictures else pictures()
-    asked = [Measurement(i, *one) for i, one in enumerate(itertools.product(files, paths))]
+    asked = list(enumerate(itertools.product(files, paths)))
     unreadable: set[Path] = set()
     jobs, left_out = min(args.jobs, len(asked)), 0
     with (
@@ -75,27 +64,27 @@ def evaluate(args: argparse.Namespace) -> int:
     ):
         share = functools.lru_cache(1)(place.share)  # the measurements go model by model
 
-        def start(one: Measurement) -> Future[Record]:
+        def start(one: tuple[int, tuple[ModelFile, Path]]) -> Future[Record]:
+            _, (model, path) = one
             try:
-                picture = picturefiles.read(one.path)
+                picture = picturefiles.read(path)
             except (ValueError, OSError):
-                unreadable.add(one.path)
+                unreadable.add(path)
                 raise
-            known = found.known(picturefiles.sha256(picture), one.model.fingerprint.hex())
-            if known:
-                return engine.done(replace(known, image=one.path.name))
-            return place.submit(tasks.evaluate, share(one.model), picture, one.path.name, args.device)
+            if known := found.known(picturefiles.sha256(picture), model.fingerprint.hex()):
+                return engine.done(replace(known, image=path.name))
+            return place.submit(tasks.evaluate, share(model), picture, path.name, args.device)
 
-        rest = (one for one in asked if one.path not in unreadable)
-        for one, outcome in engine.run(place, rest, start):
-            bar.set_description(one.model.name, refresh=False)
+        rest = (one for one in asked if one[1][1] not in unreadable)
+        for (i, (model, path)), outcome in engine.run(place, rest, start):
+            bar.set_description(model.name, refresh=False)
             bar.update()
             if isinstance(outcome, Record):
-                found.add(one.place, outcome)
+                found.add(i, outcome)
             else:
                 left_out += 1
-                where = "" if one.path in unreadable else f" at {one.model.name}"
-                bar.write(f"left out {one.path.name}{where}: {outcome}", file=sys.stderr)
+                where = "" if path in unreadable else f" at {model.name}"
+                bar.write(f"left out {path.name}{where}: {outcome}", file=sys.stderr)
     if not (records := found.asked()):
         return 1
     print("\n".join(table(records)))
@@ -113,7 +102,7 @@ def warn_of_unequal(records: Sequence[Record]) -> bool:
 EVALUATION = "file of 'mbtref eval --json', or a published curve, such as vtm"
 
 
-@COMMANDS.command(
+@command(
     "compare",
     "compare two evaluations: BD-rate and BD-PSNR of B against A",
     option("first", metavar="A.json", help=EVALUATION),
@@ -128,7 +117,7 @@ def compare(args: argparse.Namespace) -> int:
     return 0
 
 
-@COMMANDS.command(
+@command(
     "report",
     "make one page of all figures and results",
     option("pictures", kind=arguments.input_path, nargs="+", metavar="IMAGE_OR_FOLDER"),
@@ -173,7 +162,7 @@ def report(args: argparse.Namespace) -> int:
     return 1 if unequal or left_out else 0
 
 
-@COMMANDS.command(
+@command(
     "notebook-check",
     "compare the zoo models with their known figures",
     option("--weights-from", kind=arguments.input_folder, metavar="FOLDER",

@@ -2,11 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mbtref.devices import check_kind
 from mbtref.modelfile import EMBEDDED, SERIES
-from mbtref.workbench.arguments import Wanted, WrongUse, count, device, input_file, output_folder
+from mbtref.workbench.arguments import Wanted, WrongUse, count, file_named, input_file, output_folder
 from mbtref.workbench.commands import Option, option
 from mbtref.workbench.inputs import overwritten, subfolders
 from mbtref.workbench.modelfiles import ModelFile
@@ -16,7 +17,7 @@ MODELS = f"{A_MODEL}; {' or '.join(SERIES)} stands for all models of its series"
 
 WEIGHTS = option("--weights", kind=input_file, metavar="FILE",
                  help="the checkpoint of the zoo model, in place of a download")  # fmt: skip
-DEVICE = option("--device", kind=device, default="cpu", metavar="NAME",
+DEVICE = option("--device", kind=check_kind, default="cpu", metavar="NAME",
                 help="where the networks run, such as cuda; default: %(default)s")  # fmt: skip
 JOBS = option("--jobs", kind=count, default=1, metavar="N",
               help="processes that share the work and the cores; default: this one alone")  # fmt: skip
@@ -24,9 +25,9 @@ FORCE = option("--force", action="store_true", help="write over a file that hold
 OUTPUT_FOLDER = option("-o", dest="output", kind=output_folder, metavar="DIR", required=True)
 
 
-def output(metavar: str, kind: Callable[[str], Path]) -> Option:
-    """The file that a command writes. kind: the type of the argument."""
-    return option("-o", dest="output", kind=kind, metavar=metavar, required=True)
+def output(metavar: str) -> Option:
+    """The file that a command writes. metavar: a name with the suffix that it must have."""
+    return option("-o", dest="output", kind=file_named(Path(metavar).suffix), metavar=metavar, required=True)
 
 
 def refuse_overwriting(words: Sequence[str], targets: Iterable[Path], read: Iterable[Path], own: int) -> None:
