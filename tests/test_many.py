@@ -139,9 +139,11 @@ def interrupt() -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupted_evaluation_goes_on(
-    jobs: int, folder: Path, tmp_path: Path, alone: list[dict[str, Any]], after: After, terminal: Terminal
-) -> None:
+    jobs: int, folder: Path, tmp_path: Path, alone: list[dict[str, Any]], after: After,
+    monkeypatch: pytest.MonkeyPatch, terminal: Terminal,
+) -> None:  # fmt: skip
     """Interrupted and resumed, one or several processes give the records of one; none is measured again."""
+    monkeypatch.setattr(engine, "cores", lambda: jobs)  # a thread for each process, as for the records of one
     out = tmp_path / "out.json"
     after(5, interrupt)
     asked = eval_of(folder, out, "--jobs", jobs)
