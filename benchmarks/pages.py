@@ -70,9 +70,9 @@ CODER = {
 
 
 def page(results: Sequence[Result], not_run: Mapping[str, str], picture: str, rounds: int) -> str:
-    """`page.md`, filled in. not_run: the reason, by model or setting. picture: what was coded."""
+    """`page.template`, filled in. not_run: the reason, by model or setting. picture: what was coded."""
     failed = "".join(f"- {name}: {why}\n" for name, why in not_run.items())
-    return Template(Path(__file__).with_name("page.md").read_text(encoding="utf-8")).substitute(
+    return Template(Path(__file__).with_name("page.template").read_text(encoding="utf-8")).substitute(
         rounds=rounds,
         threads=" and ".join(map(str, sorted({result.threads for result in results}))),
         megapixels=calls.COMPARED_UP_TO // 2**20,

@@ -1,7 +1,7 @@
 """Writes the model card from an evaluation: `python -m training.card kodak.json -o docs/models.md`.
 
 kodak.json is what `make kodak` writes. Two figures lie beside the card: `models-training.png` and
-`models-kodak.png`. `card.md` has the words of the card, and places for its tables.
+`models-kodak.png`. `card.template` has the words of the card, and places for its tables.
 """
 
 import argparse
@@ -74,9 +74,9 @@ def gain_table(entries: Sequence[Entry], published: Mapping[str, Curve]) -> str:
 
 
 def card(entries: Sequence[Entry], published: Mapping[str, Curve], stem: str) -> str:
-    """The card's Markdown: `card.md`, filled in. stem: the beginning of the figures' names."""
+    """The card's Markdown: `card.template`, filled in. stem: the beginning of the figures' names."""
     schedules, shared = schedule_table(entries)
-    return Template((HERE / "card.md").read_text(encoding="utf-8")).substitute(
+    return Template((HERE / "card.template").read_text(encoding="utf-8")).substitute(
         steps=STEPS,
         smoothing=SMOOTHING,
         stem=stem,
