@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mbtref import Model, planes
-from mbtref.errors import Kind
+from mbtref.errors import BitstreamError, Kind
 from mbtref.openloop import buffers
 from mbtref.openloop.buffers import ELEMENTS_MAX, Latents
 from mbtref.openloop.forward import forward_pass
@@ -87,3 +87,16 @@ def test_a_zlib_bomb_stays_small() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000, f"{peak} bytes were allocated for a buffer of {len(BODY)}"
+
+
+def test_a_flipped_bit_is_refused_or_without_effect() -> None:
+    """Any flipped bit of a deflated buffer is refused, except bits that deflate leaves unused."""
+    right = buffers.unpack_zlib(DEFLATED).y_hat
+    for bit in range(8 * len(DEFLATED)):
+        damaged = bytearray(DEFLATED)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            found = buffers.unpack_zlib(bytes(damaged))
+        except BitstreamError:
+            continue
+        assert torch.equal(found.y_hat, right), f"bit {bit} changes y unseen"

@@ -1,15 +1,20 @@
 """Exact arithmetic: near the float networks, the same in any order of sums, or refused."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from mbtref import load
+from mbtref import decoder, load
 from mbtref.exact import EntropyNetworks, Linear
 from mbtref.grid import EXACT, LIMIT, WEIGHT_BITS, from_activation
+from mbtref.making.complete import export
 from mbtref.modelfile import EMBEDDED
 from mbtref.openloop.forward import parameters_of_y
 from mbtref.planes import to_tensor
+from mbtref.suite.subjects.data import gaussian_file
 from tests.support import picture, scanned, varied_networks
 
 State = dict[str, Tensor]
@@ -76,8 +81,11 @@ def test_the_proof_ends_where_float64_does() -> None:
     ("key", "place", "channel"),
     [
         ("h_s.0.weight", (0, 3, 1, 1), 3),
+        ("h_s.2.weight", (4, 6, 0, 0), 6),
+        ("h_s.2.bias", (2,), 2),
         ("h_s.4.weight", (7, 0, 2, 2), 7),
         ("context_prediction.weight", (9, 0, 1, 4), 9),
+        ("entropy_parameters.0.weight", (15, 0, 0, 0), 15),
         ("entropy_parameters.4.bias", (1,), 1),
     ],
 )
@@ -99,3 +107,23 @@ def test_masked_weights_do_not_matter() -> None:
     for tap in ((2, 2), (2, 3), (3, 0), (4, 4)):
         state["context_prediction.weight"][0, 0, *tap] = 1000.0
         assert torch.equal(EntropyNetworks(state).context.weight, before), f"tap {tap} is not yet decoded"
+
+
+@pytest.mark.parametrize(("N", "M"), [(1, 1), (4, 6)])
+def test_the_smallest_networks_are_integers(N: int, M: int, tmp_path: Path) -> None:
+    """Where 10M/3 or 3M/2 isn't whole, or one channel is all, every stage is the one-file decoder's in int64."""
+    model = export(varied_networks(N, M), tmp_path / "model.safetensors", {})
+    alone = decoder.Model(tmp_path / "model.safetensors", gaussian_file())
+    random = torch.Generator().manual_seed(3)
+    sizes = (1, 2, 1, N), (1, 8, 4, M)
+    symbols, k = (torch.randint(-9, 10, size, generator=random).double() for size in sizes)
+    whole = k[0].permute(2, 0, 1).long().numpy()
+
+    def choose(row: int, column: int, index: decoder.Array, mu: decoder.Array) -> decoder.Array:
+        return decoder.saturate(whole[:, row, column] * 1024 + mu)
+
+    right = decoder.visit(alone, symbols[0].permute(2, 0, 1).long().numpy(), np.ndindex(8, 4), choose)
+    z_hat = model.entropy.z_hat(symbols)
+    found = {"psi": model.entropy.psi(z_hat), **scanned(model.entropy, z_hat, k)._asdict()}
+    for name, units in found.items():
+        assert (units[0].permute(2, 0, 1).long().numpy() == right[name]).all(), f"{name} differs from its integers"

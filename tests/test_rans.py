@@ -142,3 +142,9 @@ def test_arbitrary_bytes_give_symbols_or_an_error(data: bytes, bins: list[int]) 
         symbols, offset = [], error.offset
     assert 0 <= offset <= len(data), f"an error at byte {offset} of {len(data)}"
     assert all(-FARTHEST <= s < len(bins) + FARTHEST for s in symbols), "a symbol that no encoder can have coded"
+
+
+def test_the_limits_of_the_state_are_accepted() -> None:
+    """First states 2^31 and 2^63 - 1 are both in range."""
+    for state in (1 << 31, (1 << 63) - 1):
+        assert rans.Decoder(state.to_bytes(8, "little")).offset == 8, f"state {state} isn't read as two words"
