@@ -73,7 +73,7 @@ def encode_latents(model: Model, picture: Image, watch: Watch = unwatched) -> En
     return _encoded(model, [picture], watch)[0]
 
 
-@undisturbed()
+@undisturbed
 def _encoded(model: Model, pictures: Sequence[Image], watch: Watch) -> list[Encoded]:
     """`encode_batch`, with the latents."""
     check_model(model)
@@ -114,7 +114,7 @@ def _stream(model: Model, picture: Image, symbols: Array, indexes: Array) -> byt
     return bitstream.pack(bitstream.Stream(model.fingerprint, height, width, payload))
 
 
-@undisturbed()
+@undisturbed
 def decode_latents(model: Model, streams: Sequence[BytesLike]) -> Tensor:
     """The latents of streams whose padded pictures have one size: (B, M, 4h, 4w) float32.
 
@@ -146,7 +146,7 @@ def _latents(model: Model, streams: Sequence[bitstream.Stream], watch: Watch) ->
     return channels_first(y_hat)
 
 
-@undisturbed()
+@undisturbed
 def decode_batch(model: Model, streams: Sequence[BytesLike], watch: Watch = unwatched) -> list[Image]:
     """The pictures of streams whose padded pictures have one size. Errors as for `decode_latents`."""
     parsed = [open_stream(model, data) for data in streams]

@@ -16,9 +16,10 @@ from mbtref.exact import EntropyNetworks
 from mbtref.modelfile import EMBEDDED, description, embedded, fingerprint_of
 from mbtref.networks import MBT2018
 from mbtref.rans import Tables
-from mbtref.reproducible import Reproducible
+from mbtref.reproducible import in_exact_sums
+from mbtref.surroundings import undisturbed
 from mbtref.tables import PARTS, GaussianTables, from_arrays, load_gaussian
-from mbtref.transforms import InTiles, Transforms
+from mbtref.transforms import Transforms, in_float32
 
 NOT_WEIGHTS = re.compile(
     r"context_prediction\.mask|entropy_bottleneck\.target"
@@ -63,9 +64,10 @@ class Model:
         """
         return torch.bucketize(sigma.contiguous(), self.thresholds)
 
+    @undisturbed
     def made_reproducible(self) -> "Model":
         """This model in a form that gives the same bytes and the same pixels on every machine."""
-        return replace(self, transforms=Reproducible(self.networks))
+        return replace(self, transforms=in_exact_sums(self.networks))
 
 
 def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> Model:
@@ -91,6 +93,7 @@ def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> M
 
 
 @functools.lru_cache(maxsize=8)
+@undisturbed
 def _loaded(name: str, data: bytes, reproducible: bool, device: str) -> Model:
     """The model of a file's content."""
     if reproducible:
@@ -125,7 +128,7 @@ def parse(name: str, data: bytes, device: str = "cpu") -> Model:
         metadata=metadata,
         networks=networks,
         entropy=EntropyNetworks(networks.state_dict()),
-        transforms=InTiles(networks),
+        transforms=in_float32(networks),
         gaussian=gaussian,
         thresholds=torch.from_numpy(gaussian.thresholds).double().to(place),
         tables=Tables(z_tables + gaussian.tables),

@@ -13,8 +13,9 @@ import math
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mbtref.surroundings import convolve
 
 SIGMA_MIN = 0.11
 """The smallest scale of the Gaussian model, the first of the scale table."""
@@ -55,11 +56,29 @@ class GDN(nn.Module):
         beta = non_negative(self.beta, BETA_MIN)
         gamma = non_negative(self.gamma, 0.0)
         # norm_i = beta_i + sum_j gamma_ij x_j²
-        norm = F.conv2d(x**2, gamma[:, :, None, None], beta)
+        norm = convolve(x**2, gamma[:, :, None, None], beta, 1, 0)
         return x * torch.sqrt(norm) if self.inverse else x * torch.rsqrt(norm)
 
 
-class MaskedConv2d(nn.Conv2d):
+class Convolution(nn.Conv2d):
+    """A convolution whose padding is half its kernel: (B, C, H, W) float -> (B, C', H/stride, W/stride)."""
+
+    bias: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.weight, self.bias, self.stride[0], self.kernel_size[0] // 2)
+
+
+class Transposed(nn.ConvTranspose2d):
+    """A transposed 5×5 convolution of stride 2: (B, C, H, W) float -> (B, C', 2H, 2W)."""
+
+    bias: Tensor
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return convolve(x, self.weight, self.bias, 2, 2, up=True)
+
+
+class MaskedConv2d(Convolution):
     """A 5×5 convolution that sees only earlier positions in raster order: 12 of its 25 taps.
 
     forward: (B, C_in, H, W) float -> (B, C_out, H, W) float.
@@ -77,17 +96,17 @@ class MaskedConv2d(nn.Conv2d):
         return mask
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.mask, self.bias, padding=2)
+        return convolve(x, self.weight * self.mask, self.bias, 1, 2)
 
 
-def down(c_in: int, c_out: int) -> nn.Conv2d:
+def down(c_in: int, c_out: int) -> Convolution:
     """A 5×5 convolution of stride 2: (B, c_in, 2H, 2W) -> (B, c_out, H, W)."""
-    return nn.Conv2d(c_in, c_out, kernel_size=5, stride=2, padding=2)
+    return Convolution(c_in, c_out, kernel_size=5, stride=2, padding=2)
 
 
-def up(c_in: int, c_out: int) -> nn.ConvTranspose2d:
+def up(c_in: int, c_out: int) -> Transposed:
     """A transposed 5×5 convolution of stride 2: (B, c_in, H, W) -> (B, c_out, 2H, 2W)."""
-    return nn.ConvTranspose2d(c_in, c_out, kernel_size=5, stride=2, padding=2, output_padding=1)
+    return Transposed(c_in, c_out, kernel_size=5, stride=2, padding=2, output_padding=1)
 
 
 class FactorizedPrior(nn.Module):
@@ -137,16 +156,16 @@ class MBT2018(nn.Module):
             up(N, N), GDN(N, inverse=True), up(N, 3),
         )  # fmt: skip
         self.h_a = nn.Sequential(
-            nn.Conv2d(M, N, 3, padding=1), nn.LeakyReLU(), down(N, N), nn.LeakyReLU(), down(N, N)
+            Convolution(M, N, 3, padding=1), nn.LeakyReLU(), down(N, N), nn.LeakyReLU(), down(N, N)
         )
         self.h_s = nn.Sequential(
             up(N, M), nn.LeakyReLU(), up(M, M * 3 // 2), nn.LeakyReLU(),
-            nn.Conv2d(M * 3 // 2, M * 2, 3, padding=1),
+            Convolution(M * 3 // 2, M * 2, 3, padding=1),
         )  # fmt: skip
         self.context_prediction = MaskedConv2d(M, 2 * M)
         self.entropy_parameters = nn.Sequential(
-            nn.Conv2d(M * 4, M * 10 // 3, 1), nn.LeakyReLU(),
-            nn.Conv2d(M * 10 // 3, M * 8 // 3, 1), nn.LeakyReLU(),
-            nn.Conv2d(M * 8 // 3, M * 2, 1),
+            Convolution(M * 4, M * 10 // 3, 1), nn.LeakyReLU(),
+            Convolution(M * 10 // 3, M * 8 // 3, 1), nn.LeakyReLU(),
+            Convolution(M * 8 // 3, M * 2, 1),
         )  # fmt: skip
         self.entropy_bottleneck = FactorizedPrior(N)

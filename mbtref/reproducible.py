@@ -10,7 +10,8 @@ pixels a decoder shows, and their rounded sums depend on the order. Here no sum 
 
 Surprises first:
 
-- A layer's result differs from real arithmetic by about 2^-40 of its largest value. So plain float64 gives the
+- A layer's result depends on its tile, since a grid depends on the largest value. Tiles are the same everywhere.
+- It differs from real arithmetic by about 2^-40 of its largest value. So plain float64 gives the
   same bytes and pixels, unless a value lies that near to a tie. Machines agree in either case.
 - Nothing here may be fused: `torch.addmm` would round a sum and a product in an order of its own.
 - y and z are rounded to float32 at the end, like stage tensors; x_hat isn't.
@@ -26,11 +27,8 @@ from torch import Tensor, nn
 
 from mbtref.exact import conv_matrix, deconv5x5_matrix, in_strips, interleave, windows
 from mbtref.grid import EXACT, round_half_up
-from mbtref.networks import BETA_MIN, GDN, MBT2018, non_negative
-from mbtref.progress import Watch, unwatched
-
-Layer = Callable[[Tensor], Tensor]
-"""(1, H, W, C) float64 -> (1, H', W', C') float64."""
+from mbtref.networks import BETA_MIN, GDN, MBT2018, Convolution, Transposed, non_negative
+from mbtref.transforms import Run, Transforms, apply
 
 EXPONENT_MIN = -900
 """The smallest exponent of a scale: its inverse must be a float64 too. Values below 2^-900 count as nearly 0."""
@@ -75,73 +73,56 @@ class Sums:
         return sums.add_(self.bias)
 
 
-def convolution(layer: nn.Conv2d) -> Layer:
-    """A convolution whose padding is half its kernel."""
+def convolution(layer: Convolution) -> Run:
     assert layer.bias is not None
     return Sums(conv_matrix(layer.weight), layer.bias, layer.kernel_size[0], layer.stride[0])
 
 
-def transposed_convolution(layer: nn.ConvTranspose2d) -> Layer:
-    """A transposed 5×5 convolution of stride 2."""
+def transposed(layer: Transposed) -> Run:
     assert layer.bias is not None
     phases = Sums(deconv5x5_matrix(layer.weight), layer.bias, size=3)
-    return lambda a: interleave(phases(a))
+    return functools.partial(apply, (phases, interleave))
 
 
-def gdn(layer: GDN) -> Layer:
+class Normalisation:
     """x_i / √(beta_i + Σ_j gamma_ij x_j²); the inverse multiplies."""
-    gamma = non_negative(layer.gamma.double(), 0.0)
-    norm = Sums(gamma.T, non_negative(layer.beta.double(), BETA_MIN))
-    if layer.inverse:
-        return lambda x: x * torch.sqrt(norm(x * x))
-    return lambda x: x / torch.sqrt(norm(x * x))
+
+    def __init__(self, layer: GDN) -> None:
+        gamma = non_negative(layer.gamma.double(), 0.0)
+        self.norm = Sums(gamma.T, non_negative(layer.beta.double(), BETA_MIN))
+        self.inverse = layer.inverse
+
+    def __call__(self, x: Tensor) -> Tensor:
+        root = self.norm(x * x).sqrt_()
+        return x * root if self.inverse else x / root
 
 
-def leaky_relu(layer: nn.LeakyReLU) -> Layer:
-    return lambda a: torch.where(a < 0, a * layer.negative_slope, a)
+def leaky_relu(a: Tensor, slope: float) -> Tensor:
+    return torch.where(a < 0, a * slope, a)
 
 
-LAYERS: dict[type[nn.Module], Callable[..., Layer]] = {
-    nn.Conv2d: convolution,
-    nn.ConvTranspose2d: transposed_convolution,
-    GDN: gdn,
-    nn.LeakyReLU: leaky_relu,
+LAYERS: dict[type[nn.Module], Callable[..., Run]] = {
+    Convolution: convolution,
+    Transposed: transposed,
+    GDN: Normalisation,
+    nn.LeakyReLU: lambda layer: functools.partial(leaky_relu, slope=layer.negative_slope),
 }
 """The reproducible form of each kind of layer."""
 
 
-class Network:
-    """A whole transform. name: of its loop."""
-
-    def __init__(self, layers: nn.Sequential, name: str) -> None:
-        self.name = name
-        self.layers = [LAYERS[type(layer)](layer) for layer in layers]
-
-    def __call__(self, v: Tensor, watch: Watch = unwatched) -> Tensor:
-        """(B, C, H, W) float -> (B, C', H', W') float64. No picture depends on the others."""
-        results = []
-        for a in v.double().permute(0, 2, 3, 1).split(1):
-            for layer in watch(self.layers, self.name):
-                a = layer(a)
-            results.append(a)
-        return torch.cat(results).permute(0, 3, 1, 2)
+def channels_last(v: Tensor) -> Tensor:
+    """(B, C, H, W) float -> (B, H, W, C) float64."""
+    return v.double().permute(0, 2, 3, 1)
 
 
-class Reproducible:
-    """The reproducible transforms of a model. networks: the float32 networks."""
+def channels_first(a: Tensor) -> Tensor:
+    """(B, H, W, C) float64 -> (B, C, H, W) float64."""
+    return a.permute(0, 3, 1, 2)
 
-    def __init__(self, networks: MBT2018) -> None:
-        self._g_a, self._g_s = Network(networks.g_a, "g_a"), Network(networks.g_s, "g_s")
-        self._h_a = Network(networks.h_a, "h_a")
 
-    def g_a(self, x: Tensor, watch: Watch = unwatched) -> Tensor:
-        """(B, 3, 64h, 64w) float -> y, (B, M, 4h, 4w) float32."""
-        return self._g_a(x, watch).float()
-
-    def h_a(self, y: Tensor) -> Tensor:
-        """(B, M, 4h, 4w) float -> z, (B, N, h, w) float32."""
-        return self._h_a(y).float()
-
-    def g_s(self, y_hat: Tensor, watch: Watch = unwatched) -> Tensor:
-        """(B, M, 4h, 4w) float -> x_hat, (B, 3, 64h, 64w) float64: all its digits decide a pixel."""
-        return self._g_s(y_hat, watch)
+def in_exact_sums(networks: MBT2018) -> Transforms:
+    """The reproducible transforms of the float32 networks."""
+    parts = (networks.g_a, networks.h_a, networks.g_s)
+    return Transforms(
+        *([channels_last, *(LAYERS[type(layer)](layer) for layer in part), channels_first] for part in parts)
+    )

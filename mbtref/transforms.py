@@ -12,8 +12,8 @@ The layers are those of `networks`; only their order in memory and the pieces di
 import copy
 import functools
 import itertools
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from mbtref.bitstream import STRIDE_Y
 from mbtref.exact import deconv5x5_matrix
 from mbtref.networks import GDN, MBT2018
 from mbtref.progress import Watch, unwatched
+from mbtref.surroundings import convolve
 
 TILE = 768
 """The longest side of a tile, pixels. A Kodak picture is one tile."""
@@ -42,24 +43,36 @@ def channels_last(network: nn.Sequential) -> nn.Sequential:
     return other
 
 
-def in_strips(run: Run, v: Tensor) -> Tensor:
-    """Position by position, some rows at a time. run: keeps the shape. v: (B, C, H, W)."""
+def in_strips(layer: Run, v: Tensor) -> Tensor:
+    """Position by position, some rows at a time. layer: keeps the shape. v: (B, C, H, W)."""
     rows = max(1, STRIP_VALUES // v[:, :, 0].numel())
     result = torch.empty_like(v)
     for part, place in zip(v.split(rows, 2), result.split(rows, 2), strict=True):
-        place.copy_(run(part))
+        place.copy_(layer(part))
     return result
 
 
-def as_convolution(layer: nn.ConvTranspose2d) -> Run:
+def apply(layers: Iterable[Run], v: Tensor) -> Tensor:
+    """Layer after layer."""
+    for layer in layers:
+        v = layer(v)
+    return v
+
+
+class Phases:
     """A transposed 5×5 convolution of stride 2 as a 3×3 convolution to four phases, and their shuffle."""
-    c_in, c_out = layer.in_channels, layer.out_channels
-    assert layer.bias is not None
-    # (3, 3, C_in, 2, 2, C_out) -> (C_out · 2 · 2, C_in, 3, 3)
-    matrix = deconv5x5_matrix(layer.weight).reshape(3, 3, c_in, 2, 2, c_out)
-    kernel = matrix.permute(5, 3, 4, 2, 0, 1).reshape(4 * c_out, c_in, 3, 3)
-    kernel, bias = kernel.contiguous(memory_format=torch.channels_last), layer.bias.repeat_interleave(4)
-    return lambda v: F.pixel_shuffle(F.conv2d(v, kernel, bias, padding=1), 2)
+
+    def __init__(self, layer: nn.ConvTranspose2d) -> None:
+        c_in, c_out = layer.in_channels, layer.out_channels
+        assert layer.bias is not None
+        # (3, 3, C_in, 2, 2, C_out) -> (C_out · 2 · 2, C_in, 3, 3)
+        matrix = deconv5x5_matrix(layer.weight).reshape(3, 3, c_in, 2, 2, c_out)
+        kernel = matrix.permute(5, 3, 4, 2, 0, 1).reshape(4 * c_out, c_in, 3, 3)
+        self.kernel = kernel.contiguous(memory_format=torch.channels_last)
+        self.bias = layer.bias.repeat_interleave(4)
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return F.pixel_shuffle(convolve(v, self.kernel, self.bias, 1, 1), 2)
 
 
 def quick(layer: nn.Module) -> Run:
@@ -67,7 +80,7 @@ def quick(layer: nn.Module) -> Run:
     if isinstance(layer, GDN):
         return functools.partial(in_strips, layer)
     if isinstance(layer, nn.ConvTranspose2d) and layer.out_channels < FEW_CHANNELS:
-        return as_convolution(layer)
+        return Phases(layer)
     return layer
 
 
@@ -98,50 +111,43 @@ def spans(size: int) -> list[Span]:
 class Tiled:
     """g_a or g_s. name: of its loop. before, after: values in a row of a latent, of input and output."""
 
-    def __init__(self, network: nn.Sequential, name: str, before: int, after: int) -> None:
-        self.name, self.before, self.after = name, before, after
-        self.layers = [quick(layer) for layer in network]
+    def __init__(self, layers: Sequence[Run], name: str, before: int, after: int) -> None:
+        self.layers, self.name, self.before, self.after = layers, name, before, after
 
     def tile(self, v: Tensor, rows: Span, columns: Span) -> Tensor:
         """A tile of the result. v: the whole input."""
-        v = v[:, :, rows.seen(self.before), columns.seen(self.before)]
-        for layer in self.layers:
-            v = layer(v)
+        v = apply(self.layers, v[:, :, rows.seen(self.before), columns.seen(self.before)])
         return v[:, :, rows.kept(self.after), columns.kept(self.after)]
 
     def __call__(self, v: Tensor, watch: Watch) -> Tensor:
-        """(1, C, H, W) float32 -> (1, C', H', W') float32, channels last."""
+        """(1, C, H, W) float -> (1, C', H', W') float, channels last."""
         rows, columns = (spans(side // self.before) for side in v.shape[2:])
         tiles = [self.tile(v, *place) for place in watch(list(itertools.product(rows, columns)), self.name)]
         strips = [tiles[i : i + len(columns)] for i in range(0, len(tiles), len(columns))]
         return torch.cat([torch.cat(strip, 3) for strip in strips], 2)
 
 
-class Transforms(Protocol):
-    """What codes a picture: g_a, h_a and g_s. No picture of a batch depends on the others."""
+class Transforms:
+    """g_a, h_a and g_s as layers that run one after the other. No picture of a batch depends on the others."""
+
+    def __init__(self, g_a: Sequence[Run], h_a: Sequence[Run], g_s: Sequence[Run]) -> None:
+        self._g_a, self._g_s = Tiled(g_a, "g_a", STRIDE_Y, 1), Tiled(g_s, "g_s", 1, STRIDE_Y)
+        self._h_a = h_a
 
     def g_a(self, x: Tensor, watch: Watch = unwatched) -> Tensor:
         """(B, 3, 64h, 64w) float32 -> y, (B, M, 4h, 4w) float32."""
+        return torch.cat([self._g_a(picture, watch) for picture in x.split(1)]).float()
 
     def h_a(self, y: Tensor) -> Tensor:
         """(B, M, 4h, 4w) float32 -> z, (B, N, h, w) float32."""
+        return torch.cat([apply(self._h_a, picture) for picture in y.split(1)]).float()
 
     def g_s(self, y_hat: Tensor, watch: Watch = unwatched) -> Tensor:
-        """(B, M, 4h, 4w) float32 -> x_hat, (B, 3, 64h, 64w) float."""
-
-
-class InTiles:
-    """`Transforms` in float32. networks: the float32 networks."""
-
-    def __init__(self, networks: MBT2018) -> None:
-        g_a, self._h_a, g_s = map(channels_last, (networks.g_a, networks.h_a, networks.g_s))
-        self._g_a, self._g_s = Tiled(g_a, "g_a", STRIDE_Y, 1), Tiled(g_s, "g_s", 1, STRIDE_Y)
-
-    def g_a(self, x: Tensor, watch: Watch = unwatched) -> Tensor:
-        return torch.cat([self._g_a(picture, watch) for picture in x.split(1)])
-
-    def h_a(self, y: Tensor) -> Tensor:
-        return torch.cat([self._h_a(picture) for picture in y.split(1)])
-
-    def g_s(self, y_hat: Tensor, watch: Watch = unwatched) -> Tensor:
+        """(B, M, 4h, 4w) float32 -> x_hat, (B, 3, 64h, 64w) float: all its digits decide a pixel."""
         return torch.cat([self._g_s(picture, watch) for picture in y_hat.split(1)])
+
+
+def in_float32(networks: MBT2018) -> Transforms:
+    """Those of the float32 networks."""
+    parts = (networks.g_a, networks.h_a, networks.g_s)
+    return Transforms(*([quick(layer) for layer in channels_last(part)] for part in parts))

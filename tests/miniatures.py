@@ -5,6 +5,7 @@ They crash, hang, print, answer malformed or in two ways, or are other machines;
 
 import copy
 import dataclasses
+import functools
 import os
 import signal
 from collections.abc import Callable
@@ -17,11 +18,10 @@ import torch
 import mbtref
 from mbtref import bitstream, codec
 from mbtref.grid import ACTIVATION_BITS, ONE
-from mbtref.progress import Watch, unwatched
-from mbtref.suite.generate.implementations import Whole
 from mbtref.suite.operations import CAPABILITIES, Values
 from mbtref.suite.subjects.protocol import Methods, Rejected
 from mbtref.suite.subjects.reference import Reference
+from mbtref.transforms import Transforms
 
 Change = Callable[[Any], Any]
 
@@ -126,16 +126,6 @@ class WrongOnce(Reference):
         return super().decompress(model, blob)
 
 
-class Coarse(Whole):
-    """Transforms as an encoder may have them: in bfloat16, and with a hyper-analysis that sees rounded latents."""
-
-    def g_a(self, x: torch.Tensor, watch: Watch = unwatched) -> torch.Tensor:
-        return in_bfloat16(self.networks.g_a, x)
-
-    def h_a(self, y: torch.Tensor) -> torch.Tensor:
-        return in_bfloat16(self.networks.h_a, torch.round(y))
-
-
 def in_bfloat16(network: torch.nn.Module, a: torch.Tensor) -> torch.Tensor:
     """The layers of a network, with all that they hold and hand on rounded to bfloat16.
 
@@ -148,11 +138,12 @@ def in_bfloat16(network: torch.nn.Module, a: torch.Tensor) -> torch.Tensor:
 
 
 class Economical(Reference):
-    """A right encoder with coarse transforms."""
+    """A right encoder with coarse transforms: in bfloat16, with a hyper-analysis that sees rounded latents."""
 
     def model(self, name: str) -> mbtref.Model:
         right = super().model(name)
-        return dataclasses.replace(right, transforms=Coarse(right.networks))
+        g_a, h_a = (functools.partial(in_bfloat16, part) for part in (right.networks.g_a, right.networks.h_a))
+        return dataclasses.replace(right, transforms=Transforms([g_a], [torch.round, h_a], [right.networks.g_s]))
 
 
 class DeadZone(Reference):

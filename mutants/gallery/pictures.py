@@ -16,7 +16,7 @@ from mbtref.networks import GDN, MBT2018, PEDESTAL, MaskedConv2d
 from mbtref.openloop import forward, likelihoods
 from mbtref.openloop.forward import Forward
 from mbtref.suite.subjects.reference import Reference
-from mbtref.transforms import InTiles
+from mbtref.transforms import Transforms
 from mutants.gallery.arithmetic import loaded
 from mutants.mutant import Change, around, constant, decoder, instead, kept, mutant, one_file
 
@@ -129,9 +129,9 @@ MUTANTS = (
       around(planes.pad, lambda right, x: F.pad(x, (0, -x.shape[-1] % 64, 0, -x.shape[-2] % 64), mode="reflect")
              if min(x.shape[-2:]) > 63 else right(x))),
     mutant("encoder_h_a_of_magnitude", "ENCODE-1", "k_z", "the encoder gives |y| to h_a",
-      around(InTiles.h_a, lambda right, self, y: right(self, y.abs()))),
+      around(Transforms.h_a, lambda right, self, y: right(self, y.abs()))),
     mutant("dithered", "ROUNDTRIP-2", "bytes", "the encoder adds noise to y",
-      around(InTiles.g_a, lambda right, *given: (y := right(*given)) + torch.rand_like(y) / 4)),
+      around(Transforms.g_a, lambda right, *given: (y := right(*given)) + torch.rand_like(y) / 4)),
     # §12: from latents to symbols
     mutant("k_z_without_medians", "ENCODE-1", "k_z", "z is rounded without its medians",
       around(EntropyNetworks.__init__, medians_forgotten),

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from mbtref import Model
 from mbtref.networks import MBT2018
-from mbtref.progress import Watch, unwatched
 from mbtref.suite.operations import Value, Values
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.subjects.loading import isolated
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.subjects.reference import Reference
+from mbtref.transforms import Transforms
 
 FACTOR = 8
 """Tolerance divided by the largest measured deviation."""
@@ -53,25 +53,6 @@ DERIVATION = (
 F64 = npt.NDArray[np.float64]
 
 
-class Whole:
-    """`Transforms` that apply the networks to whole pictures, without tiles."""
-
-    def __init__(self, networks: MBT2018) -> None:
-        self.networks = networks
-
-    def g_a(self, x: Tensor, watch: Watch = unwatched) -> Tensor:
-        y: Tensor = self.networks.g_a(x)
-        return y
-
-    def h_a(self, y: Tensor) -> Tensor:
-        z: Tensor = self.networks.h_a(y)
-        return z
-
-    def g_s(self, y_hat: Tensor, watch: Watch = unwatched) -> Tensor:
-        x_hat: Tensor = self.networks.g_s(y_hat)
-        return x_hat
-
-
 class Changed(Reference):
     """The reference, with float networks that compute the same thing in another way."""
 
@@ -85,7 +66,8 @@ class Changed(Reference):
         self.models = {}
         for name, model in models.items():
             networks = change(copy.deepcopy(model.networks))
-            self.models[name] = replace(model, networks=networks, transforms=Whole(networks))
+            transforms = Transforms([networks.g_a], [networks.h_a], [networks.g_s])
+            self.models[name] = replace(model, networks=networks, transforms=transforms)
 
     def model(self, name: str) -> Model:
         return self.models[name]
