@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import mbtref
 from mbtref import Model, codec, planes, surroundings
@@ -204,6 +205,28 @@ def test_convolutions_are_those_of_pytorch() -> None:
             torch.autograd.grad(result.square().sum(), (v, *layer.parameters())) for result in (found, wanted)
         ]
         assert all(map(torch.equal, *gradients)), f"the gradient of {type(layer).__name__} isn't PyTorch's"
+
+
+class Convolutions(TorchDispatchMode):
+    """Sees what convolutions ask of PyTorch: deterministic, allow_tf32."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.asked: list[tuple[object, ...]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "convolution" in str(func):
+            words = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False))
+            self.asked.append((words.get("deterministic"), words.get("allow_tf32")))
+        return func(*args, **(kwargs or {}))
+
+
+def test_every_convolution_has_one_result(lite: Model, tmp_path: Path) -> None:
+    """Each layer asks for a deterministic algorithm without TF32, which decides on a GPU."""
+    with Convolutions() as seen:
+        results(tmp_path / "model.safetensors")
+    assert len(seen.asked) > 20, f"only {len(seen.asked)} convolutions were seen"
+    assert set(seen.asked) == {(True, False)}, f"(deterministic, allow_tf32) are {set(seen.asked)}"
 
 
 def encoded() -> bytes:
