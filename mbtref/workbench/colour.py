@@ -18,8 +18,8 @@ def to_srgb(picture: PIL.Image.Image, profile: bytes, bits: int) -> PIL.Image.Im
     A profile that moves no colour of a grid by more than one level is sRGB, and leaves the samples as they are. A
     grey picture may have an RGB profile.
 
-    Raises Refused if the profile is damaged or for another kind of picture. It does so too for another profile than
-    sRGB with 16 bits, of which the upper eight don't suffice.
+    Raises Refused if the profile is damaged or for another kind of picture, and for 16 bits with another profile
+    than sRGB, since their upper eight don't suffice.
     """
     mode = picture.mode
     try:

@@ -46,7 +46,7 @@ def _tiff(tags: ImageFileDirectory_v2, pixels: int, bits: int) -> Faults:
         "samples of more than 16 bits": bits > 16,
         f"samples of {bits} bits": bits not in (1, 2, 4, 8, 16),
         "signed or float samples": set(tags.get(339, (1,))) != {1},
-        "16-bit samples with alpha or in planes": bits == 16 and (tags.get(284) == 2 or samples not in (1, 3)),
+        "16-bit samples in planes or with alpha": bits == 16 and (tags.get(284) == 2 or samples not in (1, 3)),
         "an unusual kind of colour": kind not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR),
         "YCbCr without compression": kind == YCBCR and compression == UNCOMPRESSED,
         "an unusual palette": kind == PALETTE and (len(palette) != 3 << min(bits, 8) or max(palette) < 256),

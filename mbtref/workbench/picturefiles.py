@@ -34,8 +34,8 @@ def parse(data: BinaryIO, path: Path) -> Image:
     Grey, palette and CMYK become RGB. A colour profile is converted to sRGB. 16-bit samples keep their upper eight
     bits. Of some files Pillow warns, and libtiff writes to standard error.
 
-    Raises ValueError if it isn't a picture in one of the formats of `declared`, if it is damaged, too large, animated
-    or of a kind that isn't read, and if a pixel isn't opaque: the caller must choose the colour behind it.
+    Raises ValueError if it isn't a picture in one of the formats of `declared`, is damaged, too large, animated or
+    of a kind that isn't read, or has a pixel that isn't opaque: the caller must choose the colour behind it.
     """
     content = data.read(FILE_MAX + 1)
     try:

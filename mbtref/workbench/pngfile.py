@@ -46,9 +46,9 @@ def check(data: bytes) -> tuple[int, bytes]:
     all_chunks = list(chunks(data))
     parts = dict(all_chunks)
     if all_chunks[0][0] != b"IHDR" or (colour == PALETTE and b"PLTE" not in parts):
-        raise ValueError("a chunk is missing")
+        raise ValueError("its header or its palette is missing")
     if methods not in ([0, 0, 0], [0, 0, 1]) or any(kind[:1].isupper() for kind in parts.keys() - CRITICAL):
-        raise Refused("isn't a PNG that is known; save it as another one first")
+        raise Refused("has parts that no usual PNG has; save it as another PNG first")
     if parts.get(b"cICP", SRGB) != SRGB:
         raise Refused("has colours that aren't sRGB (cICP); convert it to sRGB first")
     expected = 0
@@ -59,7 +59,7 @@ def check(data: bytes) -> tuple[int, bytes]:
     found = stream.decompress(b"".join(content for kind, content in all_chunks if kind == b"IDAT"), expected + 1)
     if len(found) != expected or not stream.eof:
         raise ValueError("its pixels end too early or too late")
-    return bits, parts.get(b"tRNS", b"") if colour in (GREY, RGB) else b""
+    return bits, parts.get(b"tRNS", b"")[: 2 * SAMPLES[colour]] if colour in (GREY, RGB) else b""
 
 
 def is_clear(file: PIL.ImageFile.ImageFile, data: bytes, bits: int, key: bytes) -> bool:

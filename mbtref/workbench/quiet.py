@@ -1,7 +1,6 @@
 """Silence around libraries that write to standard error by themselves."""
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ def quiet() -> Iterator[None]:
 
     Both belong to the whole process: this is for processes of the command line alone.
     """
-    if sys.stderr is None:
-        yield
-        return
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        kept = os.open(os.devnull, os.O_WRONLY)
     try:
         with warnings.catch_warnings(action="ignore"), open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), 2)
