@@ -229,22 +229,13 @@ def test_a_cut_picture_is_refused(kind: str) -> None:
             read(data[:length])
 
 
-class Endless(io.RawIOBase):
-    """Zeros without an end."""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        buffer[:] = bytes(len(buffer))
-        return len(buffer)
-
-
-def test_an_endless_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more than the largest picture's bytes are read."""
-    monkeypatch.setattr(picturefiles, "FILE_MAX", 1 << 16)
-    with pytest.raises(ValueError, match="a.file: larger than 65536 bytes"):
-        picturefiles.parse(io.BufferedReader(Endless()), Path("a.file"))
+def test_no_more_is_read_than_a_picture_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without an end is refused as soon as it is larger than any picture."""
+    monkeypatch.setattr(picturefiles, "FILE_MAX", 99)
+    data = io.BytesIO(saved(RGB)("PNG") + bytes(1000))
+    with pytest.raises(ValueError, match="a.file: larger than 99 bytes; save it"):
+        picturefiles.parse(data, Path("a.file"))
+    assert data.tell() == 100, f"{data.tell()} bytes were read"
 
 
 def test_reading_leaves_the_filters_of_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:

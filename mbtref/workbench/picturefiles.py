@@ -40,16 +40,17 @@ def parse(data: BinaryIO, path: Path) -> Image:
     content = data.read(FILE_MAX + 1)
     try:
         if len(content) > FILE_MAX:
-            raise Refused(f"larger than {FILE_MAX} bytes")
+            raise Refused(f"larger than {FILE_MAX} bytes; save it as an 8-bit PNG first")
         return np.array(_parse(content))
     except Refused as error:
         raise ValueError(f"{path}: {error}") from error
     except PIL.UnidentifiedImageError as error:
         reason = f"not a picture that Pillow reads as {', '.join(FORMATS)}; save it as an 8-bit PNG first"
         raise ValueError(f"{path}: {reason}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # each format's reader has its own errors for a damaged file
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"{path}: damaged, or it can't be coded: {reason}") from error
+        raise ValueError(f"{path}: damaged, or it can't be coded: {error}") from error
 
 
 def _parse(content: bytes) -> PIL.Image.Image:
