@@ -76,6 +76,8 @@ def exif(*entries: bytes) -> bytes:
 TURN = tag(274, 6)
 """Turn by 90° clockwise."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+NEARLY_SRGB = SRGB.replace(b"\0\2ff", b"\0\2b\0")
+"""A profile that moves some colours by one level, as other makers' sRGB does."""
 GBR = SRGB.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"bXYZ", b"gXYZ").replace(b"?XYZ", b"bXYZ")
 """A profile in which red stands for green, green for blue, and blue for red."""
 LINEAR_GREY = (
@@ -117,7 +119,7 @@ def read(data: bytes) -> image.Image:
         ("PPM", saved(GREY_16), grey(GREY_16 >> 8)),
         ("TIFF", saved(RGB, "CMYK"), RGB),
         ("TIFF", saved(RGB, icc_profile=SRGB), RGB),
-        ("PNG", saved(GREY_16, icc_profile=SRGB), grey(GREY_16 >> 8)),
+        ("PNG", saved(GREY_16, icc_profile=NEARLY_SRGB), grey(GREY_16 >> 8)),
         ("PNG", saved(RGB, exif=exif(TURN)), np.rot90(RGB, -1)),
         ("WEBP", saved(RGB, lossless=True, exif=exif(TURN)), np.rot90(RGB, -1)),
         ("TIFF", saved(RGB, tiffinfo={274: 6}), np.rot90(RGB, -1)),

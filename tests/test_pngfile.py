@@ -1,6 +1,7 @@
 """PNG files of every kind, written here sample by sample, and damage of every kind."""
 
 import io
+import itertools
 import struct
 import zlib
 from pathlib import Path
@@ -37,7 +38,7 @@ def samples_of(colour: int, bits: int, height: int = 9, width: int = 13) -> Samp
 def shown(samples: Samples, colour: int, bits: int) -> Image:
     """The picture of samples: the upper eight of 16 bits; fewer than eight spread over the range."""
     if colour == PALETTE:
-        return COLOURS[samples[..., 0]]
+        return np.take(COLOURS, samples[..., 0], axis=0)
     eight = samples >> 8 if bits == 16 else samples.astype(int) * 255 // ((1 << bits) - 1)
     colours = eight[..., : 3 if colour in (RGB, RGB_ALPHA) else 1]
     return np.broadcast_to(colours, (*samples.shape[:2], 3)).astype(np.uint8)
@@ -51,31 +52,36 @@ def packed(samples: Samples, bits: int) -> Samples:
     return np.packbits(each.reshape(len(samples), -1), axis=1)
 
 
-def filtered(rows: Samples, step: int, kind: int) -> bytes:
-    """Rows after one of the filters, 0 to 4. step: bytes of a pixel."""
+def filtered(rows: Samples, step: int, first: int) -> bytes:
+    """Rows after filters: `first` for the first, then the other four in turn. step: bytes of a pixel."""
     around = np.pad(rows.astype(int), ((1, 0), (step, 0)))
     left, up, corner = around[1:, :-step], around[:-1, step:], around[:-1, :-step]
     three = np.stack([left, up, corner])
     nearest = np.abs(left + up - corner - three).argmin(0)
-    predicted = [0 * left, left, up, (left + up) // 2, np.take_along_axis(three, nearest[None], 0)[0]][kind]
-    return np.insert((rows - predicted).astype(np.uint8), 0, kind, axis=1).tobytes()
+    paeth = np.take_along_axis(three, nearest[None], 0)[0]
+    y = np.arange(len(rows))
+    kinds = (first + y) % 5
+    predicted = np.stack([0 * left, left, up, (left + up) // 2, paeth])[kinds, y]
+    return np.insert((rows - predicted).astype(np.uint8), 0, kinds, axis=1).tobytes()
 
 
-def stream(samples: Samples, bits: int, kind: int = 0, interlaced: bool = False) -> bytes:
+def stream(samples: Samples, bits: int, first: int = 0, interlaced: int = 0) -> bytes:
     """The compressed rows of all passes."""
     passes = ADAM7 if interlaced else [(0, 0, 1, 1)]
     parts = [samples[row::down, column::across] for row, column, down, across in passes]
     step = max(1, samples.shape[-1] * bits // 8)
-    return zlib.compress(b"".join(filtered(packed(part, bits), step, kind) for part in parts if part.size))
+    return zlib.compress(b"".join(filtered(packed(part, bits), step, first) for part in parts if part.size))
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(colour: int, bits: int, samples: Samples, *more: bytes, data: bytes | None = None, last: int = 0) -> bytes:
-    """A file. more: chunks before the samples. data: their stream, if not the plain one. last: interlacing."""
-    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], bits, colour, 0, 0, last)
+def png(
+    colour: int, bits: int, samples: Samples, *more: bytes, data: bytes | None = None, interlaced: int = 0
+) -> bytes:
+    """A file. more: chunks before the samples. data: their stream, if it isn't the plain one."""
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], bits, colour, 0, 0, interlaced)
     palette = [chunk(b"PLTE", COLOURS[: 1 << bits].tobytes())] if colour == PALETTE else []
     body = chunk(b"IDAT", stream(samples, bits) if data is None else data)
     return b"".join([SIGNATURE, chunk(b"IHDR", header), *palette, *more, body, chunk(b"IEND", b"")])
@@ -90,10 +96,10 @@ def test_every_kind_is_read(colour: int, bits: int) -> None:
     """All colour types, depths, filters, both orders of rows and small sizes give the samples written."""
     for height, width in ((9, 13), (1, 1), (2, 9), (7, 3)):
         samples = samples_of(colour, bits, height, width)
-        for last in (0, 1):
-            for kind in range(5):
-                data = png(colour, bits, samples, data=stream(samples, bits, kind, bool(last)), last=last)
-                assert np.array_equal(read(data), shown(samples, colour, bits)), f"filter {kind}, {height}×{width}"
+        for first, interlaced in itertools.product(range(5), (0, 1)):
+            data = stream(samples, bits, first, interlaced)
+            found = read(png(colour, bits, samples, data=data, interlaced=interlaced))
+            assert np.array_equal(found, shown(samples, colour, bits)), f"{height}×{width}, filter {first}"
 
 
 HARMLESS = [
@@ -162,7 +168,7 @@ def header(at: int, value: int) -> bytes:
     """The whole file with another byte in its header, whose checksum is right."""
     fields = bytearray(WHOLE[16:29])
     fields[at] = value
-    return SIGNATURE + chunk(b"IHDR", fields) + WHOLE[33:]
+    return SIGNATURE + chunk(b"IHDR", bytes(fields)) + WHOLE[33:]
 
 
 DAMAGED = {
