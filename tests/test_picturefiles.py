@@ -190,6 +190,7 @@ def bitmap(bits: int, colours: bytes, rows: bytes, lengths: int = 0) -> bytes:
         ("TIFF", saved(GREY_16, tiffinfo={339: 2}), "has signed or float samples"),
         ("TIFF", saved(GREY, tiffinfo={339: 2}), "has signed or float samples"),
         ("TIFF", saved(RGB, "LAB", tiffinfo={}), "has an unusual kind of colour"),
+        ("TIFF", saved(RGB, "CMYK", tiffinfo={332: 2}), "has inks other than CMYK"),
         ("TIFF", saved(RGB, "YCbCr"), "has YCbCr without compression"),
         ("TIFF", saved(GREY > 9, compression="group4"), "has an unusual compression"),
         ("TIFF", saved(RGB, tiffinfo={254: 1}), "has a preview in the place"),

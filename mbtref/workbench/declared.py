@@ -23,7 +23,7 @@ class Refused(ValueError):
 
 
 def check(file: ImageFile, content: bytes) -> int:
-    """The bits of a sample in an open file, whose bytes are `content`; 8 also if they are fewer.
+    """The bits of a sample in an open file, whose bytes are `content`; 8 if it isn't a TIFF.
 
     Raises Refused, with what to do, if the file declares what isn't read right.
     """
@@ -46,8 +46,10 @@ def _tiff(tags: ImageFileDirectory_v2, pixels: int, bits: int) -> Faults:
         "samples of more than 16 bits": bits > 16,
         f"samples of {bits} bits": bits not in (1, 2, 4, 8, 16),
         "signed or float samples": set(tags.get(339, (1,))) != {1},
-        "16-bit samples in planes or with alpha": bits == 16 and (tags.get(284) == 2 or samples not in (1, 3)),
+        "16-bit samples other than grey or RGB in one plane": bits == 16
+        and (tags.get(284) == 2 or samples not in (1, 3)),
         "an unusual kind of colour": kind not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR),
+        "inks other than CMYK": tags.get(332, 1) != 1,
         "YCbCr without compression": kind == YCBCR and compression == UNCOMPRESSED,
         "an unusual palette": kind == PALETTE and (len(palette) != 3 << min(bits, 8) or max(palette) < 256),
         "an unusual compression": compression not in COMPRESSIONS,
