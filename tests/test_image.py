@@ -1,8 +1,6 @@
-"""Pictures: what is read from a file, how it is padded, what PSNR means."""
+"""Pictures as arrays: what is one, how it becomes floats and comes back, what PSNR means."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,126 +10,16 @@ import pytest
 import torch
 
 from mbtref import image, planes
-from mbtref.workbench import picturefiles
 from tests.support import picture
 
 RGB = picture(5, 7)
 GREY = RGB[..., 0]
-GREY_16 = (np.arange(35).reshape(5, 7) * 1871).astype(np.uint16)
 OPAQUE = np.full((5, 7), 255, np.uint8)
-ONE_CLEAR = OPAQUE.copy()
-ONE_CLEAR[2, 3] = 254
-
-Save = Callable[[Path], object]
-
-
-def saved(array: npt.NDArray[Any], mode: str | None = None, **options: Any) -> Save:
-    """Saves an array as a picture, converted to a mode of Pillow's first."""
-
-    def save(path: Path) -> None:
-        file = PIL.Image.fromarray(array)
-        (file.convert(mode) if mode else file).save(path, **options)
-
-    return save
-
-
-TWO_COLOURS = np.array([[[1, 2, 3], [40, 50, 60]]])
-
-
-def save_palette(path: Path, **options: Any) -> None:
-    """The picture above, from a palette of three colours."""
-    file = PIL.Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
-    file.putpalette([1, 2, 3, 40, 50, 60, 7, 8, 9])
-    file.save(path, **options)
-
-
-def save_turned(path: Path) -> None:
-    """A picture that its EXIF data says to turn by 90° clockwise."""
-    file = PIL.Image.fromarray(RGB)
-    exif = file.getexif()
-    exif[274] = 6
-    file.save(path, exif=exif)
 
 
 def grey(channel: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The RGB picture of a grey one."""
     return np.stack([channel] * 3, -1)
-
-
-@pytest.mark.parametrize(
-    ("name", "save", "expected"),
-    [
-        ("rgb.png", saved(RGB), RGB),
-        ("rgb.bmp", saved(RGB), RGB),
-        ("rgb.tif", saved(RGB), RGB),
-        ("grey.png", saved(GREY), grey(GREY)),
-        ("bits.png", saved(GREY > 70), grey((GREY > 70) * 255)),
-        ("palette.png", save_palette, TWO_COLOURS),
-        ("unused_clear.png", lambda path: save_palette(path, transparency=2), TWO_COLOURS),
-        ("opaque.png", saved(np.dstack([RGB, OPAQUE])), RGB),
-        ("opaque_grey.png", saved(np.dstack([GREY, OPAQUE])), grey(GREY)),
-        ("grey16.png", saved(GREY_16), grey(GREY_16 >> 8)),
-        ("grey16.tif", saved(GREY_16), grey(GREY_16 >> 8)),
-        ("grey16_big_endian.tif", saved(GREY_16.astype(">u2")), grey(GREY_16 >> 8)),
-        ("grey16.pgm", saved(GREY_16), grey(GREY_16 >> 8)),
-        ("cmyk.tif", saved(RGB, "CMYK"), RGB),
-        ("turned.png", save_turned, np.rot90(RGB, -1)),
-    ],
-)  # fmt: skip
-def test_read(tmp_path: Path, name: str, save: Save, expected: npt.NDArray[Any]) -> None:
-    """A picture of any sort is read as upright RGB, with 16 bits cut to the upper eight."""
-    save(tmp_path / name)
-    found = picturefiles.read(tmp_path / name)
-    image.check(found)
-    assert found.tolist() == expected.tolist(), f"{name} isn't read as its pixels"
-
-
-TRANSPARENT = "has transparent pixels; flatten it"
-
-
-def bytes_of(data: bytes) -> Save:
-    """Saves bytes that are no picture."""
-    return lambda path: path.write_bytes(data)
-
-
-def save_huge(path: Path) -> None:
-    """A few bytes that announce 400 million pixels."""
-    saved(RGB)(path)
-    data = bytearray(path.read_bytes())
-    data[18:26] = (20_000).to_bytes(4, "little") * 2
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize(
-    ("name", "save", "message"),
-    [
-        ("rgba.png", saved(np.dstack([RGB, ONE_CLEAR])), TRANSPARENT),
-        ("grey_alpha.png", saved(np.dstack([GREY, ONE_CLEAR])), TRANSPARENT),
-        ("palette.png", lambda path: save_palette(path, transparency=1), TRANSPARENT),
-        ("colour_key.png", saved(RGB, transparency=tuple(RGB[2, 3].tolist())), TRANSPARENT),
-        ("grey16_key.png", saved(GREY_16, transparency=0), TRANSPARENT),
-        ("empty.png", bytes_of(b""), "not a picture that Pillow reads"),
-        ("text.png", bytes_of(b"a text\n"), "not a picture that Pillow reads"),
-        ("stream.png", bytes_of(b"MBT\x01"), "not a picture that Pillow reads"),
-        ("huge.bmp", save_huge, "damaged, or it can't be coded: Image size .400000000 pixels"),
-    ],
-)
-def test_what_cannot_be_coded_is_refused(tmp_path: Path, name: str, save: Save, message: str) -> None:
-    """A pixel that isn't opaque, no picture and a huge one are a ValueError that names the file and the reason."""
-    save(tmp_path / name)
-    with pytest.raises(ValueError, match=f"{name}: {message}"):
-        picturefiles.read(tmp_path / name)
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tif"])
-def test_a_cut_picture_is_refused(tmp_path: Path, suffix: str) -> None:
-    """A picture file cut in its middle, or near its beginning, is a ValueError that names it."""
-    saved(picture(40, 40))(tmp_path / f"whole.{suffix}")
-    data = (tmp_path / f"whole.{suffix}").read_bytes()
-    for length in (len(data) // 2, 30):
-        (tmp_path / f"cut.{suffix}").write_bytes(data[:length])
-        with pytest.raises(ValueError, match=f"cut.{suffix}"):
-            picturefiles.read(tmp_path / f"cut.{suffix}")
 
 
 GIVES = [

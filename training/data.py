@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
+
+from mbtref.workbench import picturefiles
 
 Pixels = NDArray[np.uint8]
 
@@ -19,12 +20,12 @@ Pixels = NDArray[np.uint8]
 def read_pictures(folder: Path, crop: int) -> list[Pixels]:
     """Reads every .jpg and .png of a folder, in the order of their names.
 
-    Returns arrays (H, W, 3) uint8, RGB. Raises ValueError if there is none, or if one has a side < crop.
+    Returns arrays (H, W, 3) uint8, RGB. Raises ValueError if there is none, or one can't be read or has a
+    side < crop.
     """
     pictures = []
     for path in sorted(p for p in folder.glob("*") if p.suffix in (".jpg", ".png")):
-        with Image.open(path) as image:
-            pictures.append(np.asarray(image.convert("RGB")))
+        pictures.append(picturefiles.read(path))
         if min(pictures[-1].shape[:2]) < crop:
             raise ValueError(f"{path} is smaller than a crop of {crop} x {crop} pixels")
     if not pictures:

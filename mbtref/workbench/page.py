@@ -29,6 +29,7 @@ from mbtref.workbench.baselines import Point
 from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.figures import Panel
+from mbtref.workbench.quiet import quiet
 from mbtref.workbench.records import NULLABLE, Record, means
 from mbtref.workbench.staircase import MS_SSIM, PSNR, PUBLISHED, staircase
 
@@ -107,7 +108,8 @@ def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Calla
 
     Raises ValueError, OSError or BitstreamError if it can't be read or coded.
     """
-    pixels = picturefiles.read(path)
+    with quiet():
+        pixels = picturefiles.read(path)
     original = figures.original(pixels) if with_figures else None
     picture = Picture([], original, [], baselines.curves(pixels))
     for model in models:

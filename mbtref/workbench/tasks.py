@@ -15,6 +15,7 @@ from mbtref.progress import Watch, unwatched
 from mbtref.workbench import picturefiles
 from mbtref.workbench.inputs import Pair, write
 from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.quiet import quiet
 
 if TYPE_CHECKING:
     from mbtref.image import Image
@@ -60,7 +61,8 @@ def encode(
     reproducible, device: as for `mbtref.load`. watch: shows the progress. Raises ValueError or OSError, and
     MemoryError.
     """
-    picture = picturefiles.parse(io.BytesIO(data), pair.source)
+    with quiet():
+        picture = picturefiles.parse(io.BytesIO(data), pair.source)
     from mbtref import codec
 
     with enough_memory():

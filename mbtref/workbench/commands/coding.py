@@ -45,7 +45,7 @@ def options(source: str, what: str, suffix: str, same: str, model: Option) -> tu
 @command(
     "encode",
     "encode pictures",
-    *options("IMAGE", "opaque pictures that Pillow can read", ".mbt", "bytes", option(
+    *options("IMAGE", "opaque pictures: PNG, JPEG, BMP, PPM, TIFF, WebP, GIF", ".mbt", "bytes", option(
         "--model", kind=arguments.one_model, default="lite-q4", help=f"{shared.A_MODEL}; default: %(default)s")),
 )  # fmt: skip
 def encode(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from mbtref.workbench import arguments, engine, picturefiles, results, tasks
 from mbtref.workbench.commands import command, one_of, option, shared
 from mbtref.workbench.inputs import find_pictures
 from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.quiet import quiet
 from mbtref.workbench.records import COMPARED, Record, table
 from mbtref.workbench.results import Results
 
@@ -67,7 +68,8 @@ def evaluate(args: argparse.Namespace) -> int:
         def start(one: tuple[int, tuple[ModelFile, Path]]) -> Future[Record]:
             _, (model, path) = one
             try:
-                picture = picturefiles.read(path)
+                with quiet():
+                    picture = picturefiles.read(path)
             except (ValueError, OSError):
                 unreadable.add(path)
                 raise
