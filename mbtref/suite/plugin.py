@@ -10,7 +10,7 @@ A case ends in one of `cases.Outcome`. Unsupported and not run are neither passe
 with letters of their own. A run in which nothing was checked fails.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,10 +21,12 @@ from mbtref.suite.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer
 from mbtref.suite.explain import explain
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.options import pytest_addoption as pytest_addoption
+from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.reports.recorder import Recorder, facts_of, noted
 from mbtref.suite.reports.report import opening
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
 from mbtref.suite.subjects.command import Command
+from mbtref.suite.subjects.loading import ELSEWHERE, isolated
 from mbtref.suite.subjects.program import POSIX
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import digests, frozen
@@ -99,6 +101,38 @@ def end(subject: Subject | None) -> None:
         subject.close()
 
 
+@pytest.fixture(scope="session")
+def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
+    """The implementation under test."""
+    tested = cast(Subject, pytestconfig.stash[SUITE].subject)
+    yield tested
+    end(tested)
+
+
+@pytest.fixture(scope="session")
+def elsewhere(pytestconfig: pytest.Config) -> Iterator[Callable[[str], Subject]]:
+    """The same implementation in another process, by the name of its simulated processor in `PROCESSORS`.
+
+    The first use of a name starts its process. If it can't start, the case ends.
+    """
+    text, timeout = pytestconfig.option.subject, pytestconfig.option.answer_timeout
+    running: dict[str, Subject] = {}
+
+    def process(name: str) -> Subject:
+        if not POSIX:
+            raise Verdict(Outcome.NOT_RUN, f"a second process needs a POSIX system; {ELSEWHERE}")
+        if name not in running:
+            try:
+                running[name] = isolated(text, timeout, PROCESSORS[name])
+            except ValueError as error:
+                raise Verdict(Outcome.CRASHED, f"the second process, {name}, can't start: {error}") from error
+        return running[name]
+
+    yield process
+    for subject in running.values():
+        end(subject)
+
+
 def case_of(item: pytest.Item) -> Case | None:
     """What a test checks; None for a test of somebody else, which may have a mark of this name."""
     marker = item.get_closest_marker("case")
@@ -131,7 +165,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case is None:
         return (yield)
     suite, ended = config.stash[SUITE], None
-    tested = cast(Subject, suite.subject)
+    tested = pyfuncitem.funcargs["subject"] = cast(Subject, suite.subject)  # not a port's fixture of this name
     try:
         if case.capability not in tested.capabilities:
             raise Verdict(Outcome.UNSUPPORTED, f"{tested.name} doesn't declare {case.capability}")
