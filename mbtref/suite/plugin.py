@@ -1,7 +1,7 @@
 """A pytest plugin: which tests are cases of a run of the suite, and how a case becomes a result.
 
     pytest conformance [--subject S] [--capabilities a,b] [--tier T] [--processor P] [--report F]
-    pytest -p mbtref.suite.plugin --pyargs mbtref.conformance tests --subject S
+    pytest -p mbtref.suite.plugin tests --pyargs mbtref.conformance --subject S
 
 The second one runs the suite among the tests of a port. The plugin leaves these alone: what they are called, what
 they record, and how hypothesis runs them stay theirs. It does nothing in a run that names no subject.
