@@ -1,6 +1,7 @@
 """The suite's subjects: correct ones pass it, and a bad program ends in its own outcome."""
 
 import fcntl
+import os
 import shlex
 import sys
 import tempfile
@@ -291,6 +292,21 @@ def ask_often(program: Command) -> None:
     for _ in range(1000):
         with suppress(Unsupported):
             program.call("pack_raw", None, LATENTS)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork of a process with threads
+def test_a_fork_has_a_program_of_its_own() -> None:
+    """What a forked copy of the suite does to its program, as with --forked, leaves the original's alone."""
+    with closing(miniature("sys.exit(3)")) as program:
+        child = os.fork()
+        if not child:
+            try:
+                program.call("pack_raw", None, LATENTS)
+            except Crashed:
+                os._exit(7)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7, "the copy can't ask"
+        works(program)
 
 
 def test_a_deep_answer_is_no_answer() -> None:

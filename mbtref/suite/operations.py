@@ -173,20 +173,14 @@ def sizes_in(operation: str, inputs: Values) -> dict[str, int]:
 
 def most_bytes(operation: str, inputs: Values) -> Mapping[str, int]:
     """How many bytes the file of each output may have."""
-    sizes = sizes_in(operation, inputs)
+    sizes = {"3": 3, **sizes_in(operation, inputs)}
 
-    def most(form: Form) -> int:
-        if form.dtype == "bytes" or any(_size(axis, sizes) is None for axis in form.axes):
-            return MOST
-        shape = (_size(axis, sizes) or 0 for axis in form.axes)
-        return ROOM + 16 * math.prod(shape)  # of the widest dtype: a wrong one has a message of its own
+    def most(axes: str) -> int:
+        known = axes and all(axis in sizes for axis in axes)
+        # of the widest dtype: a wrong one has a message of its own
+        return ROOM + 16 * math.prod(sizes[axis] for axis in axes) if known else MOST
 
-    return {name: most(form) for name, form in OPERATIONS[operation].outputs.items()}
-
-
-def _size(axis: str, sizes: Mapping[str, int]) -> int | None:
-    """The size of an axis by its letter or digit; None if it isn't known."""
-    return int(axis) if axis.isdigit() else sizes.get(axis)
+    return {name: most(form.axes) for name, form in OPERATIONS[operation].outputs.items()}
 
 
 def _match(value: object, form: Form, sizes: dict[str, int]) -> str | None:
@@ -197,7 +191,7 @@ def _match(value: object, form: Form, sizes: dict[str, int]) -> str | None:
         return f"is {type(value).__name__}, not an array"
     if native(value.dtype) != form.dtype:
         return f"has dtype {value.dtype}, not {form.dtype}"
-    expected = tuple(_size(axis, sizes) for axis in form.axes)
+    expected = tuple(int(axis) if axis.isdigit() else sizes.get(axis) for axis in form.axes)
     if len(expected) != value.ndim or any(e not in (None, n) for e, n in zip(expected, value.shape, strict=True)):
         wanted = ", ".join(
             axis if size is None else str(size) for axis, size in zip(form.axes, expected, strict=True)

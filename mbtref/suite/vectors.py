@@ -153,9 +153,12 @@ def digests() -> dict[str, tuple[int, str]]:
 
 
 def digest(path: Path) -> tuple[int, str]:
-    """The size of a file, and the SHA-256 of its beginning: no file of ours is longer."""
-    with path.open("rb") as file:
-        return path.stat().st_size, hashlib.sha256(file.read(MOST)).hexdigest()
+    """The size of a file, and the SHA-256 of its beginning: no file of ours is longer. Or why it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return path.stat().st_size, hashlib.sha256(file.read(MOST)).hexdigest()
+    except OSError as error:
+        return -1, str(error)
 
 
 def changed(before: Mapping[str, tuple[int, str]]) -> str | None:

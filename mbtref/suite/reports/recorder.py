@@ -144,7 +144,7 @@ def noted(**facts: str) -> list[tuple[str, object]]:
 def facts_of(report: object) -> dict[str, Any]:
     """What is noted of the case that a result is of; empty for a test of somebody else."""
     properties = getattr(report, "user_properties", ())  # a file that can't be collected is reported without
-    return {name.removeprefix(OURS): value for name, value in properties if str(name).startswith(OURS)}
+    return {str(name).removeprefix(OURS): value for name, value in properties if str(name).startswith(OURS)}
 
 
 def case_of(report: pytest.TestReport) -> str:

@@ -60,12 +60,10 @@ class Program:
             )
         except OSError as error:
             raise Crashed(f"{arguments[0]} can't be started: {error}") from error
-        assert self._process.stdin
-        assert self._process.stdout
-        assert self._process.stderr
-        self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
+        ends = (self._process.stdin, self._process.stdout, self._process.stderr)
+        self._input, self._output, errors = (each.fileno() for each in ends if each)
         os.set_blocking(self._input, False)
-        self._errors = [self._process.stderr.fileno()]
+        self._errors = [errors]
         """Its standard error; empty once that has ended."""
         self.stop = weakref.finalize(self, end, self._process, mark.encode(), self._owner)
         """Ends the program and its children. Also called when this object is deleted, and when Python ends."""
