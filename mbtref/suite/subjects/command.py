@@ -181,5 +181,5 @@ def array(data: bytes) -> Array:
     try:
         values = np.asarray(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))  # type: ignore[no-untyped-call]
     except Exception as error:  # a damaged header makes NumPy raise a dozen kinds of errors
-        raise ValueError(f"not a .npy file: {error}") from error
+        raise ValueError(f"not a .npy file: {str(error) or type(error).__name__}") from error
     return values.astype(native(values.dtype), copy=False)
