@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbtref.suite.cases import WrongAnswer, ask, round_trip
 from mbtref.suite.difference import first_difference
 from mbtref.suite.pictures import CONTENTS, draw, pad, tensor
-from mbtref.suite.plugin import BRIEF, THOROUGH
+from mbtref.suite.search import search
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import frozen
 
@@ -19,9 +19,8 @@ Test = Callable[..., None]
 
 def pictures(test: Test) -> Test:
     """Gives a test pictures of any size and content, and any model."""
-    search = THOROUGH if settings.get_current_profile_name() == "thorough" else BRIEF
     sides, contents, models = st.integers(1, 200), st.sampled_from(sorted(CONTENTS)), tuple(frozen().models)
-    return search(given(height=sides, width=sides, content=contents, model=st.sampled_from(models))(test))
+    return search()(given(height=sides, width=sides, content=contents, model=st.sampled_from(models))(test))
 
 
 @pytest.mark.case("ROUNDTRIP-1", "size")

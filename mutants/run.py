@@ -19,6 +19,7 @@ from tqdm import tqdm
 from mbtref.suite import plugin
 from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import CAPABILITIES
+from mbtref.suite.reports.recorder import case_of
 from mbtref.suite.subjects.protocol import Methods, Subject
 
 LEFT_OUT = ("portable", "kodak")
@@ -100,9 +101,8 @@ class Runner(Generic[Q]):
             session.config.hook.pytest_runtest_protocol(item=items[name], nextitem=None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        facts = dict(report.user_properties)
         if report.when == "call" and report.outcome == "failed":
-            self.failed[f"{facts['requirement']}/{facts['name']}"] = report.longreprtext
+            self.failed[case_of(report)] = report.longreprtext
 
 
 class Nobody(Methods):

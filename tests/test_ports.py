@@ -206,12 +206,17 @@ def take(name: str, inputs: Mapping[str, str], folder: Path, **variables: str) -
     [
         ("numpy", "--capabilities decode -n 2", 0, "exact decoder"),
         ("port:Subject", "--capabilities transforms", 1, levels.NONE),
+        ("numpy", "--capabilities rans -k 'RANS-1 or RANS-2' -o \"junit_logging=no\"", 0, levels.NONE),
+        ("numpy", "--capabilities rans --deselect '$(touch run); `touch run`' --deselect *", 0, levels.NONE),
     ],
 )
 def test_the_action(
     subject: str, options: str, status: int, says: str, installed: Mapping[str, str], port: Path
 ) -> None:
-    """The action checks a subject: its exit status, report, JUnit file, badge and summary, passed or not."""
+    """The action checks a subject: its exit status, report, JUnit file, badge and summary, passed or not.
+
+    Its options are split into words as by a shell, which runs none of them.
+    """
     summary = port / "summary.md"
     python_path = f"{installed['PYTHONPATH']}{os.pathsep}{port}"
     variables = {**installed, "PYTHONPATH": python_path, "GITHUB_STEP_SUMMARY": str(summary)}
@@ -219,6 +224,7 @@ def test_the_action(
     assert ended.returncode == status, ended.stdout + ended.stderr
     results = port / ACTION["inputs"]["folder"]["default"]
     assert sorted(path.name for path in results.iterdir()) == ["badge.svg", "junit.xml", "report.json"]
+    assert not (port / "run").exists(), "a shell has run what the options say"
     assert says in (results / "badge.svg").read_text(), "another badge"
     tests = ET.parse(results / "junit.xml").getroot().find("testsuite")
     assert tests is not None, "the JUnit file has no results"

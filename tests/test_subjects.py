@@ -1,13 +1,14 @@
 """The suite's subjects: correct ones pass it, and a bad program ends in its own outcome."""
 
 import fcntl
+import os
 import shlex
 import sys
 import tempfile
 import textwrap
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 
 from mbtref.making.modelfile import to_arrays
 from mbtref.rans import Table
-from mbtref.suite.subjects.command import Command
+from mbtref.suite.subjects.command import Command, result
 from mbtref.suite.subjects.compressai import CompressAI
 from mbtref.suite.subjects.data import gaussian_file
 from mbtref.suite.subjects.loading import isolated
@@ -127,6 +128,13 @@ def tell(**answer):
 def give(name):
     tell(result={"buffer": name})
 
+def sparse(name):
+    os.truncate(os.open(folder / name, os.O_CREAT | os.O_WRONLY), 1 << 40)
+
+def array(dtype, shape):
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\\n".encode()
+    (folder / "a.npy").write_bytes(b"\\x93NUMPY\\1\\0" + len(header).to_bytes(2, "little") + header)
+
 greeting = {"protocol": 1, "name": "miniature", "version": "7", "capabilities": ["buffers"]}
 START
 for line in sys.stdin:
@@ -176,13 +184,33 @@ def works(program: Command) -> None:
         ("tell(unsupported=False)", ProtocolFault, "neither result"),
         ("tell(answer=42)", ProtocolFault, "neither result"),
         ("tell(result=['buffer.bin'])", ProtocolFault, "neither result"),
-        ("give('buffer.bin')", ProtocolFault, "didn't write it"),
-        ("give(None)", ProtocolFault, "didn't write it"),
+        ("give('buffer.bin')", ProtocolFault, "'buffer.bin', which can't be read: No such file"),
+        ("give(None)", ProtocolFault, "isn't in the folder"),
+        ("give([['a']])", ProtocolFault, "isn't in the folder"),
+        ("give('')", ProtocolFault, "isn't in the folder|can't be read"),
+        ("give('..')", ProtocolFault, "can't be read"),
+        ("give('b' * 10_000)", ProtocolFault, "can't be read: File name too long"),
         ("give('../inputs/y_hat.npy')", ProtocolFault, "isn't in the folder"),
         ("give(request['inputs']['y_hat'])", ProtocolFault, "isn't in the folder"),
-        ("os.symlink(request['inputs']['y_hat'], folder / 'a'); give('a')", ProtocolFault, "isn't in the folder"),
-        ("os.mkfifo(folder / 'a'); give('a')", ProtocolFault, "didn't write it"),
-        ("(folder / 'a.npy').touch(); give('a.npy')", ProtocolFault, "'a.npy' can't be read: not a .npy file"),
+        (
+            "os.symlink(request['inputs']['y_hat'], folder / 'a'); give('a')",
+            ProtocolFault,
+            "can't be read: .*symbolic",
+        ),
+        ("os.symlink('/dev/zero', folder / 'a'); give('a')", ProtocolFault, "can't be read: .*symbolic"),
+        ("os.mkfifo(folder / 'a'); give('a')", ProtocolFault, "can't be read: it isn't a file"),
+        ("os.mkdir(folder / 'a.npy'); give('a.npy')", ProtocolFault, "can't be read: Is a directory"),
+        (
+            "(folder / 'a.npy').touch(); give('a.npy')",
+            ProtocolFault,
+            "'a.npy', which can't be read: not a .npy file",
+        ),
+        ("sparse('a.bin'); give('a.bin')", ProtocolFault, "it has 1099511627776 bytes, at most 67108864 are due"),
+        ("sparse('a.npy'); give('a.npy')", ProtocolFault, "it has 1099511627776 bytes, at most 67108864 are due"),
+        ("array('<f4', (1 << 50,)); give('a.npy')", ProtocolFault, "not a .npy file"),
+        ("array('<f4', (1 << 40, 1 << 40)); give('a.npy')", ProtocolFault, "not a .npy file"),
+        ("array('|O', (1,)); give('a.npy')", ProtocolFault, "not a .npy file: Object arrays"),
+        ("array('<f4', '((' * 4000); give('a.npy')", ProtocolFault, "not a .npy file: ."),
         ("give('a\\0b')", ProtocolFault, "can't be read"),
         ("tell(error='no such layer')", Errored, "no such layer"),
         ("tell(rejected='truncated')", Rejected, "truncated"),
@@ -210,20 +238,82 @@ def free(lock: Path) -> bool:
     return False
 
 
-def test_a_hanging_program_is_ended_with_its_children(tmp_path: Path) -> None:
+CHILDREN = {
+    "child": 'subprocess.Popen(["sleep", "60"], pass_fds=[file.fileno()])',
+    "session": 'subprocess.Popen(["sleep", "60"], pass_fds=[file.fileno()], start_new_session=True)',
+    "daemon": "if os.fork() == 0: os.setsid(); os.fork() and os._exit(0); time.sleep(60)",
+}
+"""How a program leaves something behind: in its session, in another one, without a parent."""
+LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="a session of its own is found on Linux alone")
+
+
+@pytest.mark.parametrize("left", ["child", *(pytest.param(n, marks=LINUX_ONLY) for n in [*CHILDREN][1:])])
+def test_a_hanging_program_is_ended_with_its_children(left: str, tmp_path: Path) -> None:
     """A program that doesn't answer in time is ended, with what it started, and the next request works."""
     lock = tmp_path / "lock"
     bad = f"""
 file = open({str(lock)!r}, "w")
 fcntl.flock(file, fcntl.LOCK_EX)
-subprocess.Popen(["sleep", "60"], pass_fds=[file.fileno()])
 print("waiting for a device", file=sys.stderr, flush=True)
+{CHILDREN[left]}
 time.sleep(60)"""
     with closing(miniature(bad, timeout=2)) as program:
         with pytest.raises(TimedOut, match="no answer within 2 s; it wrote:\nwaiting for a device"):
             program.call("pack_raw", None, LATENTS)
         assert free(lock), "a child of the program outlived it"
         works(program)
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("os.write(2, bytes(1 << 22))", None),
+        ("os.close(2)", None),
+        ("say(greeting)\nfor number in range(1, 1000): tell(unsupported=True)\ntime.sleep(60)", TimedOut),
+        ("say(greeting)\nwhile True: os.write(2, bytes(1 << 16))", TimedOut),
+    ],
+    ids=["errors before answers", "no errors", "reads nothing", "errors without an end"],
+)
+def test_a_program_may_be_deaf_or_loud(start: str, expected: type[Exception] | None) -> None:
+    """What a program leaves unread, or writes to standard error, takes no more time than an answer may."""
+    with closing(miniature(start=start, timeout=1)) as program:
+        if expected is None:
+            works(program)
+        else:
+            with pytest.raises(expected, match="no answer within 1 s"):
+                ask_often(program)
+
+
+def ask_often(program: Command) -> None:
+    """Asks more than the program's input holds."""
+    for _ in range(1000):
+        with suppress(Unsupported):
+            program.call("pack_raw", None, LATENTS)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork of a process with threads
+def test_a_fork_has_a_program_of_its_own() -> None:
+    """What a forked copy of the suite does to its program, as with --forked, leaves the original's alone."""
+    with closing(miniature("sys.exit(3)")) as program:
+        child = os.fork()
+        if not child:
+            try:
+                program.call("pack_raw", None, LATENTS)
+            except Crashed:
+                os._exit(7)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7, "the copy can't ask"
+        works(program)
+
+
+def test_a_deep_answer_is_no_answer() -> None:
+    """However deep an answer is nested, it is a protocol fault that can be shown."""
+    deep: object = "error"
+    for _ in range(100_000):
+        deep = [deep]
+    for answer in (deep, {"id": 1, "error": deep}, {"id": deep, "error": "no"}):
+        with pytest.raises(ProtocolFault, match="answered"):
+            result(answer, 1)
 
 
 def test_a_closed_program_is_gone(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Asking: the cases of the suite, the questions that they put to a subject, and how a case may end."""
 
+import runpy
+from collections.abc import Iterator
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -10,6 +12,7 @@ import pytest
 
 from mbtref.suite import kodak, vectors
 from mbtref.suite.difference import Difference
+from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import OPERATIONS, Values, fault
 from mbtref.suite.requirements import EACH, REQUIREMENTS
 from mbtref.suite.subjects.protocol import (
@@ -83,6 +86,15 @@ class Case(NamedTuple):
     def of(self, *values: object) -> object:
         """This case as a parameter of pytest. values: the arguments of the test."""
         return pytest.param(*values, id=self.id, marks=pytest.mark.case(*self))
+
+
+def all_cases() -> Iterator[Case]:
+    """Every case of the suite, whatever a run collects of it."""
+    for path in project_folder("conformance").glob("test_*.py"):
+        for test in runpy.run_path(str(path)).values():
+            for mark in getattr(test, "pytestmark", ()):
+                marks = [m for p in mark.args[1] for m in p.marks] if mark.name == "parametrize" else [mark]
+                yield from (Case(*each.args) for each in marks if each.name == "case")
 
 
 class KnownFailure(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 
 from mbtref.suite.cases import Question, WrongAnswer, ask
 from mbtref.suite.difference import Difference, first_difference
-from mbtref.suite.operations import CLOSED_LOOP, GRID, Value, Values
+from mbtref.suite.operations import CLOSED_LOOP, GRID, MOST, Value, Values
 from mbtref.suite.requirements import limit
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Vector, read
@@ -62,7 +62,7 @@ def inflated(packed: Values) -> Values:
     buffer = bytes(packed["buffer"])
     inflater = zlib.decompressobj()
     try:
-        data = inflater.decompress(buffer[ZLIB_AT:])
+        data = inflater.decompress(buffer[ZLIB_AT:], MOST)
     except zlib.error as error:
         raise WrongAnswer(f"buffer[{ZLIB_AT}:] doesn't inflate: {error}") from error
     if inflater.unused_data or not inflater.eof:

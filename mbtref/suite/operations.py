@@ -8,6 +8,7 @@ Letters stand for sizes: H, W of the picture, padded where it is the input of a 
 h = H/64, w = W/64 of z; i = 4h, j = 4w of y. Arrays have no batch axis.
 """
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -111,6 +112,11 @@ encoder's latents, which the decoder must get too, and their picture. `encode_re
 machine. It may lack the others.
 """
 
+MOST = 1 << 26
+"""Bytes that an answer may have where the question doesn't give its shape: ten times the largest right one."""
+ROOM = 1 << 20
+"""Bytes beyond the right ones of an answer that is read, to say what is wrong with its shape."""
+
 CLOSED_LOOP = "exact_symbols"
 """The operation in which a wrong value spoils the values of later positions."""
 
@@ -149,14 +155,32 @@ def fault(operation: str, inputs: Values, answer: object) -> str | None:
         return f"{', '.join(sorted(missing))} missing from the answer"
     if extra:
         return f"{', '.join(sorted(map(str, extra)))} in the answer, but not asked for"
-    sizes: dict[str, int] = {}
-    for name, form in OPERATIONS[operation].inputs.items():
-        _match(inputs[name], form, sizes)
+    sizes = sizes_in(operation, inputs)
     for name, form in outputs.items():
         wrong = _match(answer[name], form, sizes)
         if wrong:
             return f"{name} {wrong}"
     return None
+
+
+def sizes_in(operation: str, inputs: Values) -> dict[str, int]:
+    """The sizes of axes that the arguments of a question fix, by letter."""
+    sizes: dict[str, int] = {}
+    for name, form in OPERATIONS[operation].inputs.items():
+        _match(inputs[name], form, sizes)
+    return sizes
+
+
+def most_bytes(operation: str, inputs: Values) -> Mapping[str, int]:
+    """How many bytes the file of each output may have."""
+    sizes = {"3": 3, **sizes_in(operation, inputs)}
+
+    def most(axes: str) -> int:
+        known = axes and all(axis in sizes for axis in axes)
+        # of the widest dtype: a wrong one has a message of its own
+        return ROOM + 16 * math.prod(sizes[axis] for axis in axes) if known else MOST
+
+    return {name: most(form.axes) for name, form in OPERATIONS[operation].outputs.items()}
 
 
 def _match(value: object, form: Form, sizes: dict[str, int]) -> str | None:

@@ -15,6 +15,8 @@ from mbtref.suite.subjects.loading import NAMES, in_process, is_program, isolate
 from mbtref.suite.subjects.program import POSIX
 from mbtref.suite.subjects.protocol import Subject
 
+THOROUGH = "mbtref-thorough"
+"""The profile of hypothesis with which the suite tries many more pictures. Other tests keep their settings."""
 TIMEOUT = 60.0
 """Seconds that an answer may take by default."""
 

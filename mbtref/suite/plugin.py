@@ -1,10 +1,10 @@
 """A pytest plugin: which tests are cases of a run of the suite, and how a case becomes a result.
 
     pytest conformance [--subject S] [--capabilities a,b] [--tier T] [--processor P] [--report F]
-    pytest -p mbtref.suite.plugin --pyargs mbtref.conformance tests --subject S
+    pytest -p mbtref.suite.plugin tests --pyargs mbtref.conformance --subject S
 
-The second one runs the suite among the tests of a port. The plugin leaves these alone, and does nothing in a run
-that names no subject.
+The second one runs the suite among the tests of a port. The plugin leaves these alone: what they are called, what
+they record, and how hypothesis runs them stay theirs. It does nothing in a run that names no subject.
 
 A case ends in one of `cases.Outcome`. Unsupported and not run are neither passes nor failures: pytest shows them
 with letters of their own. A run in which nothing was checked fails.
@@ -15,41 +15,26 @@ from dataclasses import dataclass
 from typing import cast
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis.errors import FlakyFailure
 
 from mbtref.suite import options
-from mbtref.suite.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer
+from mbtref.suite.cases import Case, KnownFailure, Outcome, Verdict, WrongAnswer, all_cases
 from mbtref.suite.explain import explain
-from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.options import pytest_addoption as pytest_addoption
 from mbtref.suite.processors import PROCESSORS
-from mbtref.suite.reports.recorder import Recorder
+from mbtref.suite.reports.recorder import Recorder, facts_of, noted
 from mbtref.suite.reports.report import opening
-from mbtref.suite.requirements import TIERS
+from mbtref.suite.requirements import REQUIREMENTS, TIERS
 from mbtref.suite.subjects.command import Command
 from mbtref.suite.subjects.loading import ELSEWHERE, isolated
 from mbtref.suite.subjects.program import POSIX
 from mbtref.suite.subjects.protocol import Subject
-from mbtref.suite.vectors import frozen
+from mbtref.suite.vectors import digests, frozen
 
 REFERENCE = "reference"
 """The subject if the suite's folder is an argument and --subject isn't."""
 LETTERS = {Outcome.UNSUPPORTED: "u", Outcome.NOT_RUN: "n", Outcome.KNOWN_FAILURE: "k"}
 """Outcomes that are neither a pass nor a failure, as letters in pytest's line of dots."""
-BRIEF = settings(
-    max_examples=25,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    deadline=None,
-    derandomize=True,
-    database=None,
-    report_multiple_bugs=False,
-)
-"""How hypothesis looks for pictures: it doesn't shrink one, which asks a slow subject a hundred times more."""
-THOROUGH = settings(BRIEF, max_examples=500, phases=(*BRIEF.phases, Phase.shrink))
-"""The same with --hypothesis-profile thorough."""
-settings.register_profile("thorough", THOROUGH)
 
 
 @dataclass
@@ -60,18 +45,19 @@ class Suite:
     """Known failures by the id of a case."""
     subject: Subject | None = None
     """The implementation under test; None if cases are collected alone."""
-    chosen: int = 0
-    """How many cases the wanted capabilities and tiers have; 0 if only a part of the suite was collected."""
 
 
 SUITE = pytest.StashKey[Suite]()
 """Where pytest keeps it; missing in a run that isn't one of the suite."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "case(requirement, name, catches): what a test checks")
-    for name in (*CAPABILITIES, *TIERS):
-        config.addinivalue_line("markers", f"{name}: cases of this capability or tier")
+    if config.getoption("--hypothesis-profile", None) == options.THOROUGH:
+        from hypothesis import settings  # not before a port's own conftest.py, which may want to prepare it
+
+        settings.register_profile(options.THOROUGH)  # as it is without it
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -85,6 +71,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if option.subject is None:
         return
     options.check(config)
+    for name in (*CAPABILITIES, *TIERS):
+        config.addinivalue_line("markers", f"{name}: cases of this capability or tier")
     try:
         frozen()
     except ValueError as error:
@@ -92,17 +80,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     suite = config.stash[SUITE] = Suite(options.known_failures(config))
     if option.collectonly:
         return  # no subject is asked, and no file is written
+    files, due = digests(), {case.id for case in all_cases() if is_due(case, config)}
     suite.subject = options.subject(config)
     if hasattr(config, "workerinput"):
         return  # a worker of pytest-xdist: the process above it sees the results
     first = opening(suite.subject, option.subject, option.tier, option.processor)
     file = option.report.open("w", encoding="utf-8") if option.report else None
-    config.pluginmanager.register(Recorder(first, file, option.write_known_failures, suite.known))
+    config.pluginmanager.register(Recorder(first, file, option.write_known_failures, suite.known, due, files))
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if SUITE in session.config.stash:
-        end(session.config.stash[SUITE].subject)
+def is_due(case: Case, config: pytest.Config) -> bool:
+    """Whether the wanted capabilities and tiers have a case."""
+    tiers = TIERS[: TIERS.index(config.option.tier) + 1]
+    return case.capability in options.capabilities(config) and case.tier in tiers
 
 
 def end(subject: Subject | None) -> None:
@@ -112,9 +102,11 @@ def end(subject: Subject | None) -> None:
 
 
 @pytest.fixture(scope="session")
-def subject(pytestconfig: pytest.Config) -> Subject:
+def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
     """The implementation under test."""
-    return cast(Subject, pytestconfig.stash[SUITE].subject)
+    tested = cast(Subject, pytestconfig.stash[SUITE].subject)
+    yield tested
+    end(tested)
 
 
 @pytest.fixture(scope="session")
@@ -142,9 +134,9 @@ def elsewhere(pytestconfig: pytest.Config) -> Iterator[Callable[[str], Subject]]
 
 
 def case_of(item: pytest.Item) -> Case | None:
-    """What a test checks; None for a test of somebody else."""
+    """What a test checks; None for a test of somebody else, which may have a mark of this name."""
     marker = item.get_closest_marker("case")
-    return Case(*marker.args) if marker else None
+    return Case(*marker.args) if marker and marker.args and marker.args[0] in [*REQUIREMENTS] else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -157,29 +149,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if strangers := suite.known.keys() - {case.id for case in cases.values()}:
         names = ", ".join(sorted(strangers))
         raise pytest.UsageError(f"--known-failures: not among the cases of the files that are run: {names}")
-    wanted, tiers = options.capabilities(config), TIERS[: TIERS.index(config.option.tier) + 1]
-    left_out = set()
     for item, case in cases.items():
         item.add_marker(case.capability)
         item.add_marker(case.tier)
-        facts = {"requirement": case.requirement, "name": case.name, "capability": case.capability}
-        item.user_properties += facts.items()
-        if case.capability not in wanted or case.tier not in tiers:
-            left_out.add(item)
-    files = {item.path.name for item in cases}
-    whole = files == {path.name for path in project_folder("conformance").glob("test_*.py")}
-    suite.chosen = len(cases) - len(left_out) if whole and "::" not in "".join(config.args) else 0
+        item.user_properties += noted(requirement=case.requirement, name=case.name, capability=case.capability)
+    left_out = {item for item, case in cases.items() if not is_due(case, config)}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if SUITE not in session.config.stash:
-        return
-    cases = [item for item in session.items if case_of(item)]
-    whole = len(cases) == session.config.stash[SUITE].chosen
-    for item in cases:
-        item.user_properties.append(("whole", whole))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -189,14 +165,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case is None:
         return (yield)
     suite, ended = config.stash[SUITE], None
-    tested = cast(Subject, suite.subject)
+    tested = pyfuncitem.funcargs["subject"] = cast(Subject, suite.subject)  # not a port's fixture of this name
     try:
         if case.capability not in tested.capabilities:
             raise Verdict(Outcome.UNSUPPORTED, f"{tested.name} doesn't declare {case.capability}")
         result = yield
     except Verdict as verdict:
         ended = verdict
-    except FlakyFailure as error:
+    except ExceptionGroup as error:
+        from hypothesis.errors import FlakyFailure
+
+        if not isinstance(error, FlakyFailure):
+            raise
         wrong = next((str(e) for e in error.exceptions if isinstance(e, Verdict)), "once rightly, once not")
         ended = WrongAnswer(f"the same question was answered in two ways: {wrong}")
     if known := suite.known.get(case.id):
@@ -206,18 +186,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             ended = Verdict(Outcome.KNOWN_FAILURE, known.reason)
     facts = pyfuncitem.user_properties
     if ended is None:
-        facts.append(("outcome", Outcome.PASSED.value))
+        facts += noted(outcome=Outcome.PASSED.value)
         return result
     reason = str(ended).partition("\n")[0]
-    facts += {"outcome": ended.outcome.value, "reason": reason, "cause": ended.cause}.items()
+    facts += noted(outcome=ended.outcome.value, reason=reason, cause=ended.cause)
     if ended.outcome in LETTERS:
         pytest.skip(str(ended))
     pytest.fail(explain(case, ended, tested, options.command(config, pyfuncitem)), pytrace=False)
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    # a file that can't be collected is reported here too, and has no outcome
-    outcome = dict(getattr(report, "user_properties", ())).get("outcome")
+    outcome = facts_of(report).get("outcome")
     if report.when == "call" and outcome in LETTERS:
         text = str(outcome).replace("-", " ")
         return text, LETTERS[Outcome(str(outcome))], (text.upper(), {"yellow": True})

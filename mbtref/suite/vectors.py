@@ -1,27 +1,41 @@
 """Reads the golden vectors: the manifest, the values, and every file's hash.
 
-Every file must be exactly as it was frozen: `load` names the first file that is missing, changed or extra.
+Every file must be exactly as it was frozen: `load` names the first file that is missing, changed or extra. The
+bytes that were checked are kept, since a subject can write where the suite can read.
 """
 
 import functools
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
 
+import mbtref
 from mbtref.suite.folders import project_folder
-from mbtref.suite.operations import OPERATIONS, Array, Value, Values, native
+from mbtref.suite.operations import MOST, OPERATIONS, Array, Value, Values, native
 from mbtref.suite.requirements import REQUIREMENTS
 
 FOLDER = project_folder("vectors")
 MANIFEST, SCHEMA, ABOUT = "manifest.json", "manifest.schema.json", "README.md"
 VERSION = 1
 HOW_TO_REPAIR = "restore the set, or make it anew with 'mbtref vectors generate'"
+
+
+class File(NamedTuple):
+    """A golden file as it was when its hash was checked."""
+
+    suffix: str
+    content: bytes
+
+    def read_bytes(self) -> bytes:
+        """As of a `Path`."""
+        return self.content
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,8 @@ class Vector:
     model: str | None
     purpose: str
     """The bug that it catches."""
-    input_files: Mapping[str, Path]
-    expected_files: Mapping[str, Path]
+    input_files: Mapping[str, File]
+    expected_files: Mapping[str, File]
     """Some or all of the operation's outputs, in its order; empty if only `rejected` or `sha256` is expected."""
     rejected: str | None
     """The kind with which the inputs must be refused."""
@@ -47,7 +61,7 @@ class Vector:
     """Largest absolute error of an output. An output without a tolerance must be equal."""
     bits: Mapping[str, float]
     """The same for -log2 of an output that is a likelihood."""
-    may_differ: Mapping[str, Path]
+    may_differ: Mapping[str, File]
     """By output: a file with the places of values that may differ by the tolerance; all others must be equal."""
     margin: Mapping[str, float]
     """Distance from the nearest tie of the values that are rounded for an output."""
@@ -59,13 +73,13 @@ class Vector:
 
     @property
     def inputs(self) -> Values:
-        """Values by name, read at every call."""
-        return {name: read(path) for name, path in self.input_files.items()}
+        """Values by name, new ones at every call."""
+        return {name: read(file) for name, file in self.input_files.items()}
 
     @property
     def expected(self) -> Values:
-        """Values by name, read at every call."""
-        return {name: read(path) for name, path in self.expected_files.items()}
+        """Values by name, new ones at every call."""
+        return {name: read(file) for name, file in self.expected_files.items()}
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class Picture:
     name: str
     """Without the model. The vectors made from it are named model/name."""
     model: str
-    file: Path
+    file: File
     """(H, W, 3) uint8, not padded."""
 
 
@@ -95,15 +109,16 @@ class Manifest:
         return next(vector for vector in self.vectors if vector.id == id)
 
 
-def read(path: Path) -> Value:
+def read(file: File | Path) -> Value:
     """A file as a value of an operation: an array, in native byte order, for .npy and .png, else bytes."""
-    if path.suffix == ".npy":
-        array: Array = np.load(path, allow_pickle=False)
+    content = file.read_bytes()
+    if file.suffix == ".npy":
+        array: Array = np.load(io.BytesIO(content), allow_pickle=False)
         return array.astype(native(array.dtype), copy=False)
-    if path.suffix == ".png":
-        with PIL.Image.open(path) as file:
-            return np.array(file.convert("RGB"))
-    return path.read_bytes()
+    if file.suffix == ".png":
+        with PIL.Image.open(io.BytesIO(content)) as picture:
+            return np.array(picture.convert("RGB"))
+    return content
 
 
 def load(folder: Path = FOLDER) -> Manifest:
@@ -117,9 +132,9 @@ def load(folder: Path = FOLDER) -> Manifest:
         raise ValueError(f"{folder / MANIFEST} is damaged ({error!r}); {HOW_TO_REPAIR}") from error
     if version != VERSION:
         raise ValueError(f"{folder / MANIFEST} has version {version}, this suite reads version {VERSION}")
-    verify(folder, content["files"])
+    files = verified(folder, content["files"])
     try:
-        return _manifest(folder, content)
+        return _manifest(files, content)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / MANIFEST} doesn't fit {SCHEMA} ({error!r}); {HOW_TO_REPAIR}") from error
 
@@ -130,21 +145,46 @@ def frozen() -> Manifest:
     return load()
 
 
-def verify(folder: Path, hashes: Mapping[str, str]) -> None:
-    """Raises ValueError if a file is missing, changed, or not in the manifest. hashes: SHA-256 by path."""
+def digests() -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of all files that the suite judges by, by path: the package, its tests and the vectors."""
+    folders = (Path(mbtref.__file__).parent, project_folder("conformance"), FOLDER)
+    paths = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return {str(path): digest(path) for path in paths if path.parent.name != "__pycache__"}
+
+
+def digest(path: Path) -> tuple[int, str]:
+    """The size of a file, and the SHA-256 of its beginning: no file of ours is longer. Or why it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return path.stat().st_size, hashlib.sha256(file.read(MOST)).hexdigest()
+    except OSError as error:
+        return -1, str(error)
+
+
+def changed(before: Mapping[str, tuple[int, str]]) -> str | None:
+    """The first file that isn't as in earlier `digests`: written, added or removed. None if all are."""
+    return min((path for path, _ in before.items() ^ digests().items()), default=None)
+
+
+def verified(folder: Path, hashes: Mapping[str, str]) -> dict[str, File]:
+    """The files of a manifest by path. hashes: SHA-256 by path.
+
+    Raises ValueError if a file is missing, changed, or not in the manifest.
+    """
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     present = found - {MANIFEST, SCHEMA, ABOUT}
     for path in sorted(hashes.keys() - present):
         raise ValueError(f"vectors: {path} is missing; {HOW_TO_REPAIR}")
     for path in sorted(present - hashes.keys()):
         raise ValueError(f"vectors: {path} isn't in the manifest; take it out of {folder}")
-    for path, digest in sorted(hashes.items()):
-        if hashlib.sha256((folder / path).read_bytes()).hexdigest() != digest:
+    files = {path: File(Path(path).suffix, (folder / path).read_bytes()) for path in hashes}
+    for path, file in sorted(files.items()):
+        if hashlib.sha256(file.content).hexdigest() != hashes[path]:
             raise ValueError(f"vectors: {path} was changed, its SHA-256 isn't the manifest's; {HOW_TO_REPAIR}")
+    return files
 
 
-def _manifest(folder: Path, content: Mapping[str, Any]) -> Manifest:
-    files = {path: folder / path for path in content["files"]}
+def _manifest(files: Mapping[str, File], content: Mapping[str, Any]) -> Manifest:
     vectors = tuple(_vector(files, entry) for entry in content["vectors"])
     for vector in vectors:
         if vector.requirement not in REQUIREMENTS or vector.operation not in OPERATIONS:
@@ -153,14 +193,14 @@ def _manifest(folder: Path, content: Mapping[str, Any]) -> Manifest:
         Picture(key.partition("/")[2], entry["model"], files[entry["file"]])
         for key, entry in content["pictures"].items()
     )
-    kodak = json.loads(files["kodak.json"].read_bytes())["records"] if "kodak.json" in files else []
+    kodak = json.loads(files["kodak.json"].content)["records"] if "kodak.json" in files else []
     return Manifest(vectors, content["models"], pictures, tuple(kodak))
 
 
-def _vector(files: Mapping[str, Path], entry: Mapping[str, Any]) -> Vector:
+def _vector(files: Mapping[str, File], entry: Mapping[str, Any]) -> Vector:
     """A vector of the manifest. files: all, by their paths there."""
 
-    def named(paths: Mapping[str, str]) -> dict[str, Path]:
+    def named(paths: Mapping[str, str]) -> dict[str, File]:
         return {name: files[path] for name, path in paths.items()}
 
     limits = entry.get("tolerance", {})

@@ -58,7 +58,7 @@ class Question(NamedTuple):
 def seeds(operation: str, refused: bool) -> list[Question]:
     """All vectors that must be refused, or the smallest ones that must be taken."""
     found = [v for v in frozen().vectors if v.operation == operation and bool(v.rejected) is refused]
-    found.sort(key=lambda vector: sum(path.stat().st_size for path in vector.input_files.values()))
+    found.sort(key=lambda vector: sum(len(file.content) for file in vector.input_files.values()))
     chosen = found if refused else found[:SMALLEST]
     return [Question(vector.id, operation, vector.model, dict(vector.inputs)) for vector in chosen]
 

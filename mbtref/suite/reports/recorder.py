@@ -5,9 +5,9 @@ It is a pytest plugin in the process that sees all results, including those of p
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 
@@ -16,7 +16,10 @@ from mbtref.suite.cases import KnownFailure, Outcome
 from mbtref.suite.reports.levels import claimed
 from mbtref.suite.reports.report import Record, Report, line
 from mbtref.suite.requirements import REQUIREMENTS
+from mbtref.suite.vectors import changed
 
+OURS = "mbtref."
+"""Begins the names of what is noted of a case: tests of somebody else may note things of the same names."""
 NEUTRAL = (Outcome.UNSUPPORTED, Outcome.NOT_RUN)
 """Outcomes in which nothing was checked."""
 CUT_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
@@ -25,19 +28,27 @@ CUT_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
 
 class Recorder:
     """opening: the first record of the report. file: for the report, or None. failures_to: for the cases that
-    failed, or None. known: the known failures by id. They keep their reasons."""
+    failed, or None. known: the known failures by id. They keep their reasons. due: the ids of the cases of which
+    a whole run has a result. files: their digests before the subject was started."""
 
     def __init__(
-        self, opening: Record, file: TextIO | None, failures_to: Path | None, known: Mapping[str, KnownFailure]
+        self,
+        opening: Record,
+        file: TextIO | None,
+        failures_to: Path | None,
+        known: Mapping[str, KnownFailure],
+        due: Set[str],
+        files: Mapping[str, tuple[int, str]],
     ) -> None:
         self.opening, self.file, self.failures_to, self.known = opening, file, failures_to, known
+        self.due, self.files = due, files
         self.cases: list[Record] = []
         self.closing: Record | None = None
         self.failures: list[dict[str, str]] = []
         self.causes: defaultdict[str, list[pytest.TestReport]] = defaultdict(list)
         """The results of the cases that failed, by their cause."""
-        self.whole = False
-        """Whether all cases of the tier are run."""
+        self.changed: str | None = None
+        """A file that the suite judges by, and that was changed during the run."""
         self.write(opening)
 
     def write(self, record: Record) -> None:
@@ -47,7 +58,7 @@ class Recorder:
             self.file.flush()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        facts = dict(report.user_properties)
+        facts = facts_of(report)
         is_end = report.when == "call" or (report.when == "setup" and report.outcome != "passed")
         if not is_end or "requirement" not in facts:
             return  # a phase of a case, or a test of somebody else
@@ -62,7 +73,6 @@ class Recorder:
             if crash := getattr(report.longrepr, "reprcrash", None):
                 crash.message = cause  # on CI pytest's summary would repeat the whole message
         requirement = REQUIREMENTS[str(facts["requirement"])]
-        self.whole = bool(facts["whole"])
         self.cases.append({
             "record": "case",
             "requirement": facts["requirement"],
@@ -77,14 +87,15 @@ class Recorder:
         self.write(self.cases[-1])
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if session.testscollected and not self.checked():
+        self.changed = changed(self.files)
+        if session.exitstatus == pytest.ExitCode.OK and (self.changed or not self.checked()):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not (session.exitstatus in CUT_OFF or session.shouldstop or session.shouldfail):
             found = Counter(case["outcome"] for case in self.cases)
             self.closing = {
                 "record": "closing",
                 "status": int(session.exitstatus),
-                "whole": self.whole,
+                "whole": not self.changed and self.due <= {f"{c['requirement']}/{c['case']}" for c in self.cases},
                 "counts": {outcome: found[outcome] for outcome in Outcome},
             }
             self.write(self.closing)
@@ -115,6 +126,8 @@ class Recorder:
         if levels := claimed(Report(self.opening, self.cases, self.closing)):
             names = ", ".join(level.name for level in levels)
             terminalreporter.write_line(f"levels that it may claim: {names}", green=True)
+        if self.changed:
+            terminalreporter.write_line(f"this run proves nothing: {self.changed} was changed meanwhile", red=True)
         if not self.checked():
             terminalreporter.write_line("nothing was checked: a run without a verdict fails", red=True)
 
@@ -123,12 +136,23 @@ class Recorder:
         return any(case["outcome"] not in NEUTRAL for case in self.cases)
 
 
+def noted(**facts: str) -> list[tuple[str, object]]:
+    """What is noted of a case, as pytest keeps it with a test."""
+    return [(OURS + name, value) for name, value in facts.items()]
+
+
+def facts_of(report: object) -> dict[str, Any]:
+    """What is noted of the case that a result is of; empty for a test of somebody else."""
+    properties = getattr(report, "user_properties", ())  # a file that can't be collected is reported without
+    return {str(name).removeprefix(OURS): value for name, value in properties if str(name).startswith(OURS)}
+
+
 def case_of(report: pytest.TestReport) -> str:
     """The id of the case that a result is of."""
-    facts = dict(report.user_properties)
+    facts = facts_of(report)
     return f"{facts['requirement']}/{facts['name']}"
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome:
     """The outcome of a result of pytest. A result without one failed outside of its case."""
-    return Outcome(str(dict(report.user_properties).get("outcome", Outcome.FAILED)))
+    return Outcome(str(facts_of(report).get("outcome", Outcome.FAILED)))

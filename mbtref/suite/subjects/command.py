@@ -11,7 +11,8 @@
 
 Operations, their inputs and their results are the table in `mbtref/suite/operations.py`. An array is a .npy file,
 bytes are a .bin file; the suffix tells which, in both directions. A result names files that the program has put
-into the folder, which was empty. In place of a result an answer may have one of
+into the folder, which was empty. The shapes of the inputs bound the size of a file; where they leave it open, it
+has at most 64 MiB. In place of a result an answer may have one of
 
     "unsupported": true       "rejected": "truncated"       "error": "any text"
 
@@ -20,7 +21,10 @@ is open at a time. The program ends when its input does. If it fails, its standa
 `serve.py` makes such a program of a Python subject. `program.py` runs any, on a POSIX system.
 """
 
+import io
 import itertools
+import os
+import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mbtref.suite.operations import CAPABILITIES, Array, Value, Values, native
+from mbtref.suite.operations import CAPABILITIES, Array, Value, Values, most_bytes, native
 from mbtref.suite.subjects.data import gaussian_file, model_file
 from mbtref.suite.subjects.program import Program, shown
 from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
@@ -52,7 +56,8 @@ class Command:
 
     def call(self, operation: str, model: str | None, inputs: Values) -> Values:
         """See `protocol.Subject`. Also raises Errored, Crashed, TimedOut and ProtocolFault."""
-        with tempfile.TemporaryDirectory(prefix="mbtref-") as temporary, self._program() as program:
+        temporary_folder = tempfile.TemporaryDirectory(prefix="mbtref-", ignore_cleanup_errors=True)
+        with temporary_folder as temporary, self._program() as program:
             input_folder, folder = Path(temporary, "inputs"), Path(temporary, "outputs")
             input_folder.mkdir()
             folder.mkdir()
@@ -66,11 +71,15 @@ class Command:
                 "folder": str(folder),
             }
             files = result(program.ask(request), request["id"])
-            return {name: read(folder, file) for name, file in files.items()}
+            most = most_bytes(operation, inputs)
+            # what wasn't asked for isn't read: its name is wrong already
+            return {name: read(folder, file, most[name]) if name in most else b"" for name, file in files.items()}
 
     @contextmanager
     def _program(self) -> Iterator[Program]:
         """The running program, or a new one that has greeted. It is stopped if it fails."""
+        if self._running and self._running.inherited:
+            self._running = None
         new = self._running is None
         program = self._running = self._running or Program(self._arguments, self._timeout, self._more)
         try:
@@ -138,29 +147,39 @@ def write(folder: Path, values: Values) -> dict[str, Path]:
     return paths
 
 
-def read(folder: Path, name: object) -> Value:
-    """The value in a file of the folder. Raises ProtocolFault if there is none."""
+def read(folder: Path, name: object, most: int) -> Value:
+    """The value in a file of the folder, of at most so many bytes. Raises ProtocolFault if there is none."""
+    if not isinstance(name, str) or Path(name).name != name:
+        raise ProtocolFault(f"names the file {shown(name)}, which isn't in the folder it was given")
     try:
-        path = Path(folder, str(name)).resolve()
-        if path.parent != folder.resolve():
-            raise ProtocolFault(f"names the file {shown(name)}, which isn't in the folder it was given")
-        if not path.is_file():
-            raise ProtocolFault(f"names the file {shown(name)}, but didn't write it")
-        return value_in(path)
+        return value_in(folder / name, most)
     except (OSError, ValueError) as error:
-        raise ProtocolFault(f"the file {shown(name)} can't be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ProtocolFault(f"names the file {shown(name)}, which can't be read: {why}") from error
 
 
-def value_in(path: Path) -> Value:
-    """The value in a file. Raises OSError, or ValueError for a file named .npy that isn't one."""
-    return array(path) if path.suffix == ".npy" else path.read_bytes()
+def value_in(path: Path, most: int | None = None) -> Value:
+    """The value in a file. Raises OSError, or ValueError for something else than a file of at most so many bytes,
+    or a file named .npy that isn't one."""
+    with open(path, "rb", opener=at_once) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it isn't a file")
+        if most is not None and found.st_size > most:
+            raise ValueError(f"it has {found.st_size} bytes, at most {most} are due")
+        data = file.read(found.st_size)
+    return array(data) if path.suffix == ".npy" else data
 
 
-def array(path: Path) -> Array:
+def at_once(path: str, flags: int) -> int:
+    """Opens without following a link, or waiting for whoever may write to it."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def array(data: bytes) -> Array:
     """The array of a .npy file, in this machine's byte order. Raises ValueError if it isn't one."""
-    with path.open("rb") as file:
-        try:
-            values = np.asarray(np.lib.format.read_array(file, allow_pickle=False))  # type: ignore[no-untyped-call]
-        except Exception as error:  # a damaged header makes NumPy raise a dozen kinds of errors
-            raise ValueError(f"not a .npy file: {error}") from error
+    try:
+        values = np.asarray(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))  # type: ignore[no-untyped-call]
+    except Exception as error:  # a damaged header makes NumPy raise a dozen kinds of errors
+        raise ValueError(f"not a .npy file: {str(error) or type(error).__name__}") from error
     return values.astype(native(values.dtype), copy=False)

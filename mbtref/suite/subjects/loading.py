@@ -68,7 +68,7 @@ def in_process(given: str) -> Subject:
             + ", ".join(NAMES)
         )
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())  # last, so that other modules stay as the host finds them
     try:
         target = getattr(importlib.import_module(module), attribute)
         subject: Subject = target() if callable(target) else target
