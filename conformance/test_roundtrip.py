@@ -90,3 +90,16 @@ def test_cost(subject: Subject, picture: Picture) -> None:
     asked, blob, decoded = round_trip(subject, picture.model, image)
     if wrong := unlike(image, blob, decoded, golden):
         raise WrongAnswer(wrong, asked, to_explain(subject, blob, decoded), golden)
+
+
+@pytest.mark.parametrize(
+    "picture", [Case("ROUNDTRIP-6", f"moved/{p.name}").of(p) for p in frozen().pictures if "832" in p.name]
+)
+def test_cost_of_moved(subject: Subject, picture: Picture, seed: int) -> None:
+    """So has, nearly, a picture that stands in no file: a long one, turned around its edges by drawn numbers."""
+    image, golden = made(picture)
+    shift = np.random.default_rng(seed).integers(1, 64, 2).tolist()
+    moved, shown = (np.roll(np.asarray(pixels), shift, (0, 1)) for pixels in (image, golden["image"]))
+    asked, blob, decoded = round_trip(subject, picture.model, moved)
+    if wrong := unlike(moved, blob, decoded, {**golden, "image": shown}, "moved_"):
+        raise WrongAnswer(wrong, asked, to_explain(subject, blob, decoded))

@@ -19,12 +19,6 @@ def test_vector(subject: Subject, vector: Vector) -> None:
     check(subject, vector)
 
 
-@pytest.fixture
-def seed(pytestconfig: pytest.Config) -> int:
-    """Where all fresh questions of this run come from."""
-    return int(pytestconfig.option.seed)
-
-
 @pytest.mark.parametrize("operation", [Case("FRESH-1", operation, CATCHES).of(operation) for operation in ASKED])
 def test_fresh(subject: Subject, operation: str, seed: int) -> None:
     """A subject gives the right answer to a question that stands in no file."""

@@ -14,7 +14,6 @@ from mbtref.suite.subjects.protocol import Rejected, Subject
 from mbtref.suite.vectors import Picture, frozen, read
 
 RATE, PSNR, WORTH = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth"))
-OWN_BYTES, OWN_RATE, OWN_PSNR = (limit("ROUNDTRIP-6", name) for name in ("bytes", "rate", "psnr"))
 REFUSED = "the one-file decoder refuses the stream as {}"
 OTHER_SIZE = "the stream holds a picture {}, the encoder was given {}"
 U8 = npt.NDArray[np.uint8]
@@ -65,21 +64,23 @@ def off(requirement: str, found: Figures, golden: Figures, limits: str = "") -> 
     return None
 
 
-def unlike(image: U8, blob: Values, decoded: Values, golden: Values) -> str | None:
+def unlike(image: U8, blob: Values, decoded: Values, golden: Values, limits: str = "") -> str | None:
     """What is wrong with the length or the quality of a round trip beside the golden one, or None.
 
-    blob, decoded: the answers of `compress` and `decompress`. golden: the stream and its image.
+    blob, decoded: the answers of `compress` and `decompress`. golden: the stream and its image. limits: begins the
+    names of the limits.
     """
     if np.shape(decoded["image"]) != image.shape:
         return f"a picture {image.shape} came back as {np.shape(decoded['image'])}"
     size, right_size = len(bytes(blob["blob"])), len(bytes(golden["stream"]))
     found, right = (psnr_8bit(image, values["image"]) for values in (decoded, golden))
-    most = OWN_BYTES + OWN_RATE * right_size
-    if abs(size - right_size) <= most and abs(found - right) <= OWN_PSNR:
+    rate, decibel = (limit("ROUNDTRIP-6", limits + name) for name in ("rate", "psnr"))
+    most = limit("ROUNDTRIP-6", "bytes") + rate * right_size
+    if abs(size - right_size) <= most and abs(found - right) <= decibel:
         return None
     return (
         f"the picture takes {size} bytes and has {found:.2f} dB, the golden stream {right_size} bytes and "
-        f"{right:.2f} dB; differences of {most:.0f} bytes and {OWN_PSNR:g} dB are allowed"
+        f"{right:.2f} dB; differences of {most:.0f} bytes and {decibel:g} dB are allowed"
     )
 
 

@@ -127,6 +127,12 @@ def subject(pytestconfig: pytest.Config) -> Subject:
 
 
 @pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """Where all fresh questions of this run come from. A message tells it to the tests that have this fixture."""
+    return int(pytestconfig.option.seed)
+
+
+@pytest.fixture(scope="session")
 def elsewhere(pytestconfig: pytest.Config) -> Iterator[Callable[[str], Subject]]:
     """The same implementation in another process, by the name of its simulated processor in `PROCESSORS`.
 
