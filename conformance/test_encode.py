@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mbtref.suite.cases import Case, Question, WrongAnswer
-from mbtref.suite.figures import encoded, too_dear
+from mbtref.suite.figures import encoded, made, too_dear
 from mbtref.suite.requirements import limit
 from mbtref.suite.subjects.protocol import Subject
-from mbtref.suite.vectors import Picture, frozen, read
+from mbtref.suite.vectors import Picture, frozen
 
 BLACK, WHITE = 8, 247
 """Levels as far from the middle, at which nothing is clipped. The text of the limit `shift` names them."""
@@ -20,9 +20,7 @@ BLACK, WHITE = 8, 247
 @pytest.mark.parametrize("picture", [Case("ENCODE-1", f"{p.model}/{p.name}").of(p) for p in frozen().pictures])
 def test_encode(subject: Subject, picture: Picture) -> None:
     """A stream holds the picture, and costs no more bytes and no more quality than it may."""
-    image = np.asarray(read(picture.file), np.uint8)
-    golden = frozen().vector(f"DECODE-1/{picture.model}/{picture.name}")
-    due = {**golden.inputs, **golden.expected}
+    image, due = made(picture)
     came = encoded(subject, picture.model, image)
     if wrong := too_dear(image, came, due):
         asked = Question("encode", picture.model, {"image": image})

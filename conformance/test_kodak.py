@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mbtref.suite.cases import WrongAnswer, ask, kodak_cases, kodak_picture, round_trip
-from mbtref.suite.figures import Figures, figures, off
+from mbtref.suite.figures import Figures, figures, off, to_explain
 from mbtref.suite.msssim import decibels
 from mbtref.suite.pictures import tensor
 from mbtref.suite.subjects.protocol import Subject
@@ -39,8 +39,7 @@ def test_closed_loop(subject: Subject, record: Mapping[str, Any]) -> None:
     found = figures(image, shown, 8 * len(bytes(blob["blob"])))
     psnr, msssim = (record[f"{key}_bitstream_8bit"] for key in ("psnr", "msssim"))
     golden = Figures(psnr, decibels(msssim), record["bpp_bitstream"])
-    own_format = "encode" not in subject.capabilities
-    if wrong := off("KODAK-2", found, golden, "own_" if own_format else ""):
+    limits = "" if "encode" in subject.capabilities else "own_"
+    if wrong := off("KODAK-2", found, golden, limits):
         due = frozen().vector(f"DECODE-3/{model}/{record['image'].partition('.')[0]}").inputs
-        came = blob if own_format else {"stream": blob["blob"], **decoded}
-        raise WrongAnswer(wrong, asked, came, due)
+        raise WrongAnswer(wrong, asked, to_explain(subject, blob, decoded), due)

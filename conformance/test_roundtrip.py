@@ -1,4 +1,4 @@
-"""ROUNDTRIP: a codec agrees with itself, on pictures of any size and content."""
+"""ROUNDTRIP: a codec agrees with itself, on pictures of any size and content, and costs what it should."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbtref.suite.cases import WrongAnswer, ask, round_trip
+from mbtref.suite.cases import Case, WrongAnswer, ask, round_trip
 from mbtref.suite.difference import first_difference
+from mbtref.suite.figures import made, to_explain, unlike
 from mbtref.suite.pictures import CONTENTS, draw, pad, tensor
 from mbtref.suite.search import search
 from mbtref.suite.subjects.protocol import Subject
-from mbtref.suite.vectors import frozen
+from mbtref.suite.vectors import Picture, frozen
 
 Test = Callable[..., None]
 
@@ -79,3 +80,25 @@ def test_buffer(subject: Subject, height: int, width: int, content: str, model: 
         x_hat = ask(subject, "g_s", model, {"y_hat": unpacked["y_hat"]})
         if difference := first_difference(x_hat, {"x_hat": forward["x_hat"]}, {}):
             raise WrongAnswer(f"the {form} buffer decodes with a drift: {difference}")
+
+
+@pytest.mark.parametrize("picture", [Case("ROUNDTRIP-6", f"{p.model}/{p.name}").of(p) for p in frozen().pictures])
+def test_cost(subject: Subject, picture: Picture) -> None:
+    """A made picture has the rate and the quality of the golden stream, whatever the format."""
+    image, golden = made(picture)
+    asked, blob, decoded = round_trip(subject, picture.model, image)
+    if wrong := unlike(image, blob, decoded, golden):
+        raise WrongAnswer(wrong, asked, to_explain(subject, blob, decoded), golden)
+
+
+@pytest.mark.parametrize(
+    "picture", [Case("ROUNDTRIP-6", f"moved/{p.name}").of(p) for p in frozen().pictures if "832" in p.name]
+)
+def test_cost_of_moved(subject: Subject, picture: Picture, seed: int) -> None:
+    """So has, nearly, a picture that stands in no file: a long one, turned around its edges by drawn numbers."""
+    image, golden = made(picture)
+    shift = np.random.default_rng(seed).integers(1, 64, 2).tolist()
+    moved, shown = (np.roll(np.asarray(pixels), shift, (0, 1)) for pixels in (image, golden["image"]))
+    asked, blob, decoded = round_trip(subject, picture.model, moved)
+    if wrong := unlike(moved, blob, decoded, {**golden, "image": shown}, "moved_"):
+        raise WrongAnswer(wrong, asked, to_explain(subject, blob, decoded))

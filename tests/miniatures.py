@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import os
 import signal
+import struct
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -18,9 +19,11 @@ import torch
 import mbtref
 from mbtref import bitstream, codec
 from mbtref.grid import ACTIVATION_BITS, ONE
-from mbtref.suite.operations import CAPABILITIES, Values
+from mbtref.suite.difference import first_difference
+from mbtref.suite.operations import CAPABILITIES, OPERATIONS, Values
 from mbtref.suite.subjects.protocol import Methods, Rejected
 from mbtref.suite.subjects.reference import Reference
+from mbtref.suite.vectors import frozen
 from mbtref.transforms import Transforms
 
 Change = Callable[[Any], Any]
@@ -112,6 +115,39 @@ class Remembers(Reference):
 
     def compress(self, model: str, image: Any) -> Values:
         return self.kept.setdefault(image.shape, super().compress(model, image))
+
+
+class OnePixel(Reference):
+    """A format of its own, with the size of a picture and its first pixel."""
+
+    capabilities = ("transforms", "entropy-float", "buffers", "roundtrip", "portable", "kodak")
+
+    def compress(self, model: str, image: Any) -> Values:
+        return {"blob": struct.pack("<HH", *image.shape[:2]) + image[0, 0].tobytes()}
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        pixel = np.frombuffer(blob, np.uint8, 3, 4)
+        image = np.broadcast_to(pixel, (*struct.unpack_from("<HH", blob), 3)).copy()
+        return {"y_hat": np.zeros((1, 1, 1), np.float32), "image": image}
+
+    def reconstruct(self, model: str, image: Any) -> Values:
+        return self.decompress(model, bytes(self.compress(model, image)["blob"]))
+
+
+class LooksUp(Methods):
+    """It knows the golden vectors alone. Any other question gets the answer of a vector, too."""
+
+    name = "looks up"
+    version = "0"
+    capabilities = CAPABILITIES
+
+    def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+        others = [v for v in frozen().vectors if (v.operation, v.model, v.sha256) == (operation, model, {})]
+        known = [v for v in others if first_difference(inputs, v.inputs, {}) is None]
+        if known and known[0].rejected:
+            raise Rejected(known[0].rejected)
+        answers = [v.expected for v in (*known, *others)]
+        return next(answer for answer in answers if answer.keys() == OPERATIONS[operation].outputs.keys())
 
 
 class WrongOnce(Reference):

@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
 
 from mbtref.suite.reports import levels
 from mbtref.suite.reports.levels import EXACT_CODEC, EXACT_DECODER, FLOAT_CODEC, PORTABLE, TRANSFORMS
+from mbtref.suite.reports.recorder import Recorder
 from mbtref.suite.reports.report import Report, line
-from mbtref.suite.requirements import TIERS
 from tests.support import run as mbtref
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,8 @@ OF_FLOATS: list[Kind] = [
     ("portable", "full", "passed"),
 ]
 OF_EXACT: list[Kind] = [(name, "full", "passed") for name in ("decode", "encode", "roundtrip", "portable")]
+KODAK: Kind = ("kodak", "kodak", "passed")
+NOT_RUN: list[Kind] = [("kodak", "kodak", "not-run"), ("portable", "kodak", "not-run")]
 
 
 def of(kinds: Sequence[Kind], tier: str = "full", whole: bool = True) -> Report:
@@ -48,19 +51,22 @@ def of(kinds: Sequence[Kind], tier: str = "full", whole: bool = True) -> Report:
     ("kinds", "tier", "due"),
     [
         (OF_FLOATS[:2], "full", [TRANSFORMS]),
-        (OF_FLOATS[:4], "full", [TRANSFORMS, FLOAT_CODEC]),
-        (OF_FLOATS, "full", [TRANSFORMS, FLOAT_CODEC, PORTABLE]),
-        (OF_EXACT, "full", [EXACT_DECODER, EXACT_CODEC]),
+        ([*OF_FLOATS[:4], KODAK], "kodak", [TRANSFORMS, FLOAT_CODEC]),
+        ([*OF_FLOATS, KODAK], "kodak", [TRANSFORMS, FLOAT_CODEC, PORTABLE]),
+        ([*OF_EXACT, KODAK], "kodak", [EXACT_DECODER, EXACT_CODEC]),
         (OF_EXACT, "smoke", []),
-        (OF_EXACT[1:], "full", []),
-        *((OF_EXACT[:at] + OF_EXACT[at + 1 :], "full", [EXACT_DECODER]) for at in (1, 2, 3)),
-        *(([*OF_EXACT, ("kodak", "kodak", "not-run")], tier, [EXACT_DECODER, EXACT_CODEC]) for tier in TIERS[1:]),
-        ([*OF_EXACT, ("kodak", "kodak", "failed")], "kodak", [EXACT_DECODER]),
-        ([*OF_EXACT, ("decode", "kodak", "failed")], "kodak", []),
+        ([*OF_EXACT[1:], KODAK], "kodak", []),
+        *(([*OF_EXACT[:at], *OF_EXACT[at + 1 :], KODAK], "kodak", [EXACT_DECODER]) for at in (1, 2, 3)),
+        (OF_FLOATS, "full", [TRANSFORMS]),
+        (OF_EXACT, "full", [EXACT_DECODER]),
+        *(([*OF_FLOATS, KODAK, case], "kodak", [TRANSFORMS, FLOAT_CODEC]) for case in NOT_RUN[1:]),
+        *(([*OF_EXACT, KODAK, case], "kodak", [EXACT_DECODER]) for case in NOT_RUN),
+        ([*OF_EXACT, KODAK, ("kodak", "kodak", "failed")], "kodak", [EXACT_DECODER]),
+        ([*OF_EXACT, KODAK, ("decode", "kodak", "failed")], "kodak", []),
     ],
 )
 def test_levels(kinds: Sequence[Kind], tier: str, due: Sequence[levels.Level]) -> None:
-    """A level needs a case of each capability of its own, all right; Kodak pictures may be missing, not wrong."""
+    """A level needs a case of each capability of its own, all right: also the Kodak pictures."""
     assert levels.claimed(of(kinds, tier)) == due, "other levels"
     for part in (of(kinds, tier, whole=False), of(kinds, tier)._replace(closing=None)):
         assert levels.claimed(part) == [], f"a level from a part of the cases: {part.closing}"
@@ -73,6 +79,34 @@ def test_one_case_takes_a_level_away(outcome: str) -> None:
     assert levels.claimed(run) == [], f"a level in spite of a case that is {outcome}"
     why = levels.missing(EXACT_DECODER, run)
     assert why == f"decode: of 2 cases 1 {outcome}", f"not the reason: {why}"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "tier", "says"),
+    [
+        (OF_FLOATS, "full", "float codec, portable (kodak: no case was run; run --tier kodak with MBTREF_KODAK"),
+        ([*OF_FLOATS, *NOT_RUN], "kodak", "float codec, portable (kodak: of 1 cases 1 not-run; run --tier kodak"),
+        ([*OF_EXACT, KODAK, NOT_RUN[1]], "kodak", "exact codec (portable: of 2 cases 1 not-run; run --tier kodak"),
+        (
+            [*OF_EXACT, KODAK, ("portable", "full", "not-run")],
+            "kodak",
+            "exact codec (portable: of 2 cases 1 not-run)",
+        ),
+        ([*OF_EXACT, *NOT_RUN, ("roundtrip", "full", "failed")], "kodak", None),
+        (OF_EXACT, "smoke", None),
+        ([*OF_EXACT, KODAK], "kodak", None),
+    ],
+)
+def test_levels_that_lack_evidence_are_told(kinds: Sequence[Kind], tier: str, says: str | None) -> None:
+    """The end of a run names, in a line, the levels that it would give if more had been run, and how to run it."""
+    told: list[str] = []
+    run = of(kinds, tier)
+    recorder = Recorder(run.opening, None, None, {}, set(), {})
+    recorder.cases, recorder.closing = [{**case, "message": ""} for case in run.cases], run.closing
+    recorder.pytest_terminal_summary(mock.Mock(write_line=lambda text, **colours: told.append(text)))
+    lines = [text for text in told if text.startswith("levels that lack only what wasn't run: ")]
+    assert len(lines) == (says is not None), f"{told}"
+    assert says is None or says in lines[0], f"{says!r} isn't in {lines[0]!r}"
 
 
 PORT = """
@@ -150,7 +184,7 @@ def test_the_plugin_keeps_out_of_other_runs(installed: Mapping[str, str], port: 
 
 def test_badge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command writes a badge with the highest level, and prints why the others aren't reached."""
-    opening, cases, closing = of(OF_EXACT)
+    opening, cases, closing = of([*OF_EXACT, KODAK], "kodak")
     report, drawn = tmp_path / "report.json", tmp_path / "badge.svg"
     report.write_text("".join(line(record) for record in (opening, *cases, *([closing] if closing else ()))))
     assert mbtref("badge", report, "-o", drawn) == 0, "badge fails"

@@ -1,23 +1,35 @@
 """The suite itself: that it finds what is wrong, goes on after it, and never takes silence for a pass."""
 
+import io
 import json
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jsonschema
+import numpy as np
+import PIL.Image
 import pytest
 
-from mbtref.suite import plugin, vectors
+from mbtref.suite import fresh, plugin, vectors
+from mbtref.suite.difference import first_difference
+from mbtref.suite.figures import U8, made, unlike
 from mbtref.suite.reports import matrix, report
 from mbtref.suite.reports.report import Record
 from mbtref.suite.subjects.loading import NAMES
+from mbtref.workbench import picturefiles
 
 ROOT = Path(__file__).parent.parent
 CONFORMANCE = ROOT / "conformance"
 REFERENCE = "reference"
+Codec = Callable[[U8, Any], tuple[bytes, U8]]
+"""Of a picture and its golden stream: what it stores, and what it shows."""
 
 
 def run(folder: Path, subject: str, *options: str, file: str = "test_vectors.py") -> tuple[int, Sequence[Record]]:
@@ -52,6 +64,7 @@ def transforms(folder: Path, miniature: str, *options: str) -> tuple[int, Sequen
         ("--write-known-failures", "nowhere/known.json", "its folder doesn't exist"),
         ("--known-failures", "nowhere/known.json", "No such file"),
         ("--answer-timeout", "0", "more than 0"),
+        ("--seed", "-1", "--seed: must be 0 or more"),
         ("--processor", "vax", "invalid choice: 'vax'"),
         ("--subject", "./codec.py:Subject", "give module:attribute"),
     ],
@@ -72,6 +85,82 @@ def test_an_encoder_is_free_within_limits(miniature: str, tmp_path: Path) -> Non
     """An encoder may compute coarsely, and weigh rate against quality."""
     _, cases = run(tmp_path, miniature, "--in-process", "--capabilities", "encode", file="test_encode.py")
     assert {c["outcome"] for c in cases} == {"passed"}, f"{[c['message'] for c in cases if c['message']]}"
+
+
+def test_one_pixel_is_no_codec(tmp_path: Path) -> None:
+    """A format that holds one pixel agrees with itself, and fails each case about rate and quality."""
+    _, cases = run(tmp_path, "OnePixel", "--in-process", "-k", "not buffer", file="test_roundtrip.py")
+    ends = Counter((c["requirement"], c["outcome"]) for c in cases)
+    right = {(f"ROUNDTRIP-{n}", "passed"): 1 for n in range(1, 5)}
+    assert ends == {**right, ("ROUNDTRIP-6", "failed"): len(vectors.frozen().pictures) + 2}, f"{ends}"
+
+
+@pytest.mark.parametrize("subject", ["compressai", "Economical"])
+def test_another_format_is_as_good(subject: str, tmp_path: Path) -> None:
+    """Right codecs have the rate and the quality of the golden streams, in another format or coarsely computed."""
+    _, cases = run(tmp_path, subject, "--in-process", "-k", "ROUNDTRIP-6 and square", file="test_roundtrip.py")
+    assert {c["outcome"] for c in cases} == {"passed"}, f"{[c['message'] for c in cases if c['message']]}"
+
+
+def webp(image: U8, golden: Any) -> tuple[bytes, U8]:
+    """Another lossy codec, at a similar rate."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "WEBP", quality=30)
+    return file.getvalue(), np.array(PIL.Image.open(file))
+
+
+OTHER_CODECS: dict[str, Codec] = {
+    "mean_colour": lambda image, _: (b"RGB", np.broadcast_to(image.mean((0, 1)).astype(np.uint8), image.shape)),
+    "four_bits": lambda image, _: (zlib.compress((image & 0xF0).tobytes(), 9), image & np.uint8(0xF0)),
+    "webp": webp,
+    "raw": lambda image, _: (image.tobytes(), image),
+    "png": lambda image, _: (picturefiles.png(image), image),
+    "three_times_the_rate": lambda _, golden: (3 * golden["stream"], golden["image"]),
+    "upside_down": lambda _, golden: (golden["stream"], golden["image"][::-1]),
+    "a_row_less": lambda _, golden: (golden["stream"], golden["image"][:-1]),
+}
+
+
+@pytest.mark.parametrize("codec", OTHER_CODECS.values(), ids=OTHER_CODECS)
+def test_what_is_no_such_codec_is_seen(codec: Codec) -> None:
+    """What another codec makes of the pictures has another rate or another quality, in each of them."""
+    for picture in vectors.frozen().pictures:
+        image, golden = made(picture)
+        blob, shown = codec(image, golden)
+        assert unlike(image, {"blob": blob}, {"image": shown}, golden), f"{picture.model}/{picture.name} passes"
+
+
+def test_answers_that_are_looked_up(tmp_path: Path) -> None:
+    """A subject that knows the golden vectors alone passes them, and no question that stands in no file."""
+    only = ("--in-process", "-k", "lite-q3/square or rare or other_height")
+    status, cases = run(tmp_path, "LooksUp", *only)
+    assert (status, {c["outcome"] for c in cases}) == (0, {"passed"}), f"{[c for c in cases if c['message']]}"
+    _, cases = run(tmp_path, "LooksUp", "--in-process", "-k", "FRESH")
+    assert {c["outcome"] for c in cases} == {"failed"}, f"{[c for c in cases if c['outcome'] != 'failed']}"
+
+
+@pytest.mark.parametrize("operation", fresh.ASKED)
+def test_a_seed_asks_the_same_questions(operation: str) -> None:
+    """One seed gives the same questions again, another one gives others."""
+    one, again, other = (list(fresh.questions(operation, seed)) for seed in (5, 5, 6))
+    for first, second, third in zip(one, again, other, strict=True):
+        assert first_difference(second.asked.inputs, first.asked.inputs, {}) is None, "another question"
+        assert first_difference(second.due, first.due, {}) is None, "another answer"
+        assert first_difference(third.asked.inputs, first.asked.inputs, {}), "two seeds, one question"
+
+
+def test_each_run_asks_other_questions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run without --seed draws one, tells it first, and gives it to all processes and messages."""
+
+    def seeds(*options: str) -> set[str]:
+        _, cases = run(tmp_path, "LooksUp", "--in-process", "-v", "-k", "FRESH and rans", *options)
+        shown = capsys.readouterr().out.partition("rootdir")[0]
+        return {seed for text in (shown, *map(str, cases)) for seed in re.findall(r"--seed (\d+)", text)}
+
+    drawn = [seeds(), seeds("-n", "1")]
+    assert [len(each) for each in drawn] == [1, 1], f"not one seed a run: {drawn}"
+    assert drawn[0] != drawn[1], "two runs ask the same questions"
+    assert seeds("--seed", "7") == {"7"}, "another seed than the one that was asked for"
 
 
 @pytest.mark.parametrize("isolation", [(), ("--in-process",)], ids=["isolated", "in process"])

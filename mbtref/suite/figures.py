@@ -11,6 +11,7 @@ from mbtref.suite.operations import Values
 from mbtref.suite.requirements import limit
 from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
+from mbtref.suite.vectors import Picture, frozen, read
 
 RATE, PSNR, WORTH = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth"))
 REFUSED = "the one-file decoder refuses the stream as {}"
@@ -39,8 +40,9 @@ def figures(image: U8, x_hat: Floats, bits: float) -> Figures:
 
 
 def psnr(x: Floats, x_hat: Floats) -> float:
-    """PSNR in dB of two pictures in [0, 1]."""
-    return float(-10 * np.log10(np.mean((x - x_hat) ** 2)))
+    """PSNR in dB of two pictures in [0, 1]; infinite if they are equal."""
+    with np.errstate(divide="ignore"):
+        return float(-10 * np.log10(np.mean((x - x_hat) ** 2)))
 
 
 def psnr_8bit(image: U8, shown: object) -> float:
@@ -60,6 +62,37 @@ def off(requirement: str, found: Figures, golden: Figures, limits: str = "") -> 
             times = abs(value - right) / tolerance
             return f"{name} is {value:.5f}, expected {right:.5f}: off by {times:.3g} times the tolerance"
     return None
+
+
+def unlike(image: U8, blob: Values, decoded: Values, golden: Values, limits: str = "") -> str | None:
+    """What is wrong with the length or the quality of a round trip beside the golden one, or None.
+
+    blob, decoded: the answers of `compress` and `decompress`. golden: the stream and its image. limits: begins the
+    names of the limits.
+    """
+    if np.shape(decoded["image"]) != image.shape:
+        return f"a picture {image.shape} came back as {np.shape(decoded['image'])}"
+    size, right_size = len(bytes(blob["blob"])), len(bytes(golden["stream"]))
+    found, right = (psnr_8bit(image, values["image"]) for values in (decoded, golden))
+    rate, decibel = (limit("ROUNDTRIP-6", limits + name) for name in ("rate", "psnr"))
+    most = limit("ROUNDTRIP-6", "bytes") + rate * right_size
+    if abs(size - right_size) <= most and abs(found - right) <= decibel:
+        return None
+    return (
+        f"the picture takes {size} bytes and has {found:.2f} dB, the golden stream {right_size} bytes and "
+        f"{right:.2f} dB; differences of {most:.0f} bytes and {decibel:g} dB are allowed"
+    )
+
+
+def to_explain(subject: Subject, blob: Values, decoded: Values) -> Values:
+    """The answers of a round trip as a message needs them: an exact codec's blob is a stream."""
+    return {"stream": blob["blob"], **decoded} if "encode" in subject.capabilities else blob
+
+
+def made(picture: Picture) -> tuple[U8, Values]:
+    """The pixels of a picture of the vectors, and its golden stream with the image in it."""
+    golden = frozen().vector(f"DECODE-1/{picture.model}/{picture.name}")
+    return np.asarray(read(picture.file), np.uint8), {**golden.inputs, **golden.expected}
 
 
 def encoded(subject: Subject, model: str, image: U8) -> Values:

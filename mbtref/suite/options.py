@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shlex
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--processor", choices=PROCESSORS, help=processor_help)
     in_process_help = "run a Python subject inside pytest, for a debugger; if it crashes, so does the run"
     add("--in-process", action="store_true", help=in_process_help)
+    seed_help = "of the questions that stand in no file; default: another one in each run"
+    add("--seed", type=int, default=secrets.randbelow(1 << 32), metavar="N", help=seed_help)
     add("--report", type=Path, metavar="FILE.json", help="write the outcome of every case")
     known_help = "cases known to fail, with reasons; if one passes, it fails"
     add("--known-failures", type=Path, metavar="FILE", help=known_help)
@@ -47,6 +50,8 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--capabilities: no {', '.join(unknown)}; there are {', '.join(CAPABILITIES)}")
     if not option.answer_timeout > 0:
         raise pytest.UsageError("--answer-timeout: must be more than 0 seconds")
+    if option.seed < 0:
+        raise pytest.UsageError("--seed: must be 0 or more")
     if option.in_process and option.processor:
         raise pytest.UsageError(
             "--processor sets the environment of the subject's process: leave out --in-process"
@@ -103,4 +108,6 @@ def command(config: pytest.Config, item: pytest.Item) -> str:
         words += ["--answer-timeout", f"{option.answer_timeout:g}"]
     if option.processor:
         words += ["--processor", option.processor]
+    if "seed" in getattr(item, "fixturenames", ()):
+        words += ["--seed", str(option.seed)]
     return shlex.join(words)

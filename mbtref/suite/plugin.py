@@ -12,7 +12,7 @@ with letters of their own. A run in which nothing was checked fails.
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -58,12 +58,21 @@ def pytest_configure(config: pytest.Config) -> None:
         from hypothesis import settings  # not before a port's own conftest.py, which may want to prepare it
 
         settings.register_profile(options.THOROUGH)  # as it is without it
+    if hasattr(config, "workerinput"):
+        config.option.seed = config.workerinput["seed"]
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    if POSIX or config.option.subject is None:
-        return None
-    return "the subject runs in this process, which it may end: isolation needs a POSIX system"
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Gives a worker of pytest-xdist the seed of the run."""
+    node.workerinput["seed"] = node.config.option.seed
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if config.option.subject is None:
+        return []
+    alone = [] if POSIX else ["the subject runs in this process, which it may end: isolation needs a POSIX system"]
+    return [f"questions that stand in no file: --seed {config.option.seed}", *alone]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -107,6 +116,12 @@ def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
     tested = cast(Subject, pytestconfig.stash[SUITE].subject)
     yield tested
     end(tested)
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """Where all fresh questions of this run come from. A message tells it to the tests that have this fixture."""
+    return int(pytestconfig.option.seed)
 
 
 @pytest.fixture(scope="session")

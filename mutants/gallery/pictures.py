@@ -130,6 +130,9 @@ MUTANTS = (
              if min(x.shape[-2:]) > 63 else right(x))),
     mutant("encoder_h_a_of_magnitude", "ENCODE-1", "k_z", "the encoder gives |y| to h_a",
       around(Transforms.h_a, lambda right, self, y: right(self, y.abs()))),
+    mutant("one_pixel", "ROUNDTRIP-6", "dB", "a picture is stored as its first pixel",
+      around(Reference.compress, lambda right, self, model, image:
+             right(self, model, np.broadcast_to(image[:1, :1], image.shape).copy()))),
     mutant("dithered", "ROUNDTRIP-2", "bytes", "the encoder adds noise to y",
       around(Transforms.g_a, lambda right, *given: (y := right(*given)) + torch.rand_like(y) / 4)),
     # §12: from latents to symbols

@@ -1,20 +1,23 @@
 """The levels that an implementation may claim, from the report of a run, and a badge for a README.
 
-A level asks that every case of its capabilities passed, in a run of tier `full` that left none out. Cases of the
-tier `kodak` may be missing, since not everybody has the pictures; where they were run they must have passed too.
+A level asks that every case of its capabilities passed, in a run of tier `full` or `kodak` that left none out. A
+case that wasn't run isn't a pass, so the levels of codecs need the Kodak pictures.
 """
 
 import html
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mbtref.suite.cases import Outcome
-from mbtref.suite.reports.report import Report
+from mbtref.suite.reports.report import Record, Report
 from mbtref.suite.requirements import TIERS
 
 LOWEST_TIER = "full"
 """The smallest tier whose run can give a level."""
+KODAK = "kodak"
+"""The capability without cases in that tier."""
+WITH_KODAK = "run --tier kodak with MBTREF_KODAK set to the folder of the Kodak pictures"
 
 
 class Level(NamedTuple):
@@ -28,7 +31,7 @@ class Level(NamedTuple):
 TRANSFORMS = Level("transforms", ("transforms",), "The float networks give the right latents and pictures.")
 FLOAT_CODEC = Level(
     "float codec",
-    (*TRANSFORMS.capabilities, "entropy-float", "roundtrip", "kodak"),
+    (*TRANSFORMS.capabilities, "entropy-float", "roundtrip", KODAK),
     "Streams of a format of its own come back on the same machine, at the right rate and quality.",
 )
 PORTABLE = Level("portable", (*FLOAT_CODEC.capabilities, "portable"), "They come back on other machines too.")
@@ -39,7 +42,7 @@ EXACT_DECODER = Level(
 )
 EXACT_CODEC = Level(
     "exact codec",
-    (*EXACT_DECODER.capabilities, "encode", "roundtrip", "portable", "kodak"),
+    (*EXACT_DECODER.capabilities, "encode", "roundtrip", KODAK, "portable"),
     "It also writes .mbt streams, which everybody else decodes.",
 )
 LEVELS = (TRANSFORMS, FLOAT_CODEC, PORTABLE, EXACT_DECODER, EXACT_CODEC)
@@ -48,25 +51,54 @@ LEVELS = (TRANSFORMS, FLOAT_CODEC, PORTABLE, EXACT_DECODER, EXACT_CODEC)
 
 def missing(level: Level, run: Report) -> str:
     """Why a run doesn't give a level; empty if it does."""
+    return against(level, run) or not_run(level, run)
+
+
+def against(level: Level, run: Report) -> str:
+    """What in a run speaks against a level, whatever else could be run; empty if nothing does."""
     if not (run.closing and run.closing["whole"]):
         return "not all cases were run"
     if TIERS.index(run.opening["tier"]) < TIERS.index(LOWEST_TIER):
         return f"needs --tier {LOWEST_TIER}"
     for capability in level.capabilities:
-        cases = [(case["tier"], case["outcome"]) for case in run.cases if case["capability"] == capability]
-        outcomes = Counter(outcome for tier, outcome in cases if (tier, outcome) != (TIERS[-1], Outcome.NOT_RUN))
-        passed = outcomes.pop(Outcome.PASSED, 0)
-        if outcomes:
-            which = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.most_common())
-            return f"{capability}: of {passed + outcomes.total()} cases {which}"
-        if not passed and capability != "kodak":
+        outcomes = [case["outcome"] for case in cases_of(capability, run)]
+        if not outcomes and capability != KODAK:
             return f"{capability}: no case was run"
+        if bad := Counter(outcome for outcome in outcomes if outcome not in (Outcome.PASSED, Outcome.NOT_RUN)):
+            which = ", ".join(f"{n} {outcome}" for outcome, n in bad.most_common())
+            return f"{capability}: of {len(outcomes)} cases {which}"
     return ""
+
+
+def not_run(level: Level, run: Report) -> str:
+    """The cases that a level needs and that weren't run, and how to run them; empty if there are none."""
+    for capability in level.capabilities:
+        cases = cases_of(capability, run)
+        if not cases:
+            return f"{capability}: no case was run; {WITH_KODAK}"
+        if left := [case["tier"] for case in cases if case["outcome"] == Outcome.NOT_RUN]:
+            how = f"; {WITH_KODAK}" if TIERS[-1] in left else ""
+            return f"{capability}: of {len(cases)} cases {len(left)} not-run{how}"
+    return ""
+
+
+def cases_of(capability: str, run: Report) -> Sequence[Record]:
+    """The cases of a capability."""
+    return [case for case in run.cases if case["capability"] == capability]
 
 
 def claimed(run: Report) -> Sequence[Level]:
     """The levels that a run gives, the highest last."""
     return [level for level in LEVELS if not missing(level, run)]
+
+
+def unproven(run: Report) -> Mapping[str, Sequence[Level]]:
+    """The levels that only lack cases that weren't run, by these cases."""
+    found: dict[str, list[Level]] = defaultdict(list)
+    for level in LEVELS:
+        if not against(level, run) and (reason := not_run(level, run)):
+            found[reason].append(level)
+    return found
 
 
 def table(run: Report) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from mbtref.files import write_whole
 from mbtref.suite.cases import KnownFailure, Outcome
-from mbtref.suite.reports.levels import claimed
+from mbtref.suite.reports.levels import claimed, unproven
 from mbtref.suite.reports.report import Record, Report, line
 from mbtref.suite.requirements import REQUIREMENTS
 from mbtref.suite.vectors import changed
@@ -123,9 +123,13 @@ class Recorder:
         for (outcome, reason), n in neutral.items():
             words = outcome.replace("-", " ")
             terminalreporter.write_line(f"{words}, {n} case{'s' * (n > 1)}: {reason}", yellow=True)
-        if levels := claimed(Report(self.opening, self.cases, self.closing)):
+        run = Report(self.opening, self.cases, self.closing)
+        if levels := claimed(run):
             names = ", ".join(level.name for level in levels)
             terminalreporter.write_line(f"levels that it may claim: {names}", green=True)
+        for reason, levels in unproven(run).items():
+            names = ", ".join(level.name for level in levels)
+            terminalreporter.write_line(f"levels that lack only what wasn't run: {names} ({reason})", yellow=True)
         if self.changed:
             terminalreporter.write_line(f"this run proves nothing: {self.changed} was changed meanwhile", red=True)
         if not self.checked():

@@ -7,6 +7,7 @@ It needs NumPy alone, and shares no code with the reference or any other encoder
 import functools
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -63,17 +64,8 @@ class OneFile(Methods):
 
     # §5 Entropy coding
     def rans_encode(self, symbols: Array, indexes: Array, **tables: Array) -> Values:
-        """Codes the last symbol first. The stream is the state, then the words in the order of reading."""
-        by_index, x, words = decoder.make_tables(**tables), 1 << 31, []
-        message = [
-            part for s, i in zip(symbols.tolist(), indexes, strict=True) for part in intervals(s, by_index[i])
-        ]
-        for start, freq, bits in reversed(message):
-            if x >= freq << (63 - bits):
-                words.append(x % 2**32)
-                x >>= 32
-            x = (x // freq << bits) + x % freq + start
-        return {"stream": struct.pack(f"<Q{len(words)}I", x, *reversed(words))}
+        by_index = decoder.make_tables(**tables)
+        return {"stream": code(symbols.tolist(), [by_index[i] for i in indexes])}
 
     def rans_decode(self, stream: bytes, indexes: Array, **tables: Array) -> Values:
         by_index, reader = decoder.make_tables(**tables), decoder.Reader(stream)
@@ -103,6 +95,27 @@ class OneFile(Methods):
         if inflater.unused_data or not inflater.eof:
             raise Rejected("trailing-data" if inflater.unused_data else "truncated")
         return values
+
+
+def code(symbols: Sequence[int], tables: Iterable[decoder.Table]) -> bytes:
+    """Codes the last symbol first. The stream is the state, then the words in the order of reading.
+
+    tables: one for each symbol.
+    """
+    x, words = 1 << 31, []
+    message = [part for symbol, table in zip(symbols, tables, strict=True) for part in intervals(symbol, table)]
+    for start, freq, bits in reversed(message):
+        if x >= freq << (63 - bits):
+            words.append(x % 2**32)
+            x >>= 32
+        x = (x // freq << bits) + x % freq + start
+    return struct.pack(f"<Q{len(words)}I", x, *reversed(words))
+
+
+def file_of(model: decoder.Model, height: int, width: int, payload: bytes) -> bytes:
+    """The header of §6, and a payload."""
+    fields = struct.pack("<3sB8sHH", b"MBT", 1, model.fingerprint, height, width)
+    return fields + struct.pack("<I", zlib.crc32(fields + payload)) + payload
 
 
 def intervals(symbol: int, table: decoder.Table) -> list[tuple[int, int, int]]:
