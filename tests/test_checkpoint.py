@@ -6,7 +6,7 @@ import json
 import struct
 import tracemalloc
 import zipfile
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,23 +86,11 @@ def one_storage(state: State) -> State:
     return {key: part.view(tensor.shape) for part, (key, tensor) in zip(parts, state.items(), strict=True)}
 
 
-def turned(tensor: Tensor) -> Tensor:
-    """The same tensor, another way in memory."""
-    return tensor.transpose(0, -1).contiguous().transpose(0, -1) if tensor.ndim else tensor
-
-
 def marked(tensor: Tensor) -> Tensor:
     """A parameter with an attribute."""
     parameter = torch.nn.Parameter(tensor.clone())
     parameter.group = "weights"  # type: ignore[attr-defined]
     return parameter
-
-
-def with_attribute(state: State) -> State:
-    """As `Module.state_dict` gives it."""
-    table = OrderedDict(state)
-    table._metadata = {"": {"version": 1}}  # type: ignore[attr-defined]
-    return table
 
 
 class Config:
@@ -131,12 +119,8 @@ PLAIN: dict[str, Make] = {
     "averaged": lambda s: saved(named("module.", s) | {"n_averaged": torch.tensor(3)}),
     "Lightning": lambda s: saved({"state_dict": named("model.", s) | {"loss.weight": torch.ones(2)}} | BESIDE),
     "before 1.6": lambda s: saved({"state_dict": s} | BESIDE, _use_new_zipfile_serialization=False),
-    "optimizer": lambda s: saved({"state_dict": s, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}}),
-    "parameters": lambda s: saved(floats(s, torch.nn.Parameter)),
     "attributes": lambda s: saved(floats(s, marked)),
-    "state_dict()": lambda s: saved(with_attribute(s)),
     "one storage": lambda s: saved(one_storage(s)),
-    "turned": lambda s: saved(floats(s, turned)),
     "big-endian": lambda s: big_endian(saved(s)),
     "safetensors": safetensors.torch.save,
     "safetensors with prefix": lambda s: safetensors.torch.save(named("_orig_mod.model.", s)),
@@ -207,7 +191,7 @@ FOREIGN: dict[str, tuple[Make, str]] = {
     },
     "sparse": (with_bias(Tensor.to_sparse), "_rebuild_sparse_tensor, not a plain tensor"),
     "meta": (with_bias(lambda t: t.to("meta")), "_rebuild_meta_tensor_no_storage, not a plain tensor"),
-    "negative": (with_bias(torch._neg_view), "not a plain tensor"),  # type: ignore[attr-defined]
+    "negative": (with_bias(torch._neg_view), "not a plain tensor"),
     "number": (with_bias(lambda t: 1.0), f"tensor {BIAS} is float, not a plain tensor"),
     "NumPy": (with_bias(Tensor.numpy), "numpy.core.multiarray._reconstruct, not a plain tensor"),
     "two names": (lambda s: saved(s | {f"module.{BIAS}": s[BIAS]}), f"tensor {BIAS} is there under two names"),

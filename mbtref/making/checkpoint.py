@@ -1,6 +1,5 @@
 """Checkpoints of CompressAI's mbt2018: from a foreign file to networks, whose tensors have today's names."""
 
-import functools
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -8,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import safetensors
 import torch
 
 from mbtref.making import pickles
+from mbtref.making.pickles import floats
 from mbtref.model import NOT_WEIGHTS, networks_of
 from mbtref.modelfile import SAFETENSORS, description, split
 from mbtref.networks import MBT2018
@@ -32,6 +31,10 @@ RENAMES = (
 """Patterns of whole older names with today's names, applied in this order."""
 
 
+Tensor = Callable[[Any], pickles.Floats]
+"""Gives the numbers of a tensor in a file. Raises ValueError, a predicate without its subject."""
+
+
 class Checkpoint(NamedTuple):
     """A checkpoint in memory."""
 
@@ -41,16 +44,6 @@ class Checkpoint(NamedTuple):
     """Metadata of a safetensors file; empty for a pickle."""
     sha256: str
     """Of the file, 64 hex digits."""
-
-
-class Content(NamedTuple):
-    """What a file holds."""
-
-    table: object
-    """A state dict, or a dict that has one: its tensors are in a form of the file."""
-    tensor: Callable[[Any], npt.NDArray[Any]]
-    """Gives the floats of such a tensor. Raises ValueError, a predicate without its subject."""
-    metadata: Mapping[str, str]
 
 
 def read(path: Path) -> Checkpoint:
@@ -63,11 +56,11 @@ def read(path: Path) -> Checkpoint:
         raise ValueError(f"{path.name}: isn't a file")
     data = path.read_bytes()
     try:
-        content = (_safetensors if path.suffix == SAFETENSORS else _pickle)(data)
-        networks = networks_of(_state(content, len(data)))
+        content, tensor, metadata = (_safetensors if path.suffix == SAFETENSORS else _pickle)(data)
+        networks = networks_of(_state(content, tensor, len(data)))
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
-    return Checkpoint(networks, content.metadata, hashlib.sha256(data).hexdigest())
+    return Checkpoint(networks, metadata, hashlib.sha256(data).hexdigest())
 
 
 def renamed(key: str) -> str:
@@ -78,48 +71,43 @@ def renamed(key: str) -> str:
     return key
 
 
-def _safetensors(data: bytes) -> Content:
-    """The content of a safetensors file. A model file of mbtref keeps its metadata in one JSON entry."""
+def _safetensors(data: bytes) -> tuple[object, Tensor, dict[str, str]]:
+    """The content of a safetensors file, its metadata, and what gives a tensor of the content."""
     try:
         header, _ = split(data)
-        table = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
+        content = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
     except (safetensors.SafetensorError, ValueError) as error:
         raise ValueError(f"not a safetensors file ({error})") from error
     try:
-        metadata: Mapping[str, str] = description(data)
+        metadata = description(data)  # of a model file of mbtref
     except ValueError:
         metadata = header.get("__metadata__") or {}
-
-    def tensor(entry: Mapping[str, Any]) -> npt.NDArray[Any]:
-        return pickles.floats(entry["data"], entry["dtype"]).reshape(entry["shape"])
-
-    return Content(table, tensor, metadata)
+    return content, lambda entry: floats(entry["data"], entry["dtype"]).reshape(entry["shape"]), metadata
 
 
-def _pickle(data: bytes) -> Content:
-    """The content of a file of `torch.save`."""
+def _pickle(data: bytes) -> tuple[object, Tensor, dict[str, str]]:
+    """The same of a file of `torch.save`, which has no metadata."""
     try:
-        saved = pickles.load(data)
+        return *pickles.load(data), {}
     except Exception as error:  # bad bytes may raise anything
         raise ValueError(f"not a checkpoint of PyTorch, or damaged; {ADVICE}") from error
-    return Content(saved.content, functools.partial(pickles.tensor, saved), {})
 
 
-def _state(content: Content, size: int) -> dict[str, torch.Tensor]:
-    """The float32 weights in a file of `size` bytes, under today's names."""
+def _state(content: object, tensor: Tensor, size: int) -> dict[str, torch.Tensor]:
+    """The float32 weights in the content of a file of `size` bytes, under today's names."""
     state: dict[str, torch.Tensor] = {}
-    for key, value in _named(content.table):
+    for key, value in _named(content):
         if (name := renamed(key)) in state:
             raise ValueError(f"tensor {name} is there under two names")
         if NOT_WEIGHTS.fullmatch(name):
             continue
         try:
-            floats = content.tensor(value)
+            numbers = tensor(value)
         except ValueError as error:
             raise ValueError(f"tensor {name} {error}; {ADVICE}") from error
-        if (size := size - 2 * floats.size) < 0:  # a float takes 2 bytes or more
+        if (size := size - 2 * numbers.size) < 0:  # each takes 2 bytes or more
             raise ValueError(f"holds fewer numbers than its tensors have; {ADVICE}")
-        state[name] = torch.from_numpy(floats.astype(np.float32))
+        state[name] = torch.from_numpy(numbers.astype(np.float32))
     return state
 
 
