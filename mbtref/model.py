@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors
-import safetensors.torch
+import safetensors.numpy
 import torch
 from torch import Tensor
 
@@ -112,10 +112,10 @@ def parse(name: str, data: bytes, device: str = "cpu") -> Model:
     """A model from the bytes of its file. Raises ValueError as `load` does."""
     place = usable(device)
     try:
-        state = safetensors.torch.load(data)
         metadata = description(data)
-        networks = networks_of(state)
-        z_tables = from_arrays({part: state[f"entropy_bottleneck.{part}"].numpy() for part in PARTS})
+        arrays = safetensors.numpy.load(data)
+        networks = networks_of({key: torch.from_numpy(array) for key, array in arrays.items()})
+        z_tables = from_arrays({part: arrays[f"entropy_bottleneck.{part}"] for part in PARTS})
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: not a model file of mbtref ({error}); make one with 'mbtref import'") from error
     if len(z_tables) != networks.N:

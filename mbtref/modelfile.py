@@ -24,6 +24,8 @@ SERIES = {name: tuple(model for model in EMBEDDED if model.startswith(name)) for
 """The same by the name of their series."""
 SAFETENSORS = ".safetensors"
 """Suffix of model files, and of checkpoints that aren't pickles."""
+MOST_HEADER = 1 << 20
+"""Bytes that a header may have. That of a model has 20,000."""
 METADATA_KEY = "mbt2018"
 """The key of the model's description, in JSON, in safetensors' metadata."""
 
@@ -36,6 +38,8 @@ def fingerprint_of(data: bytes) -> bytes:
 def split(data: bytes) -> tuple[Any, bytes]:
     """The header of a safetensors file, from its JSON, and the bytes after it. Raises ValueError."""
     end = 8 + int.from_bytes(data[:8], "little")
+    if end > MOST_HEADER:
+        raise ValueError("no header of safetensors, or one that is too long")
     try:
         return json.loads(data[8:end]), data[end:]
     except (ValueError, RecursionError) as error:

@@ -159,7 +159,17 @@ def test_what_is_no_model_file_is_refused(path: Path) -> None:
     whole = path.read_bytes()
     state = safetensors.torch.load(whole)
     metadata: list[dict[str, str] | None] = [None, {}, {"other": "{}"}, {"mbt2018": "no JSON"}]
-    files = [b"", b"text", bytes(100), whole[:1000], whole[:-1], whole + b"\0"]
+    files = [b"", b"text", bytes(100), whole[:1000], whole[:-1], whole + b"\0", b"\0\0\0\1" * 2]
+    end = 8 + int.from_bytes(whole[:8], "little")
+    for dtype, shape in (
+        ("F8_E8M0", [0]),
+        ("F32", [1 << 63, 0]),
+        ("F32", [0, 1 << 62, 9]),
+        ("F32", [1] * 99 + [0]),
+    ):
+        more = {"more": {"dtype": dtype, "shape": shape, "data_offsets": [0, 0]}}
+        header = json.dumps(json.loads(whole[8:end]) | more).encode()
+        files.append(len(header).to_bytes(8, "little") + header + whole[end:])
     for data in files + [safetensors.torch.save(state, entry) for entry in metadata]:
         with pytest.raises(ValueError, match="file: not a model file of mbtref .* make one with"):
             parse("file", data)

@@ -215,23 +215,15 @@ class Unwelcome:
 
 def bad_checkpoints(little: State, proof: Path) -> Iterator[tuple[bytes, str]]:
     """Bytes that are no checkpoint of mbt2018, each with what is said of it."""
-    for content in (Unwelcome(proof), little | {"more": Unwelcome(proof)}):
-        for data in (saved(content), pickle.dumps(content)):
-            yield data, "not a checkpoint of PyTorch, damaged, or holds more than tensors, which might run code"
+    more = little | {"more": Unwelcome(proof)}
+    yield saved(Unwelcome(proof)), "holds a __builtin__.getattr, not a state dict"
+    yield saved(more), "tensor more is __builtin__.getattr, not a plain tensor"
+    for content in (Unwelcome(proof), more):
+        yield pickle.dumps(content), "not a checkpoint of PyTorch, or damaged"
     whole = saved(little)
     for data in (b"", b"<html>", b"\x89PNG\r\n\x1a\n", whole[:-100], whole[:100], bytes(1000)):
-        yield data, "not a checkpoint of PyTorch, damaged, or"
-    bias = little["h_s.4.bias"]
-    changes: list[tuple[dict[str, object], str]] = [
-        ({"g_a.9.weight": bias}, "tensor g_a.9.weight is none of mbt2018's"),
-        ({"h_s.0.bias": little["h_s.0.bias"].half()}, "tensor h_s.0.bias is torch.float16"),
-        ({"h_s.4.bias": 1.0}, "entry 'h_s.4.bias' isn't a named tensor"),
-        ({"h_s.4.bias": bias.to_sparse()}, "entry 'h_s.4.bias' isn't a named tensor"),
-        ({"module.h_s.4.bias": bias}, "tensor h_s.4.bias is there under two names"),
-    ]
-    for change, message in changes:
-        yield saved(little | change), message
-    yield saved(list(little.values())), "holds a list, not a state dict"
+        yield data, "not a checkpoint of PyTorch, or damaged"
+    yield saved(little | {"g_a.9.weight": little["h_s.4.bias"]}), "tensor g_a.9.weight is none of mbt2018's"
 
 
 def test_a_bad_checkpoint_is_refused(little: State, publish: Publish, tmp_path: Path, cache: Path) -> None:

@@ -1,34 +1,38 @@
-"""Checkpoints of CompressAI's mbt2018: from a foreign file to a state dict with today's names.
-
-A `.pth` or `.pth.tar` file is a pickle, which may run any code when it is read. This module runs none: it reads
-with `weights_only`, and refuses a file that needs more.
-"""
+"""Checkpoints of CompressAI's mbt2018: from a foreign file to networks, whose tensors have today's names."""
 
 import hashlib
-import io
-import json
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor
 
-from mbtref.model import networks_of
-from mbtref.modelfile import METADATA_KEY, SAFETENSORS, split
+from mbtref.making import pickles
+from mbtref.making.pickles import floats
+from mbtref.model import NOT_WEIGHTS, networks_of
+from mbtref.modelfile import SAFETENSORS, description, split
 from mbtref.networks import MBT2018
 
+CONTAINERS = ("state_dict", "model_state_dict", "network", "model", "net")
+"""Keys under which training programs keep a state dict, in the order in which they are tried."""
+WRAPPERS = re.compile(r"(?:\b(?:module|_orig_mod)\.)")
+"""What DataParallel and torch.compile add to names."""
+KERNEL = re.compile(rf"((?s:.*)\b)g_a\.{WRAPPERS.pattern}*0\.weight")
+"""The tensor by which a state dict is known. What stands before its name is left out of all names."""
+ADVICE = "save the weights alone: torch.save(net.float().state_dict(), 'weights.pth')"
 RENAMES = (
-    (r"module\.(.*)", r"\1"),
     (r"entropy_bottleneck\._bias(?:es\.)?(\d)", r"entropy_bottleneck.biases.\1"),
     (r"entropy_bottleneck\._matri(?:x|ces\.)(\d)", r"entropy_bottleneck.matrices.\1"),
     (r"entropy_bottleneck\._factor(?:s\.)?(\d)", r"entropy_bottleneck.factors.\1"),
 )
-"""Patterns of whole older names with today's names, applied in this order. DataParallel adds "module."."""
+"""Patterns of whole older names with today's names, applied in this order."""
+
+
+Tensor = Callable[[Any], pickles.Floats]
+"""Gives the numbers of a tensor in a file. Raises ValueError, a predicate without its subject."""
 
 
 class Checkpoint(NamedTuple):
@@ -43,14 +47,17 @@ class Checkpoint(NamedTuple):
 
 
 def read(path: Path) -> Checkpoint:
-    """Reads a safetensors file or a PyTorch pickle that holds a state dict, or a dict with one in "state_dict".
+    """Reads a safetensors file or a file of `torch.save` that has a state dict, by itself or in a dict.
 
-    Raises OSError, or ValueError if the file is neither, holds more than tensors, or they aren't mbt2018's.
+    No code in the file is run. Float16 and bfloat16 become float32, which is exact. Memory stays below a few times
+    the file. Raises OSError, or ValueError if the file is neither, or the weights aren't mbt2018's.
     """
+    if not path.is_file():
+        raise ValueError(f"{path.name}: isn't a file")
     data = path.read_bytes()
     try:
-        content, metadata = (_safetensors if path.suffix == SAFETENSORS else _pickle)(data)
-        networks = networks_of(_state(content))
+        content, tensor, metadata = (_safetensors if path.suffix == SAFETENSORS else _pickle)(data)
+        networks = networks_of(_state(content, tensor, len(data)))
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
     return Checkpoint(networks, metadata, hashlib.sha256(data).hexdigest())
@@ -64,37 +71,57 @@ def renamed(key: str) -> str:
     return key
 
 
-def _safetensors(data: bytes) -> tuple[object, dict[str, str]]:
-    """Tensors and metadata. A model file of mbtref keeps its metadata in one JSON entry, which is unpacked."""
+def _safetensors(data: bytes) -> tuple[object, Tensor, dict[str, str]]:
+    """The content of a safetensors file, its metadata, and what gives a tensor of the content."""
     try:
-        state = safetensors.torch.load(data)
-        known: dict[str, str] = split(data)[0].get("__metadata__", {})
-        return state, known | json.loads(known.get(METADATA_KEY, "{}"))
-    except (safetensors.SafetensorError, TypeError, ValueError, RecursionError) as error:
+        header, _ = split(data)
+        content = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
+    except (safetensors.SafetensorError, ValueError) as error:
         raise ValueError(f"not a safetensors file ({error})") from error
-
-
-def _pickle(data: bytes) -> tuple[object, dict[str, str]]:
-    """The object in a pickle, and empty metadata."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # PyTorch warns of pickles that it then refuses
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), {}
-    except Exception as error:  # bad bytes may raise anything; PyTorch's text may advise to run them
-        reason = "not a checkpoint of PyTorch, damaged, or holds more than tensors, which might run code"
-        raise ValueError(reason) from error
+        metadata = description(data)  # of a model file of mbtref
+    except ValueError:
+        metadata = header.get("__metadata__") or {}
+    return content, lambda entry: floats(entry["data"], entry["dtype"]).reshape(entry["shape"]), metadata
 
 
-def _state(content: object) -> dict[str, Tensor]:
-    """The state dict in the content of a file, with today's names."""
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict):
-        raise ValueError(f"holds a {type(content).__name__}, not a state dict")
-    state: dict[str, Tensor] = {}
-    for key, value in content.items():
-        if not (isinstance(key, str) and isinstance(value, Tensor) and value.layout == torch.strided):
-            raise ValueError(f"entry {key!r} isn't a named tensor; a state dict holds only weights")
+def _pickle(data: bytes) -> tuple[object, Tensor, dict[str, str]]:
+    """The same of a file of `torch.save`, which has no metadata."""
+    try:
+        return *pickles.load(data), {}
+    except Exception as error:  # bad bytes may raise anything
+        raise ValueError(f"not a checkpoint of PyTorch, or damaged; {ADVICE}") from error
+
+
+def _state(content: object, tensor: Tensor, size: int) -> dict[str, torch.Tensor]:
+    """The float32 weights in the content of a file of `size` bytes, under today's names."""
+    state: dict[str, torch.Tensor] = {}
+    for key, value in _named(content):
         if (name := renamed(key)) in state:
             raise ValueError(f"tensor {name} is there under two names")
-        state[name] = value
+        if NOT_WEIGHTS.fullmatch(name):
+            continue
+        try:
+            numbers = tensor(value)
+        except ValueError as error:
+            raise ValueError(f"tensor {name} {error}; {ADVICE}") from error
+        if (size := size - 2 * numbers.size) < 0:  # each takes 2 bytes or more
+            raise ValueError(f"holds fewer numbers than its tensors have; {ADVICE}")
+        state[name] = torch.from_numpy(numbers.astype(np.float32))
     return state
+
+
+def _named(content: object) -> list[tuple[str, object]]:
+    """The entries of the state dict in a file, by their names in the network."""
+    if not isinstance(content, dict):
+        raise ValueError(f"holds a {pickles.kind_of(content)}, not a state dict; {ADVICE}")
+    for table in (*map(content.get, CONTAINERS), content):
+        if not isinstance(table, dict):
+            continue
+        prefixes = {match[1] for match in map(KERNEL.fullmatch, table) if match}
+        if len(prefixes) > 1:
+            raise ValueError(f"holds {len(prefixes)} networks; {ADVICE}")
+        for prefix in prefixes:
+            inside = [(key.removeprefix(prefix), value) for key, value in table.items() if key.startswith(prefix)]
+            return [(WRAPPERS.sub("", key), value) for key, value in inside]
+    raise ValueError(f"holds no tensor g_a.0.weight; {ADVICE}")

@@ -34,6 +34,8 @@ METRICS = {"zoo-q": "mse", "zoo-msssim-q": "ms-ssim"}
 QUALITIES = range(1, 9)
 ZOO = tuple(f"{prefix}{quality}" for prefix in METRICS for quality in QUALITIES)
 """Names of the zoo models."""
+MOST_BYTES = 1 << 28
+"""Bytes that a published checkpoint may have. The weights of the largest models have 102 million."""
 HASH_DIGITS = 8
 """Hex digits of a SHA-256 that a published file name carries."""
 SOURCE = "source_sha256"
@@ -110,7 +112,7 @@ def fetch(name: str, url: str | None = None) -> Path:
         check(path, wanted.digits)
     else:
         source = f"{url or facts('zoo-checkpoints')['root_url']}/{wanted.file}"
-        download(source, path, functools.partial(check, digits=wanted.digits))
+        download(source, path, MOST_BYTES, functools.partial(check, digits=wanted.digits))
     return path
 
 

@@ -28,7 +28,7 @@ def kodak_fetch(args: argparse.Namespace) -> int:
         if path.exists():
             kodak.pixels(path, name)
         else:
-            download(f"{args.url}/{name}", path, functools.partial(kodak.pixels, name=name))
+            download(f"{args.url}/{name}", path, kodak.MOST_BYTES, functools.partial(kodak.pixels, name=name))
             came += 1
     print(f"{came} pictures fetched, all {len(kodak.PIXELS)} are in {target}")
     return 0
