@@ -2,8 +2,12 @@
 
 import hashlib
 import json
-from importlib import resources
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mbtref.bitstream import FINGERPRINT_BYTES
 
@@ -54,9 +58,27 @@ def description(data: bytes) -> dict[str, str]:
     return found
 
 
+def integers(data: bytes, names: Iterable[str]) -> list[npt.NDArray[np.int32]]:
+    """The int32 arrays with these names in a safetensors file. It needs no library. Raises ValueError."""
+    header, body = split(data)
+    try:
+        entries = [header[name] for name in names]
+        if any(entry["dtype"] != "I32" for entry in entries):
+            raise ValueError("not int32")
+        parts = [np.frombuffer(body[slice(*entry["data_offsets"])], "<i4") for entry in entries]
+        return [part.astype(np.int32).reshape(entry["shape"]) for part, entry in zip(parts, entries, strict=True)]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"no tables of integers ({error})") from error
+
+
+def embedded_file(name: str) -> Path:
+    """The file of an embedded model, or of the Gaussian tables: `gaussian`."""
+    return Path(__file__).parent / "data" / f"{name}{SAFETENSORS}"
+
+
 def embedded(name: str) -> bytes:
-    """The file of a model, or of the Gaussian tables: `gaussian`."""
-    return (resources.files("mbtref") / "data" / f"{name}.safetensors").read_bytes()
+    """The bytes of that file."""
+    return embedded_file(name).read_bytes()
 
 
 def name_of(fingerprint: bytes) -> str | None:

@@ -11,13 +11,13 @@ import PIL.Image
 import PIL.ImageOps
 
 from mbtref import bitstream
+from mbtref.files import read_whole
 from mbtref.image import Image
 
 
 def read(path: Path) -> Image:
-    """A picture file, see `parse`. Raises OSError if it can't be read, and ValueError."""
-    with path.open("rb") as data:
-        return parse(data, path)
+    """A picture file, see `parse`. Raises OSError if it can't be read whole, and ValueError."""
+    return parse(io.BytesIO(read_whole(path)), path)
 
 
 def parse(data: BinaryIO, path: Path) -> Image:
@@ -37,6 +37,8 @@ def parse(data: BinaryIO, path: Path) -> Image:
                 picture = PIL.ImageOps.exif_transpose(file)
         except PIL.UnidentifiedImageError as error:
             raise ValueError(f"{path}: not a picture that Pillow reads") from error
+        except MemoryError:
+            raise
         except Exception as error:  # each format's reader has its own errors for a damaged file
             raise ValueError(f"{path}: damaged, or it can't be coded: {error}") from error
     if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema()[0] != 255:

@@ -5,6 +5,7 @@ A process loads a model once, and keeps it for later tasks.
 
 import functools
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -47,9 +48,9 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+        if isinstance(error, RuntimeError) and not re.search("allocate memory|out of memory", str(error)):
             raise
-        raise MemoryError("not enough memory for this picture and model") from error
+        raise MemoryError("not enough memory: take a smaller file or model, or fewer --jobs") from error
 
 
 def encode(
