@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import secrets
+import stat
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,16 @@ from mbtref.bitstream import PIXELS_MAX
 BYTES_MAX = 16 * PIXELS_MAX
 """Bytes of the largest picture or stream: no format needs more for a pixel, and an endless one ends here."""
 BLOCK = 1 << 20
-"""Bytes read at a time."""
+
+
+def check_ends(path: Path) -> None:
+    """Raises OSError for a path to nothing, or to what may never end: a device, a socket or a named pipe.
+
+    A pipe of the shell, such as `<(...)`, may be read. Its link leads to no place.
+    """
+    path.stat()
+    if path.resolve().exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def read_whole(path: Path) -> bytes:
@@ -21,16 +31,6 @@ def read_whole(path: Path) -> bytes:
     check_ends(path)
     with path.open("rb") as file:
         return bounded(file, path)
-
-
-def check_ends(path: Path) -> None:
-    """Raises OSError for a path to a device, a socket or a named pipe, which may never end, or that isn't there.
-
-    A pipe of the shell, such as `<(...)`, may be read; its links lead to no place.
-    """
-    path.stat()
-    if path.resolve().exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def bounded(file: BinaryIO, path: Path) -> bytes:
@@ -43,14 +43,9 @@ def bounded(file: BinaryIO, path: Path) -> bytes:
 
 
 def destination(path: Path) -> Path:
-    """The file that a path leads to through links; it may be new.
-
-    Raises OSError if this is a loop, or there is anything but a regular file.
-    """
+    """The file, perhaps new, that a path leads to. Raises OSError for a loop of links and what isn't regular."""
     target = Path(os.path.realpath(path))
-    if target.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    if target.exists() and not target.is_file():
+    if os.path.lexists(target) and not stat.S_ISREG(target.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return target
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -59,26 +59,22 @@ def description(data: bytes) -> dict[str, str]:
 
 
 def integers(data: bytes, names: Iterable[str]) -> list[npt.NDArray[np.int32]]:
-    """The int32 arrays with these names in a safetensors file. It needs no library. Raises ValueError."""
+    """The int32 arrays with these names in a safetensors file, read with NumPy alone. Raises ValueError."""
     header, body = split(data)
     try:
-        entries = [header[name] for name in names]
-        if any(entry["dtype"] != "I32" for entry in entries):
-            raise ValueError("not int32")
-        parts = [np.frombuffer(body[slice(*entry["data_offsets"])], "<i4") for entry in entries]
-        return [part.astype(np.int32).reshape(entry["shape"]) for part, entry in zip(parts, entries, strict=True)]
+        return [
+            np.frombuffer(body[slice(*entry["data_offsets"])], {"I32": "<i4"}[entry["dtype"]])
+            .astype(np.int32)
+            .reshape(entry["shape"])
+            for entry in (header[name] for name in names)
+        ]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"no tables of integers ({error})") from error
-
-
-def embedded_file(name: str) -> Path:
-    """The file of an embedded model, or of the Gaussian tables: `gaussian`."""
-    return Path(__file__).parent / "data" / f"{name}{SAFETENSORS}"
+        raise ValueError(f"no int32 arrays of {', '.join(names)} ({error!r})") from error
 
 
 def embedded(name: str) -> bytes:
-    """The bytes of that file."""
-    return embedded_file(name).read_bytes()
+    """The file of a model, or of the Gaussian tables: `gaussian`."""
+    return (resources.files("mbtref") / "data" / f"{name}.safetensors").read_bytes()
 
 
 def name_of(fingerprint: bytes) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 from mbtref.files import check_ends, destination
-from mbtref.modelfile import EMBEDDED, SERIES, description, embedded_file
+from mbtref.modelfile import EMBEDDED, SERIES, description
 from mbtref.workbench import modelfiles, zoo
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.modelfiles import ModelFile
@@ -33,8 +33,8 @@ class Wanted(NamedTuple):
     name: str
     get: Callable[[Path | None], ModelFile]
     """Gives its file. The argument is another checkpoint of a zoo model, or None. Errors as for `zoo.get`."""
-    path: Path
-    """Where that file is. It may not exist."""
+    path: Path | None = None
+    """Where that file is, unless it is the package's. It may not exist."""
     in_zoo: bool = False
 
 
@@ -60,7 +60,7 @@ def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
 def place(text: str) -> Path:
     """A path that has a name: an empty one would be the working folder."""
     if not text:
-        raise ValueError("an empty name: give that of a file or a folder; . is the working folder")
+        raise ValueError("an empty name; . is the working folder")
     return Path(text)
 
 
@@ -84,7 +84,7 @@ def input_folder(text: str) -> Path:
 
 
 def evaluation(text: str) -> str:
-    """A file of `mbtref eval --json`, or a published curve. Whether there is one is seen when it is read."""
+    """A file of `mbtref eval --json`, or a published curve; whether there is one is seen when it is read."""
     if os.path.exists(text):
         check_ends(Path(text))
     return text
@@ -156,7 +156,7 @@ def wanted_model(text: str) -> Wanted:
     if text in ZOO:
         return Wanted(text, lambda weights: zoo.get(text, weights), zoo.model_file(text), in_zoo=True)
     if text in EMBEDDED:
-        return Wanted(text, lambda weights: modelfiles.of_package(text), embedded_file(text))
+        return Wanted(text, lambda weights: modelfiles.of_package(text))
     path = Path(text)
     if not path.is_file():
         raise ValueError(

@@ -32,7 +32,7 @@ class Pair(NamedTuple):
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, or of standard input. Raises OSError as `read_whole` does, ValueError if that is closed."""
+    """The bytes of a file or of standard input. Errors as for `read_whole`; ValueError if this was closed."""
     if path != STDIN:
         return read_whole(path)
     if sys.__stdin__ is None:

@@ -53,6 +53,7 @@ def enough_memory() -> Iterator[None]:
         raise MemoryError("not enough memory: take a smaller file or model, or fewer --jobs") from error
 
 
+@enough_memory()
 def encode(
     model: ModelFile, data: bytes, pair: Pair, reproducible: bool, device: str, watch: Watch = unwatched
 ) -> str:
@@ -64,13 +65,13 @@ def encode(
     picture = picturefiles.parse(io.BytesIO(data), pair.source)
     from mbtref import codec
 
-    with enough_memory():
-        stream = codec.encode(loaded(model, reproducible, device), picture, watch)
+    stream = codec.encode(loaded(model, reproducible, device), picture, watch)
     write(pair.target, stream)
     height, width, _ = picture.shape
     return f"{pair.target}: {width}×{height}, {len(stream)} bytes, {8 * len(stream) / (height * width):.4f} bpp"
 
 
+@enough_memory()
 def decode(
     model: ModelFile, data: bytes, pair: Pair, reproducible: bool, device: str, watch: Watch = unwatched
 ) -> str:
@@ -80,13 +81,13 @@ def decode(
     """
     from mbtref import codec
 
-    with enough_memory():
-        picture = codec.decode(loaded(model, reproducible, device), data, watch)
+    picture = codec.decode(loaded(model, reproducible, device), data, watch)
     write(pair.target, picturefiles.png(picture))
     height, width, _ = picture.shape
     return f"{pair.target}: {width}×{height}, decoded with {model.name}"
 
 
+@enough_memory()
 def evaluate(model: ModelFile, picture: "Image", name: str, device: str) -> "Record":
     """Measures one picture at one model. picture: (H, W, 3) uint8. device: as for `mbtref.load`.
 
@@ -94,5 +95,4 @@ def evaluate(model: ModelFile, picture: "Image", name: str, device: str) -> "Rec
     """
     from mbtref.workbench import evaluate as measuring
 
-    with enough_memory():
-        return measuring.evaluate(loaded(model, False, device), picture, name)
+    return measuring.evaluate(loaded(model, False, device), picture, name)

@@ -1,4 +1,4 @@
-"""The one way to a terminal: lines in which a name shows as it is, and standard streams that are always there."""
+"""The one way to a terminal: lines that show every name as it is, on standard streams that are always there."""
 
 import contextlib
 import io
@@ -26,10 +26,9 @@ def warn(line: object, write: Callable[..., Any] = print) -> None:
 
 
 def begin() -> None:
-    """Prepares the standard streams.
+    """Makes a closed standard stream the null device, whose number a file would get otherwise, with all prints.
 
-    One that was closed becomes the null device: else the next file opened would get its number, and all that is
-    printed with it. A sign that a console lacks is escaped.
+    A sign that a console lacks is escaped.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
@@ -42,14 +41,14 @@ def begin() -> None:
 
 
 def end(status: int) -> int:
-    """Sends out what was printed. Returns the status, or 1 where 0 would hide that standard output was lost."""
-    for stream in (sys.stdout, sys.stderr):
+    """Sends out what was printed. Returns the status, or 1 for 0 if standard output was lost."""
+    for stream in (sys.stderr, sys.stdout):
         try:
             stream.flush()
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python flushes again when it exits
             if stream is sys.stdout:
                 status = status or 1
-                if not isinstance(error, BrokenPipeError):  # a reader that has enough
+                if not isinstance(error, BrokenPipeError):  # whose reader has enough
                     warn(f"mbtref: standard output: {error.strerror}")
     return status

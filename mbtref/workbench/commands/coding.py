@@ -156,9 +156,9 @@ def code(
         tqdm(total=len(todo), unit="file", leave=False, disable=None) as bar,
     ):
 
+        @tasks.enough_memory()
         def start(pair: Pair) -> Future[str]:
-            with tasks.enough_memory():
-                data = read_bytes(pair.source)
+            data = read_bytes(pair.source)
             return place.submit(work, model_of(data), data, pair, args.reproducible, args.device)
 
         for pair, outcome in engine.run(place, todo, start):

@@ -64,11 +64,11 @@ def evaluate(args: argparse.Namespace) -> int:
     ):
         share = functools.lru_cache(1)(place.share)  # the measurements go model by model
 
+        @tasks.enough_memory()
         def start(one: tuple[int, tuple[ModelFile, Path]]) -> Future[Record]:
             _, (model, path) = one
             try:
-                with tasks.enough_memory():
-                    picture = picturefiles.read(path)
+                picture = picturefiles.read(path)
             except (ValueError, OSError):
                 unreadable.add(path)
                 raise

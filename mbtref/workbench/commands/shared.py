@@ -1,7 +1,7 @@
 """What several commands share: options, and the checks that need more than one argument."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -40,17 +40,16 @@ def refuse_overwriting(
 
     targets, sources: the files that it writes and reads beside those that its arguments name.
     """
-    named = {name: list(paths(value)) for name, value in vars(args).items()}
-    outputs = [path for name in OUTPUTS for path in named.pop(name, ())]
+    named = {name: paths(value) for name, value in vars(args).items()}
+    outputs = [path for name in OUTPUTS for path in named.pop(name, [])]
     if lost := overwritten([*outputs, *targets], [*chain(*named.values()), *sources]):
         raise WrongUse(f"{lost} is an input; name another output")
 
 
-def paths(value: object) -> Iterator[Path]:
+def paths(value: object) -> list[Path]:
     """The paths in the value of an argument."""
-    for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, Path | Wanted):
-            yield each if isinstance(each, Path) else each.path
+    each = [getattr(one, "path", one) for one in (value if isinstance(value, list) else [value])]
+    return [path for path in each if isinstance(path, Path)]
 
 
 def refuse_losing(path: Path, advice: str = "") -> None:
