@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def answer(words: Sequence[str]) -> int:
     """Runs the command of a command line, and says in a line what it raises. Returns the exit status."""
-    top = parser()
     try:
+        top = parser()
         if words:
             return run(top, words)
         top.print_help(sys.stderr)
