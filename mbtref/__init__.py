@@ -25,6 +25,8 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return _version()
+    if name == "workbench":
+        return importlib.import_module("mbtref.workbench")
     if name not in _HOME:
         raise AttributeError(f"module 'mbtref' has no attribute {name!r}")
     try:

@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mbtref.bitstream import FINGERPRINT_BYTES
 
@@ -56,6 +60,20 @@ def description(data: bytes) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise ValueError("its metadata isn't a table of texts")
     return found
+
+
+def integers(data: bytes, names: Iterable[str]) -> list[npt.NDArray[np.int32]]:
+    """The int32 arrays with these names in a safetensors file, read with NumPy alone. Raises ValueError."""
+    header, body = split(data)
+    try:
+        return [
+            np.frombuffer(body[slice(*entry["data_offsets"])], {"I32": "<i4"}[entry["dtype"]])
+            .astype(np.int32)
+            .reshape(entry["shape"])
+            for entry in (header[name] for name in names)
+        ]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"no int32 arrays of {', '.join(names)} ({error!r})") from error
 
 
 def embedded(name: str) -> bytes:

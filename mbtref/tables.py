@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 
-from mbtref.modelfile import embedded
+from mbtref.modelfile import embedded, integers
 from mbtref.rans import PRECISION, Table
 
 SCALES = 64
@@ -61,5 +60,5 @@ class GaussianTables(NamedTuple):
 
 def load_gaussian() -> GaussianTables:
     """The Gaussian tables that the package ships."""
-    arrays = safetensors.numpy.load(embedded("gaussian"))
-    return GaussianTables(from_arrays(arrays), arrays["thresholds"])
+    *parts, thresholds = integers(embedded("gaussian"), (*PARTS, "thresholds"))
+    return GaussianTables(from_arrays(dict(zip(PARTS, parts, strict=True))), thresholds)

@@ -110,10 +110,7 @@ def output_of(*arguments: object, folder: Path | None = None, more: Mapping[str,
 
 def run(*arguments: object) -> int:
     """The exit status of one command."""
-    try:
-        return cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
+    return cli.main([str(a) for a in arguments])
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:

@@ -1,16 +1,17 @@
 """The command line: one line and the right status for every mistake, whole files or none."""
 
 import hashlib
+import html
 import io
 import json
 import os
+import shlex
 import shutil
 import struct
 import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Sequence
-from importlib import resources
 from itertools import chain, product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,11 +21,11 @@ import pytest
 import torch
 
 import mbtref
-from mbtref.modelfile import SERIES
-from mbtref.suite import kodak
+from mbtref.modelfile import SERIES, embedded
+from mbtref.suite import kodak, requirements
 from mbtref.suite.folders import HOME_VARIABLE
 from mbtref.workbench import picturefiles, tasks
-from tests.support import Terminal, picture, run, serving, write_png
+from tests.support import Terminal, output_of, picture, run, serving, write_png
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
@@ -138,11 +139,37 @@ def test_progress(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(seen) == 4, "two bars at a time"
 
 
+LINKS = {
+    "loop.mbt": "loop.json",
+    "loop.json": "loop.mbt",
+    "dangling.mbt": "missing/a.mbt",
+    "link": "picture",
+    "streams/text.mbt": "../text.png",
+    "pictures/a.png": "../hard.json",
+    "pictures/b.png": "../index.html",
+}
+"""Symbolic links in the folder `full`."""
 WRONG_USE = [
     "nonsense",
     "kodak",
     "encode missing.png -o b.mbt",
     "encode picture.png -o missing/b.mbt",
+    "encode picture.png -o loop.mbt",
+    "encode picture.png -o dangling.mbt",
+    "encode picture.png -o fifo.mbt",
+    "encode picture.png same -o loop.mbt",
+    "encode picture.png -o ''",
+    "encode '' -o out",
+    "encode fifo.mbt -o out",
+    "encode loop.mbt -o out",
+    "inspect /dev/zero",
+    "inspect same",
+    "import /dev/zero -o a.safetensors",
+    "matrix fifo.mbt",
+    "compare fifo.mbt jpeg",
+    "export lite-q9 -o out",
+    "export lite-q3 -o picture.png",
+    "kodak fetch --to ''",
     "encode picture.png -o b.gif",
     "encode - picture.png -o out",
     "encode - -o .",
@@ -155,6 +182,8 @@ WRONG_USE = [
     "encode picture.png -o b.mbt --model lite-q4 --weights picture.png",
     "encode picture.png -o b.mbt --model zoo-q4 --weights missing.pth",
     "encode picture.png -o b.mbt --model lite-q9",
+    "encode picture.png -o b.mbt --model fifo.mbt",
+    "encode picture.png -o b.mbt --model zoo-q4 --weights fifo.mbt",
     "encode picture.png -o b.mbt --model picture.png",
     "encode picture.png -o b.mbt --device mps",
     "decode picture.png -o a.mbt",
@@ -162,18 +191,48 @@ WRONG_USE = [
     "eval picture.png --model lite-q3,",
     "eval picture.png --model zoo-q4,zoo-q3 --weights picture.png",
     "eval picture.png --model lite-q3 --resume",
+    "eval picture.png --model lite-q3 --json loop.json",
     "eval picture.png --model lite-q3 --json old.json --resume --force",
     "eval picture.png --model lite-q3 --jobs 2 --cluster tcp://127.0.0.1:9",
     "report picture.png --model lite-q3 -o picture.png",
+    "report picture.png --model lite-q3 -o picture.png/deeper",
+    "report picture.png --model lite-q3 -o loop.mbt",
+    "report picture.png --model lite-q3 -o ''",
     "report picture.png --model lite-q3 -o . --curves jpeg,png",
     "report picture.png --model lite-q3 -o . --limit many",
     "zoo fetch zoo-q4,zoo-q9",
 ]
 """Commands in the folder `full`."""
+OVERWRITING = [
+    "encode picture -opicture",
+    "encode picture -o=streams/../picture",
+    "encode picture -o link",
+    "encode link -o hard",
+    "encode picture --mod=m,a.json -om,a.json",
+    "encode picture --model zoo-q4 --weights m,a.json -o m,a.json",
+    "decode picture.png -o .",
+    "decode streams -o .",
+    "eval hard.json --model lite-q3 --jso=hard.json --force",
+    "eval =.json --model lite-q3 --json==.json --force",
+    "eval pictures --model lite-q3 --json hard.json --force",
+    "eval picture --model lite-q3,m,a.json,lite-q4 --json=m,a.json --force",
+    "report index.html --model lite-q3 -o . --force",
+    "report pictures --model lite-q3 -o . --force",
+    "matrix r.html r.md --mark=r.md",
+    "badge r.svg -or.svg",
+    "import m.safetensors -om.safetensors",
+]
+"""Commands there, each with an output that it also reads."""
 MISTAKES = [
     *((2, "--help", command) for command in WRONG_USE),
+    *((2, "is an input; name another output", command) for command in OVERWRITING),
     (2, ".mbt", "encode picture.png -o b.JPG"),
     (2, "would both become", "encode picture.png same/picture.jpg -o out"),
+    (2, "would both become", "encode picture.png same/PICTURE.png -o out"),
+    (2, r"no\nsuch\udcff\x1b[2J.png: no such file", "encode 'no\nsuch\udcff\x1b[2J.png' -o b.mbt"),
+    (2, r"--no\nsuch", "encode picture.png -o b.mbt '--no\nsuch'"),
+    (1, r"bad\x01.png: not a picture", "encode bad\x01.png -o b.mbt"),
+    (1, r"bad\x01.png: bad-magic", "inspect bad\x01.png"),
     (2, "no pictures in this folder, and its subfolders aren't searched", "encode outer -o out"),
     (2, "zoo-q1, zoo-q2", "encode picture.png -o b.mbt --model zoo-q9"),
     (2, "no model 'lite'", "encode picture.png -o b.mbt --model lite"),
@@ -201,18 +260,28 @@ def full(original: Path, stream: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(kodak.FOLDER_VARIABLE, str(tmp_path / "nowhere"))
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    for folder in ("empty", "streams", "same", "outer/inner"):
+    for folder in ("empty", "streams", "same", "outer/inner", "pictures"):
         (tmp_path / folder).mkdir(parents=True)
     whole = original.read_bytes()
-    (tmp_path / "same" / "picture.jpg").write_bytes(whole)
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "text.png").write_text("not an mbt file at all, nor a picture, but long enough for a header")
-    (tmp_path / "empty.png").touch()
-    (tmp_path / "cut.mbt").write_bytes(stream.read_bytes()[:-8])
-    shutil.copy(stream, tmp_path / "streams")
-    (tmp_path / "old.json").write_text('{"records": [{"image": "a.png"}]}')
-    for name in ("old.png", "index.html"):
-        (tmp_path / name).write_text("precious")
+    for data, names in (
+        (whole, "picture =.json same/picture.jpg same/PICTURE.png"),
+        (whole[: len(whole) // 2], "cut.png"),
+        (stream.read_bytes(), "streams/a.mbt"),
+        (stream.read_bytes()[:-8], "cut.mbt"),
+        (embedded("lite-q3"), "m.safetensors m,a.json"),
+        (OPENING.encode(), "r.html r.md r.svg"),
+        (b"not an mbt file at all, nor a picture, but long enough for a header", "text.png bad\x01.png"),
+        (b"", "empty.png"),
+        (b'{"records": [{"image": "a.png"}]}', "old.json"),
+        (b"precious", "old.png index.html"),
+    ):
+        for name in names.split():
+            (tmp_path / name).write_bytes(data)
+    for name, target in LINKS.items():
+        (tmp_path / name).symlink_to(target)
+    for name in ("hard", "hard.json"):
+        os.link("picture", name)
+    os.mkfifo(tmp_path / "fifo.mbt")
     return tmp_path
 
 
@@ -227,8 +296,15 @@ def test_a_mistake_is_a_line(status: int, words: str, command: str, full: Path, 
     if "cuda" in command and torch.cuda.is_available():
         pytest.skip("not run: CUDA is refused only where it can't be used")
     before = contents(full)
-    terminal.fails(status, words, *command.split())
+    terminal.fails(status, words, *shlex.split(command))
     assert contents(full) == before, "a file was written, lost or changed"
+
+
+def test_wrong_use_is_seen_at_once(full: Path) -> None:
+    """Wrong use is answered without PyTorch."""
+    command = "from mbtref.workbench.cli import main; [main(shlex.split(words)) for words in sys.argv[1:]]"
+    code = f"import shlex, sys; {command}; print('torch' in sys.modules)"
+    assert output_of("-c", code, *WRONG_USE, folder=full) == "False\n", "PyTorch is imported"
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -275,26 +351,82 @@ def test_eval(tmp_path: Path, terminal: Terminal) -> None:
     assert [(r["model"], r["image"]) for r in records(out)] == [("lite-q4", "c.png")], "not anew"
 
 
-def test_nothing_that_is_read_is_overwritten(original: Path, tmp_path: Path, terminal: Terminal) -> None:
-    """An output that is also an input, in whatever place, is wrong use and stays as it is."""
-    weights = (resources.files("mbtref") / "data" / "lite-q3.safetensors").read_bytes()
-    model, other, report = tmp_path / "m.mbt", tmp_path / "m.json", tmp_path / "report.html"
-    image = original.rename(tmp_path / "picture")
-    stream = tmp_path / "out.png"
-    stream.write_bytes(mbtref.encode(mbtref.load("lite-q3"), picture(20, 30)))
-    model.write_bytes(weights)
-    other.write_bytes(weights)
-    report.write_text(OPENING)
-    for path, arguments in (
-        (image, ("encode", image, "-o", image)),
-        (stream, ("decode", stream, "-o", tmp_path)),
-        (model, ("encode", image, "--model", model, "-o", model)),
-        (other, ("eval", image, "--model", f"lite-q4,{other}", f"--json={other}")),
-        (report, ("matrix", report, "--html", report)),
+@pytest.mark.parametrize(
+    ("status", "command", "says"),
+    [
+        (0, "inspect a.mbt >&-", ""),
+        (0, "requirements -o a.md >&- && cmp a.md requirements.md", ""),
+        (0, "encode same/picture.jpg -o out/ <&- >&- 2>&- && cmp out/picture.mbt a.mbt", ""),
+        (0, "encode picture.png -o - 2>&- | cmp - a.mbt", ""),
+        (1, "encode picture.png -o - >&-", "mbtref: standard output is closed"),
+        (1, "encode - -o b.mbt <&-", "mbtref: standard input is closed"),
+        (1, "inspect - </dev/zero", "mbtref: <stdin>: [Errno 27] more than the 536870912 bytes"),
+        (1, "inspect a.mbt >/dev/full", "mbtref: standard output: No space left on device"),
+        (1, "--help >/dev/full", "mbtref: standard output: No space left on device"),
+        (2, "nonsense 2>/dev/full", ""),
+        (2, "nonsense 2>&-", ""),
+        (2, "encode - -o picture <picture", "mbtref: picture is an input"),
+        (2, "encode /dev/stdin -o picture <picture", "mbtref: picture is an input"),
+    ],
+)
+def test_standard_streams_that_fail(status: int, command: str, says: str, full: Path) -> None:
+    """Closed, full and endless streams are no traceback, and a file gets what is for it alone."""
+    (full / "requirements.md").write_text(requirements.page(), "utf-8")
+    buffered = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+    words = ["sh", "-c", f"{sys.executable} -m mbtref {command}"]
+    done = subprocess.run(words, env=buffered, capture_output=True, text=True)
+    lines = done.stdout + done.stderr
+    assert done.returncode == status, f"it ended with {done.returncode}: {lines}"
+    assert lines.startswith(says), f"it says {lines!r}"
+    assert lines.count("\n") == (says != ""), f"it should say no more: {lines}"
+
+
+NAME = "n\n\r\x1b[31m\x9b\u2028\u202egnp\udcff$\\frac{$<b>,é"
+SHOWN = r"n\n\r\x1b[31m\x9b\u2028\u202egnp\udcff$\frac{$<b>,é"
+"""What a terminal, a page, a formula or a list would take for something else, and how it is shown."""
+
+
+def test_every_name_is_shown_as_one_line(original: Path, tmp_path: Path, terminal: Terminal) -> None:
+    """Whatever the name of a picture, a folder or a model: lines, records and the page have it escaped."""
+    pytest.importorskip("matplotlib", reason="not run: no matplotlib, see the extra 'report'")
+    folder, streams, model, out = (tmp_path / f"{NAME}{end}" for end in ("", "s", ".safetensors", ".json"))
+    (folder / NAME).mkdir(parents=True)
+    original.rename(folder / f"{NAME}.png")
+    (folder / f"bad{NAME}.png").write_text("bad")
+    model.write_bytes(embedded("lite-q3"))
+    lines = ""
+    for status, *command in (
+        (1, "encode", folder, "-o", streams),
+        (0, "inspect", streams / f"{NAME}.mbt", "--model", "lite-q4"),
+        (1, "eval", folder, "--model", model, "--json", out),
+        (1, "report", folder, "--model", model, "-o", folder),
     ):
-        before = path.read_bytes()
-        terminal.fails(2, "is an input", *arguments)
-        assert path.read_bytes() == before, f"{arguments} has overwritten its input"
+        lines += "".join(terminal.ends(status, *command))
+    assert all(line.isprintable() for line in lines.split("\n")), f"a line isn't escaped: {lines!r}"
+    assert lines.count(f"left out bad{SHOWN}.png: ") == 3, f"the bad picture isn't named: {lines}"
+    (record,) = records(out)
+    assert (record["image"], record["model"]) == (f"{SHOWN}.png", SHOWN), "the record has other names"
+    page = (folder / "index.html").read_text("utf-8")
+    assert html.escape(f"bad{SHOWN}.png") in page, "the page doesn't name the bad picture"
+    assert all(line.isprintable() for line in page.split("\n")), "the page has characters of a name"
+
+
+@pytest.mark.parametrize(
+    "where", ["arguments.description", "commands.coding.read_bytes", "picturefiles.PIL.Image.open"]
+)
+def test_too_little_memory_is_a_line(
+    where: str, full: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
+    """Memory that ends, wherever that is, is a line that says what to do."""
+
+    def fail(*given: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(f"mbtref.workbench.{where}", fail)
+    for out in ("b.mbt", "out/"):
+        terminal.fails(
+            1, "not enough memory: take a smaller", "encode", "picture.png", "-o", out, "--model", "m,a.json"
+        )
 
 
 def test_a_poor_console_shows_what_it_can(tmp_path: Path) -> None:

@@ -69,6 +69,25 @@ def test_a_folder_is_not_searched_deeper(folder: Path, tmp_path: Path, terminal:
     assert len(list(tmp_path.glob("*.mbt"))) == MANY, f"a subfolder was searched, in spite of: {line}"
 
 
+@pytest.mark.parametrize(
+    "command", ["encode", "encode --jobs 2", "eval --model lite-q3", "report --model lite-q3"]
+)
+def test_what_is_no_picture_in_a_folder(command: str, tmp_path: Path, terminal: Terminal) -> None:
+    """A pipe, links to nothing and a folder that are named as pictures are left out by name, the rest is done."""
+    folder = tmp_path / "pictures"
+    (folder / "folder.png").mkdir(parents=True)
+    write_png(folder / "good.png", picture(64, 64))
+    os.mkfifo(folder / "pipe.png")
+    for name, target in (("dangling.png", "nothing"), ("loop.png", "loop.png"), ("zero.png", "/dev/zero")):
+        (folder / name).symlink_to(target)
+    name, *options = command.split()
+    output = ("--json", tmp_path / "out.json") if name == "eval" else ("-o", tmp_path / "out")
+    lines = terminal.ends(1, name, folder, *options, *output)[1].splitlines()
+    left_out = [line.split(maxsplit=3)[2].rstrip(":") for line in lines[1:]]
+    assert sorted(left_out) == [f"{name}.png" for name in ("dangling", "folder", "loop", "pipe", "zero")], lines
+    assert (tmp_path / "out").is_dir() or len(with_times(tmp_path / "out.json")) == 1, "the good one isn't done"
+
+
 def test_one_picture_into_a_folder(folder: Path, tmp_path: Path, terminal: Terminal) -> None:
     """One picture goes into a folder that is there, or whose name ends as a folder's."""
     (tmp_path / "there").mkdir()

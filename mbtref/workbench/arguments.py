@@ -6,15 +6,18 @@ status 2.
 
 import argparse
 import mimetypes
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
+from mbtref.files import check_ends, destination
 from mbtref.modelfile import EMBEDDED, SERIES, description
 from mbtref.workbench import modelfiles, zoo
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.terminal import shown
 from mbtref.workbench.zoo import ZOO
 
 T = TypeVar("T")
@@ -30,6 +33,8 @@ class Wanted(NamedTuple):
     name: str
     get: Callable[[Path | None], ModelFile]
     """Gives its file. The argument is another checkpoint of a zoo model, or None. Errors as for `zoo.get`."""
+    path: Path | None = None
+    """Where that file is, unless it is the package's. It may not exist."""
     in_zoo: bool = False
 
 
@@ -37,7 +42,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that answers wrong use with one line and status 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see '{self.prog} --help')\n")
+        self.exit(2, f"{self.prog}: {shown(message)} (see '{self.prog} --help')\n")
 
 
 def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
@@ -52,11 +57,19 @@ def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
     return converted
 
 
+def place(text: str) -> Path:
+    """A path that has a name: an empty one would be the working folder."""
+    if not text:
+        raise ValueError("an empty name; . is the working folder")
+    return Path(text)
+
+
 def input_path(text: str) -> Path:
-    """A file or a folder that exists."""
-    path = Path(text)
+    """A file that has an end, or a folder."""
+    path = place(text)
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
+    check_ends(path)
     return path
 
 
@@ -68,6 +81,13 @@ def input_file(text: str) -> Path:
 
 def input_folder(text: str) -> Path:
     return output_folder(str(input_path(text)))
+
+
+def evaluation(text: str) -> str:
+    """A file of `mbtref eval --json`, or a published curve; whether there is one is seen when it is read."""
+    if os.path.exists(text):
+        check_ends(Path(text))
+    return text
 
 
 def or_standard(standard: Path, kind: Callable[[str], Path]) -> Callable[[str], Path]:
@@ -84,17 +104,20 @@ def stream_file(text: str) -> Path:
 
 def output_file(text: str) -> Path:
     """A file to write, in a folder that exists."""
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"{path}: {'is a folder' if path.is_dir() else 'its folder does not exist'}")
+    path = place(text)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder")
+    if not (path.parent.is_dir() and destination(path).parent.is_dir()):
+        raise ValueError(f"{path}: its folder does not exist")
     return path
 
 
 def output_folder(text: str) -> Path:
     """A folder to write to. It need not exist."""
-    path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{path}: is not a folder")
+    path = place(text)
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise ValueError(f"{there}: is not a folder")
     return path
 
 
@@ -131,7 +154,7 @@ def names(text: str) -> list[str]:
 def wanted_model(text: str) -> Wanted:
     """An embedded model, a zoo model, or a model file."""
     if text in ZOO:
-        return Wanted(text, lambda weights: zoo.get(text, weights), in_zoo=True)
+        return Wanted(text, lambda weights: zoo.get(text, weights), zoo.model_file(text), in_zoo=True)
     if text in EMBEDDED:
         return Wanted(text, lambda weights: modelfiles.of_package(text))
     path = Path(text)
@@ -143,7 +166,7 @@ def wanted_model(text: str) -> Wanted:
         description(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: not a model file of mbtref; make one with 'mbtref import'") from error
-    return Wanted(path.stem, lambda weights: modelfiles.of_path(path))
+    return Wanted(shown(path.stem), lambda weights: modelfiles.of_path(path), path)
 
 
 def one_model(text: str) -> list[Wanted]:
@@ -152,12 +175,22 @@ def one_model(text: str) -> list[Wanted]:
 
 def models(text: str) -> list[Wanted]:
     """Models and series, separated by commas. A series stands for all its models."""
-    asked = chain.from_iterable(SERIES.get(name, (name,)) for name in text.split(","))
+    asked = chain.from_iterable(SERIES.get(name, (name,)) for name in parted(text))
     choices = [wanted_model(name) for name in asked]
     names = [wanted.name for wanted in choices]
     if len(set(names)) < len(names):
         raise ValueError(f"two models have the same name in {', '.join(names)}: rename a file")
     return choices
+
+
+def parted(text: str) -> Iterator[str]:
+    """Names, separated by commas. A comma in the name of a file that exists is part of it."""
+    parts = text.split(",")
+    while parts:
+        starts = (",".join(parts[:end]) for end in range(len(parts), 1, -1))
+        name = next(filter(os.path.isfile, starts), parts[0])
+        yield name
+        del parts[: name.count(",") + 1]
 
 
 def curves(text: str) -> list[str]:

@@ -6,20 +6,18 @@ empty command line shows the help.
 Arguments are checked without PyTorch, which takes seconds to start. It is imported where a network runs.
 """
 
-import io
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import mbtref
 from mbtref.errors import BitstreamError
-from mbtref.workbench import tasks
+from mbtref.workbench import tasks, terminal
 from mbtref.workbench.arguments import Parser, WrongUse
 from mbtref.workbench.commands import Command, add_to, checking, coding, getting, making, measuring
 from mbtref.workbench.commands.shared import refuse_overwriting
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.engine import EngineError
+from mbtref.workbench.terminal import warn
 
 EXTRAS = {
     **dict.fromkeys(("safetensors", "torch"), "codec"),
@@ -49,48 +47,49 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status. argv: without the program's name; default: the process's."""
-    words = sys.argv[1:] if argv is None else argv
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a console that lacks ✓ still shows the rest
+    terminal.begin()
+    return terminal.end(answer(sys.argv[1:] if argv is None else argv))
+
+
+def answer(words: Sequence[str]) -> int:
+    """Runs the command of a command line, and says in a line what it raises. Returns the exit status."""
     try:
         top = parser()
-        if not words:
-            top.print_help(sys.stderr)
-            return 2
-        status = run(top, words)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # the reader of our output has closed it; Python must not flush it again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except WrongUse as error:
-        top.error(str(error))
-    except (BitstreamError, DownloadError, EngineError, MemoryError, ValueError, OSError) as error:
-        print(f"mbtref: {error}", file=sys.stderr)
+        if words:
+            return run(top, words)
+        top.print_help(sys.stderr)
+        return 2
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except BrokenPipeError:  # the reader of our output has enough
         return 1
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        print(f"mbtref: needs {error.name}: pip install 'mbtref[{EXTRAS[error.name]}]'", file=sys.stderr)
+        warn(f"mbtref: needs {error.name}: pip install 'mbtref[{EXTRAS[error.name]}]'")
+        return 1
+    except (BitstreamError, DownloadError, EngineError, ImportError, MemoryError, ValueError, OSError) as error:
+        warn(f"mbtref: {error}")
         return 1
     except KeyboardInterrupt:
-        print("mbtref: stopped", file=sys.stderr)
+        warn("mbtref: stopped")
         return 130
-    return status
 
 
 def run(top: Parser, words: Sequence[str]) -> int:
-    """Runs the command of a command line. Raises WrongUse, and what the command raises."""
-    args, options = top.parse_known_args(words)
-    if "options" in args:
-        args.options = options  # pytest parses them
-    elif options:
-        raise WrongUse(f"unrecognized arguments: {' '.join(options)}")
-    args.words = words
-    if isinstance(output := vars(args).get("output"), Path):
-        refuse_overwriting(words, [output], [], 1)
+    """Runs the command of a command line. Raises SystemExit for wrong use, and what the command raises."""
     with tasks.enough_memory():
-        status: int = args.run(args)
+        args, options = top.parse_known_args(words)
+        if "options" in args:
+            args.options = options  # pytest parses them
+        elif options:
+            top.error(f"unrecognized arguments: {' '.join(options)}")
+        args.words = words
+        try:
+            refuse_overwriting(args)
+            status: int = args.run(args)
+        except WrongUse as error:
+            top.error(str(error))
     return status
 
 

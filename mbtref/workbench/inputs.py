@@ -6,13 +6,13 @@ The word `-` stands for standard input or standard output. It becomes the path `
 
 import functools
 import os
+import stat
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mbtref.files import write_whole
+from mbtref.files import bounded, read_whole, write_whole
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of the pictures in a folder."""
@@ -32,16 +32,24 @@ class Pair(NamedTuple):
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, or of standard input to its end. Raises OSError."""
-    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+    """The bytes of a file or of standard input. Errors as for `read_whole`; ValueError if this was closed."""
+    if path != STDIN:
+        return read_whole(path)
+    if sys.__stdin__ is None:
+        raise ValueError("standard input is closed: name a file")
+    return bounded(sys.stdin.buffer, path)
 
 
 def write(path: Path, data: bytes) -> None:
-    """Writes a file, whole or not at all, or to standard output. Raises OSError, or ValueError for a terminal."""
+    """Writes a file, whole or not at all, or to standard output.
+
+    Raises OSError, or ValueError if this is a terminal or was closed.
+    """
     if path != STDOUT:
         write_whole(path, data)
-    elif sys.stdout.isatty():
-        raise ValueError("standard output is a terminal: name a file, or send it to a file or a program")
+    elif sys.stdout.isatty() or sys.__stdout__ is None:
+        what = "a terminal" if sys.stdout.isatty() else "closed"
+        raise ValueError(f"standard output is {what}: name a file, or send it to a file or a program")
     else:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -85,21 +93,22 @@ def pairs(sources: Sequence[Path], folder: Path, suffix: str) -> list[Pair]:
     made = [Pair(source, folder / f"{source.stem}{suffix}") for source in sources]
     first: dict[str, Path] = {}
     for source, target in made:
-        other = first.setdefault(os.path.normcase(target), source)
+        other = first.setdefault(str(target).casefold(), source)  # one file on some systems
         if other is not source:
             raise ValueError(f"{other} and {source} would both become {target}: rename one")
     return made
 
 
-def overwritten(targets: Iterable[Path], read: Iterable[Path], own: int) -> Path | None:
-    """The first target that is also read, by whatever name.
-
-    own: how often each target's own name is among the paths `read`.
-    """
-    counts = Counter(_identity(path) for path in read if path.is_file())
-    return next((path for path in targets if path.is_file() and counts[_identity(path)] > own), None)
+def overwritten(targets: Iterable[Path], read: Iterable[Path]) -> Path | None:
+    """The first target that is also read, by whatever name."""
+    inputs = set(map(_identity, read)) - {None}
+    return next((path for path in targets if _identity(path) in inputs), None)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What all names of a file have in common; None if there is no regular file."""
+    try:
+        status = os.stat(0 if path == STDIN else path)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

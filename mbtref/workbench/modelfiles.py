@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbtref.modelfile import embedded, fingerprint_of
+from mbtref.modelfile import embedded, fingerprint_of, integers
+from mbtref.workbench.terminal import shown
 
 if TYPE_CHECKING:
     from mbtref.model import Model
@@ -45,15 +46,13 @@ class ModelFile:
 
     def z_tables(self) -> "Tables":
         """(N,) the tables of z, one for each channel. Raises OSError, or ValueError as `load` does."""
-        import safetensors.numpy
-
-        from mbtref import rans, tables
+        from mbtref.rans import Tables
+        from mbtref.tables import PARTS, from_arrays
 
         try:
-            arrays = safetensors.numpy.load(self.data())
-            parts = {part: arrays[f"entropy_bottleneck.{part}"] for part in tables.PARTS}
-            return rans.Tables(tables.from_arrays(parts))
-        except (safetensors.SafetensorError, KeyError) as error:
+            arrays = integers(self.data(), [f"entropy_bottleneck.{part}" for part in PARTS])
+            return Tables(from_arrays(dict(zip(PARTS, arrays, strict=True))))
+        except ValueError as error:
             raise ValueError(f"{self.name}: not a model file of mbtref ({error})") from error
 
 
@@ -64,4 +63,4 @@ def of_package(name: str) -> ModelFile:
 
 def of_path(path: Path) -> ModelFile:
     """A model file by its path; the model's name is the file's. Raises OSError."""
-    return ModelFile(path.stem, fingerprint_of(path.read_bytes()), path.read_bytes)
+    return ModelFile(shown(path.stem), fingerprint_of(path.read_bytes()), path.read_bytes)

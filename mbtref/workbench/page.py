@@ -32,6 +32,7 @@ from mbtref.workbench.figures import Panel
 from mbtref.workbench.quiet import quiet
 from mbtref.workbench.records import NULLABLE, Record, means
 from mbtref.workbench.staircase import MS_SSIM, PSNR, PUBLISHED, staircase
+from mbtref.workbench.terminal import shown
 
 CURVES = ("mbt2018-compressai-cpu", "mbt2018-compressai-msssim-cpu", "vtm", "bpg444", "webp", "jpeg")
 """The published curves that are drawn by default."""
@@ -114,11 +115,11 @@ def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Calla
     picture = Picture([], original, [], baselines.curves(pixels))
     for model in models:
         if with_figures:
-            analysis = analyse(model, pixels, path.name)
+            analysis = analyse(model, pixels, shown(path.name))
             picture.records.append(analysis.record)
             picture.figures.append(draw(analysis))
         else:
-            picture.records.append(evaluate(model, pixels, path.name))
+            picture.records.append(evaluate(model, pixels, shown(path.name)))
         step()
     return picture
 

@@ -7,28 +7,24 @@ import contextlib
 import hashlib
 import io
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
 from mbtref import bitstream
+from mbtref.files import read_whole
 from mbtref.image import Image
 from mbtref.workbench import colour, declared, pngfile
 from mbtref.workbench.declared import FORMATS, Refused
 
-FILE_MAX = 1 << 29
-"""Bytes of a picture file: twice those of the largest picture as 16-bit RGBA without compression."""
-
 
 def read(path: Path) -> Image:
-    """A picture file, see `parse`. Raises OSError if it can't be read, and ValueError."""
-    with path.open("rb") as data:
-        return parse(data, path)
+    """A picture file, see `parse`. Raises ValueError, and OSError as `files.read_whole` does."""
+    return parse(read_whole(path), path)
 
 
-def parse(data: BinaryIO, path: Path) -> Image:
+def parse(content: bytes, path: Path) -> Image:
     """The content of a picture file as upright RGB. path: its name in errors.
 
     Grey, palette and CMYK become RGB. A colour profile is converted to sRGB. 16-bit samples keep their upper eight
@@ -37,10 +33,7 @@ def parse(data: BinaryIO, path: Path) -> Image:
     Raises ValueError if it isn't a picture in one of the formats of `declared`, is damaged, too large, animated or
     of a kind that isn't read, or has a pixel that isn't opaque: the caller must choose the colour behind it.
     """
-    content = data.read(FILE_MAX + 1)
     try:
-        if len(content) > FILE_MAX:
-            raise Refused(f"larger than {FILE_MAX} bytes; save it as an 8-bit PNG first")
         return np.array(_parse(content))
     except Refused as error:
         raise ValueError(f"{path}: {error}") from error

@@ -4,7 +4,7 @@ A process loads a model once, and keeps it for later tasks.
 """
 
 import functools
-import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -48,11 +48,12 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+        if isinstance(error, RuntimeError) and not re.search("allocate memory|out of memory", str(error)):
             raise
-        raise MemoryError("not enough memory for this picture and model") from error
+        raise MemoryError("not enough memory: take a smaller file or model, or fewer --jobs") from error
 
 
+@enough_memory()
 def encode(
     model: ModelFile, data: bytes, pair: Pair, reproducible: bool, device: str, watch: Watch = unwatched
 ) -> str:
@@ -62,16 +63,16 @@ def encode(
     MemoryError.
     """
     with quiet():
-        picture = picturefiles.parse(io.BytesIO(data), pair.source)
+        picture = picturefiles.parse(data, pair.source)
     from mbtref import codec
 
-    with enough_memory():
-        stream = codec.encode(loaded(model, reproducible, device), picture, watch)
+    stream = codec.encode(loaded(model, reproducible, device), picture, watch)
     write(pair.target, stream)
     height, width, _ = picture.shape
     return f"{pair.target}: {width}×{height}, {len(stream)} bytes, {8 * len(stream) / (height * width):.4f} bpp"
 
 
+@enough_memory()
 def decode(
     model: ModelFile, data: bytes, pair: Pair, reproducible: bool, device: str, watch: Watch = unwatched
 ) -> str:
@@ -81,13 +82,13 @@ def decode(
     """
     from mbtref import codec
 
-    with enough_memory():
-        picture = codec.decode(loaded(model, reproducible, device), data, watch)
+    picture = codec.decode(loaded(model, reproducible, device), data, watch)
     write(pair.target, picturefiles.png(picture))
     height, width, _ = picture.shape
     return f"{pair.target}: {width}×{height}, decoded with {model.name}"
 
 
+@enough_memory()
 def evaluate(model: ModelFile, picture: "Image", name: str, device: str) -> "Record":
     """Measures one picture at one model. picture: (H, W, 3) uint8. device: as for `mbtref.load`.
 
@@ -95,5 +96,4 @@ def evaluate(model: ModelFile, picture: "Image", name: str, device: str) -> "Rec
     """
     from mbtref.workbench import evaluate as measuring
 
-    with enough_memory():
-        return measuring.evaluate(loaded(model, False, device), picture, name)
+    return measuring.evaluate(loaded(model, False, device), picture, name)

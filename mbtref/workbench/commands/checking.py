@@ -1,15 +1,15 @@
 """Commands of the conformance suite and its vectors."""
 
 import argparse
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from mbtref.files import write_whole
 from mbtref.suite.folders import home, project_folder
-from mbtref.workbench.arguments import file_named, input_file, names
+from mbtref.workbench.arguments import file_named, input_file, names, output_folder
 from mbtref.workbench.commands import command, option
 from mbtref.workbench.commands.shared import output
+from mbtref.workbench.terminal import say
 
 if TYPE_CHECKING:
     import pytest
@@ -82,7 +82,7 @@ def requirements(args: argparse.Namespace) -> int:
     from mbtref.suite.requirements import REQUIREMENTS, page
 
     write_whole(args.output, page().encode())
-    print(f"{args.output}: {len(REQUIREMENTS)} requirements")
+    say(f"{args.output}: {len(REQUIREMENTS)} requirements")
     return 0
 
 
@@ -96,15 +96,14 @@ def machines(args: argparse.Namespace) -> int:
 
     rows = list(machines.rows(home() / "machines"))
     write_whole(args.output, machines.page(rows).encode())
-    for row in rows:
-        print(" | ".join(row))
+    say(*(" | ".join(row) for row in rows))
     return 0 if machines.agree(rows) else 1
 
 
 @command(
     "vectors generate",
     "make all vectors again and print what moved",
-    option("--to", type=Path, help="folder; default: the project's own vectors"),
+    option("--to", kind=output_folder, help="folder; default: the project's own vectors"),
     option("--only", type=names, default=(), metavar="ID[,ID...]",
            help="requirements, such as RANS-1; the vectors of all others stay as they are"),
 )  # fmt: skip

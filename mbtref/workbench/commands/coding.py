@@ -3,7 +3,6 @@
 import argparse
 import functools
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,6 +16,7 @@ from mbtref.workbench import arguments, engine, modelfiles, tasks, zoo
 from mbtref.workbench.commands import Option, command, option, shared
 from mbtref.workbench.inputs import STDIN, STDOUT, Pair, find_pictures, find_streams, pairs, read_bytes
 from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.terminal import say, warn
 
 SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
 """A path that ends in one of these names a folder."""
@@ -92,10 +92,12 @@ def inspect(args: argparse.Namespace) -> int:
     status, named = 0, shared.model_files(args)
     for path in args.streams:
         try:
-            print("\n".join(inspected(path, named)))
+            lines = inspected(path, named)
         except (BitstreamError, OSError) as error:
-            print(f"mbtref: {path}: {error}", file=sys.stderr)
+            warn(f"mbtref: {path}: {error}")
             status = 1
+        else:
+            say(*lines)
     return status
 
 
@@ -121,7 +123,7 @@ def pair_files(
     except (ValueError, OSError) as error:
         raise arguments.WrongUse(str(error)) from error
     sources, targets = zip(*todo, strict=True)
-    shared.refuse_overwriting(args.words, targets, sources, 0 if many else 1)
+    shared.refuse_overwriting(args, targets, sources)
     shared.say_skipped(args.inputs)
     return todo, many
 
@@ -143,9 +145,9 @@ def code(
         try:
             line = work(model_of(data), data, pair, args.reproducible, args.device, tasks.bar)
         except BitstreamError as error:
-            print(f"mbtref: {pair.source}: {error}", file=sys.stderr)
+            warn(f"mbtref: {pair.source}: {error}")
             return 1
-        print(line, file=sys.stderr if pair.target == STDOUT else sys.stdout)
+        (warn if pair.target == STDOUT else say)(line)
         return 0
     todo[0].target.parent.mkdir(parents=True, exist_ok=True)
     left_out = 0
@@ -154,6 +156,7 @@ def code(
         tqdm(total=len(todo), unit="file", leave=False, disable=None) as bar,
     ):
 
+        @tasks.enough_memory()
         def start(pair: Pair) -> Future[str]:
             data = read_bytes(pair.source)
             return place.submit(work, model_of(data), data, pair, args.reproducible, args.device)
@@ -161,10 +164,10 @@ def code(
         for pair, outcome in engine.run(place, todo, start):
             bar.update()
             if isinstance(outcome, str):
-                bar.write(outcome)
+                say(outcome, write=bar.write)
             else:
                 left_out += 1
-                bar.write(f"left out {pair.source.name}: {outcome}", file=sys.stderr)
+                warn(f"left out {pair.source.name}: {outcome}", bar.write)
     return 1 if left_out else 0
 
 

@@ -2,12 +2,13 @@
 
 import argparse
 import functools
-from pathlib import Path
 
 from mbtref.suite import kodak
 from mbtref.workbench import zoo
+from mbtref.workbench.arguments import output_folder
 from mbtref.workbench.commands import command, option
 from mbtref.workbench.download import download
+from mbtref.workbench.terminal import say
 from mbtref.workbench.zoo import ZOO
 
 KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
@@ -17,7 +18,7 @@ KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 @command(
     "kodak fetch",
     "download the missing pictures",
-    option("--to", type=Path, help=f"folder; default: {kodak.FOLDER_VARIABLE}, or the cache"),
+    option("--to", kind=output_folder, help=f"folder; default: {kodak.FOLDER_VARIABLE}, or the cache"),
     option("--url", default=KODAK_URL,
            help="address of the folder of kodim01.png to kodim24.png; default: %(default)s"),
 )  # fmt: skip
@@ -25,30 +26,30 @@ def kodak_fetch(args: argparse.Namespace) -> int:
     target, came = args.to or kodak.folder(), 0
     for name in kodak.PIXELS:
         path = target / name
-        if path.exists():
+        if path.is_file():
             kodak.pixels(path, name)
         else:
             download(f"{args.url}/{name}", path, kodak.MOST_BYTES, functools.partial(kodak.pixels, name=name))
             came += 1
-    print(f"{came} pictures fetched, all {len(kodak.PIXELS)} are in {target}")
+    say(f"{came} pictures fetched, all {len(kodak.PIXELS)} are in {target}")
     return 0
 
 
 @command("kodak check", "compare the pixels with their SHA-256")
 def kodak_check(args: argparse.Namespace) -> int:
-    print(f"{len(kodak.pictures())} pictures in {kodak.folder()}, all pixels right")
+    say(f"{len(kodak.pictures())} pictures in {kodak.folder()}, all pixels right")
     return 0
 
 
 @command("zoo list", "show the names, and which of their files are in the cache")
 def zoo_list(args: argparse.Namespace) -> int:
-    print(f"{'name':<14} {'published file':<36} {'fetched':<11} ready")
+    say(f"{'name':<14} {'published file':<36} {'fetched':<11} ready")
     for name in ZOO:
         published = zoo.entry(name).file
         checkpoint_there = "checkpoint" if (zoo.folder() / published).is_file() else "-"
         model_there = "model file" if zoo.model_file(name).is_file() else "-"
-        print(f"{name:<14} {published:<36} {checkpoint_there:<11} {model_there}")
-    print(f"the files are kept in {zoo.folder()}")
+        say(f"{name:<14} {published:<36} {checkpoint_there:<11} {model_there}")
+    say(f"the files are kept in {zoo.folder()}")
     return 0
 
 
@@ -63,5 +64,5 @@ def zoo_fetch(args: argparse.Namespace) -> int:
         zoo.fetch(name, args.url)
         model = zoo.load(name)
         networks = model.networks
-        print(f"{name}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
+        say(f"{name}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
     return 0

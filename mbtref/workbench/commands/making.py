@@ -6,6 +6,7 @@ from mbtref.files import write_whole
 from mbtref.workbench.arguments import input_file, models
 from mbtref.workbench.commands import command, option
 from mbtref.workbench.commands.shared import MODELS, OUTPUT_FOLDER, WEIGHTS, model_files, output
+from mbtref.workbench.terminal import say
 
 
 @command(
@@ -22,7 +23,7 @@ def import_checkpoint(args: argparse.Namespace) -> int:
     networks, known, _ = checkpoint.read(args.checkpoint)
     metadata = {key: known[key] for key in ("quality", "lambda") if key in known}
     model = export(networks, args.output, metadata)
-    print(f"{args.output}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
+    say(f"{args.output}: N={networks.N} M={networks.M}, fingerprint {model.fingerprint.hex()}")
     return 0
 
 
@@ -39,7 +40,7 @@ def export(args: argparse.Namespace) -> int:
 
     for file in files:
         for path in export.write(file.load(), args.output):
-            print(path)
+            say(path)
     return 0
 
 
@@ -53,5 +54,5 @@ def tables(args: argparse.Namespace) -> int:
     from mbtref.making import modelfile, proven
 
     write_whole(args.output, modelfile.pack(proven.gaussian_arrays(), {}))
-    print(f"{args.output}: {tables.SCALES} tables")
+    say(f"{args.output}: {tables.SCALES} tables")
     return 0

@@ -4,7 +4,6 @@ import argparse
 import functools
 import itertools
 import shlex
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mbtref.errors import BitstreamError
 from mbtref.files import write_whole
 from mbtref.suite.kodak import pictures
 from mbtref.workbench import arguments, engine, picturefiles, results, tasks
@@ -22,6 +20,7 @@ from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.quiet import quiet
 from mbtref.workbench.records import COMPARED, Record, table
 from mbtref.workbench.results import Results
+from mbtref.workbench.terminal import say, shown, warn
 
 PAGE = "index.html"
 """Name of the report in its folder."""
@@ -55,6 +54,7 @@ def evaluate(args: argparse.Namespace) -> int:
     shared.say_skipped(args.pictures)
     files = shared.model_files(args)
     paths = find_pictures(args.pictures) if args.pictures else pictures()
+    shared.refuse_overwriting(args, sources=paths)
     asked = list(enumerate(itertools.product(files, paths)))
     unreadable: set[Path] = set()
     jobs, left_out = min(args.jobs, len(asked)), 0
@@ -65,6 +65,7 @@ def evaluate(args: argparse.Namespace) -> int:
     ):
         share = functools.lru_cache(1)(place.share)  # the measurements go model by model
 
+        @tasks.enough_memory()
         def start(one: tuple[int, tuple[ModelFile, Path]]) -> Future[Record]:
             _, (model, path) = one
             try:
@@ -74,8 +75,8 @@ def evaluate(args: argparse.Namespace) -> int:
                 unreadable.add(path)
                 raise
             if known := found.known(picturefiles.sha256(picture), model.fingerprint.hex()):
-                return engine.done(replace(known, image=path.name))
-            return place.submit(tasks.evaluate, share(model), picture, path.name, args.device)
+                return engine.done(replace(known, image=shown(path.name)))
+            return place.submit(tasks.evaluate, share(model), picture, shown(path.name), args.device)
 
         rest = (one for one in asked if one[1][1] not in unreadable)
         for (i, (model, path)), outcome in engine.run(place, rest, start):
@@ -86,10 +87,10 @@ def evaluate(args: argparse.Namespace) -> int:
             else:
                 left_out += 1
                 where = "" if path in unreadable else f" at {model.name}"
-                bar.write(f"left out {path.name}{where}: {outcome}", file=sys.stderr)
+                warn(f"left out {path.name}{where}: {outcome}", bar.write)
     if not (records := found.asked()):
         return 1
-    print("\n".join(table(records)))
+    say(*table(records))
     return 1 if warn_of_unequal(records) or left_out else 0
 
 
@@ -97,7 +98,7 @@ def warn_of_unequal(records: Sequence[Record]) -> bool:
     """Whether any decoded latents differ from the encoder's. Prints a line that names the pictures and models."""
     unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
     if unequal:
-        print(f"decoded latents differ from the encoder's: {', '.join(unequal)}", file=sys.stderr)
+        warn(f"decoded latents differ from the encoder's: {', '.join(unequal)}")
     return bool(unequal)
 
 
@@ -107,15 +108,15 @@ EVALUATION = "file of 'mbtref eval --json', or a published curve, such as vtm"
 @command(
     "compare",
     "compare two evaluations: BD-rate and BD-PSNR of B against A",
-    option("first", metavar="A.json", help=EVALUATION),
-    option("second", metavar="B.json", help=EVALUATION),
+    option("first", kind=arguments.evaluation, metavar="A.json", help=EVALUATION),
+    option("second", kind=arguments.evaluation, metavar="B.json", help=EVALUATION),
     option("--rate", choices=COMPARED, default="bitstream", help="default: %(default)s"),
 )
 def compare(args: argparse.Namespace) -> int:
     from mbtref.workbench import compare
 
     first, second = (compare.read(source, args.rate) for source in (args.first, args.second))
-    print("\n".join(compare.table(first, second)))
+    say(*compare.table(first, second))
     return 0
 
 
@@ -139,6 +140,9 @@ def report(args: argparse.Namespace) -> int:
         shared.refuse_losing(target)
     shared.say_skipped(args.pictures)
     files, paths = shared.model_files(args), find_pictures(args.pictures)
+    shared.refuse_overwriting(args, [target], paths)
+    args.output.mkdir(parents=True, exist_ok=True)
+    arguments.output_file(str(target))
     from mbtref.workbench import page
 
     loaded = [file.load() for file in files]
@@ -146,20 +150,20 @@ def report(args: argparse.Namespace) -> int:
     left_out = []
     with tqdm(total=len(paths) * len(loaded), unit="picture", leave=False, disable=None) as bar:
         for path in paths:
-            bar.set_description(path.name)
+            bar.set_description(shown(path.name))
             with_figures = sum(picture.size for picture in measured) < args.limit * 10**6
             try:
-                measured.append(page.measure(path, loaded, with_figures, bar.update))
-            except (ValueError, OSError, BitstreamError) as error:
-                left_out.append(f"{path.name}: {error}")
-                bar.write(f"left out {left_out[-1]}", file=sys.stderr)
+                with tasks.enough_memory():
+                    measured.append(page.measure(path, loaded, with_figures, bar.update))
+            except engine.REFUSALS as error:
+                left_out.append(shown(f"{path.name}: {error}"))
+                warn(f"left out {left_out[-1]}", bar.write)
     if not measured:
         return 1
-    command = shlex.join(("mbtref", *args.words))
+    command = shown(shlex.join(("mbtref", *args.words)))
     content = page.page(measured, left_out, loaded, args.curves or page.CURVES, command).encode()
-    args.output.mkdir(parents=True, exist_ok=True)
     write_whole(target, content)
-    print(f"{target}: pictures {len(measured)}, models {len(loaded)}, {len(content) / 10**6:.1f} MB")
+    say(f"{target}: pictures {len(measured)}, models {len(loaded)}, {len(content) / 10**6:.1f} MB")
     unequal = warn_of_unequal([record for picture in measured for record in picture.records])
     return 1 if unequal or left_out else 0
 
@@ -177,12 +181,11 @@ def notebook_check(args: argparse.Namespace) -> int:
     figures = notebook.check(args.weights_from)
     if args.kodak:
         figures += notebook.check_kodak(args.weights_from)
-    print("\n".join(notebook.table(figures)))
+    say(*notebook.table(figures))
     run = [figure for figure in figures if figure.found is not None]
     wrong = [figure for figure in run if not figure.right]
-    print(f"{len(run) - len(wrong)} right, {len(wrong)} wrong, {len(figures) - len(run)} not run")
-    for line in notebook.advice(figures, args.weights_from):
-        print(line)
+    say(f"{len(run) - len(wrong)} right, {len(wrong)} wrong, {len(figures) - len(run)} not run")
+    say(*notebook.advice(figures, args.weights_from))
     if not run:
-        print("mbtref: nothing was checked", file=sys.stderr)
+        warn("mbtref: nothing was checked")
     return 1 if wrong or not run else 0

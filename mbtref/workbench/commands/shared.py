@@ -1,8 +1,8 @@
 """What several commands share: options, and the checks that need more than one argument."""
 
 import argparse
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from mbtref.devices import check_kind
@@ -11,6 +11,7 @@ from mbtref.workbench.arguments import Wanted, WrongUse, count, file_named, inpu
 from mbtref.workbench.commands import Option, option
 from mbtref.workbench.inputs import overwritten, subfolders
 from mbtref.workbench.modelfiles import ModelFile
+from mbtref.workbench.terminal import warn
 
 A_MODEL = f"{', '.join(EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"
 MODELS = f"{A_MODEL}; {' or '.join(SERIES)} stands for all models of its series"
@@ -23,6 +24,8 @@ JOBS = option("--jobs", kind=count, default=1, metavar="N",
               help="processes that share the work and the cores; default: this one alone")  # fmt: skip
 FORCE = option("--force", action="store_true", help="write over a file that holds measurements")
 OUTPUT_FOLDER = option("-o", dest="output", kind=output_folder, metavar="DIR", required=True)
+OUTPUTS = ("output", "markdown")
+"""The arguments that name what is written; any other path is read."""
 
 
 def output(metavar: str) -> Option:
@@ -30,14 +33,23 @@ def output(metavar: str) -> Option:
     return option("-o", dest="output", kind=file_named(Path(metavar).suffix), metavar=metavar, required=True)
 
 
-def refuse_overwriting(words: Sequence[str], targets: Iterable[Path], read: Iterable[Path], own: int) -> None:
+def refuse_overwriting(
+    args: argparse.Namespace, targets: Iterable[Path] = (), sources: Iterable[Path] = ()
+) -> None:
     """Raises WrongUse if a command would write over what it reads.
 
-    words: the command line. read: paths that it doesn't name. own: as for `overwritten`.
+    targets, sources: the files that it writes and reads beside those that its arguments name.
     """
-    named = [Path(part.rpartition("=")[2]) for word in words for part in word.split(",")]
-    if lost := overwritten(targets, [*named, *read], own):
+    named = {name: paths(value) for name, value in vars(args).items()}
+    outputs = [path for name in OUTPUTS for path in named.pop(name, [])]
+    if lost := overwritten([*outputs, *targets], [*chain(*named.values()), *sources]):
         raise WrongUse(f"{lost} is an input; name another output")
+
+
+def paths(value: object) -> list[Path]:
+    """The paths in the value of an argument."""
+    each = [getattr(one, "path", one) for one in (value if isinstance(value, list) else [value])]
+    return [path for path in each if isinstance(path, Path)]
 
 
 def refuse_losing(path: Path, advice: str = "") -> None:
@@ -49,7 +61,7 @@ def refuse_losing(path: Path, advice: str = "") -> None:
 def say_skipped(paths: Iterable[Path]) -> None:
     """Says on stderr, in one line, which subfolders of the input folders are skipped."""
     if skipped := subfolders(paths):
-        print(f"mbtref: skipped subfolders {', '.join(map(str, skipped))}: name them as inputs", file=sys.stderr)
+        warn(f"mbtref: skipped subfolders {', '.join(map(str, skipped))}: name them as inputs")
 
 
 def model_files(args: argparse.Namespace) -> list[ModelFile]:
@@ -62,6 +74,6 @@ def model_files(args: argparse.Namespace) -> list[ModelFile]:
         raise WrongUse("--weights is the checkpoint of one zoo model: name this model with --model")
     files = [each.get(args.weights) for each in wanted]
     if args.weights and files[0].name != wanted[0].name:
-        line = f"{args.weights} isn't the published checkpoint of {wanted[0].name}: the model is {files[0].name}"
-        print(f"mbtref: {line}", file=sys.stderr)
+        name = wanted[0].name
+        warn(f"mbtref: {args.weights} isn't the published checkpoint of {name}: the model is {files[0].name}")
     return files
