@@ -19,7 +19,7 @@ from mbtref.workbench import arguments, engine, picturefiles, results, tasks
 from mbtref.workbench.commands import command, one_of, option, shared
 from mbtref.workbench.inputs import find_pictures
 from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.records import COMPARED, Record, table
+from mbtref.workbench.records import COMPARED, Record, are_kodak, table
 from mbtref.workbench.results import Results
 
 PAGE = "index.html"
@@ -59,7 +59,7 @@ def evaluate(args: argparse.Namespace) -> int:
     jobs, left_out = min(args.jobs, len(asked)), 0
     with (
         engine.cluster(args.cluster) if args.cluster else engine.on_machine(jobs) as place,
-        Results(args.output, results.read(args.output) if args.resume else []) as found,
+        Results(args.output, results.read(args.output) if args.resume and args.output.exists() else []) as found,
         tqdm(total=len(asked), unit="picture", leave=False, disable=None) as bar,
     ):
         share = functools.lru_cache(1)(place.share)  # the measurements go model by model
@@ -127,7 +127,7 @@ def compare(args: argparse.Namespace) -> int:
     shared.OUTPUT_FOLDER,
     shared.FORCE,
     option("--curves", kind=arguments.curves, metavar="NAME[,NAME...]",
-           help="published curves to draw, such as jpeg, webp and vtm"),
+           help="published curves to draw, such as jpeg, webp and vtm, if the pictures are the 24 of Kodak"),
     option("--limit", kind=arguments.size, default=25, metavar="MB",
            help="a page larger than this gets no more figures; default: %(default)s"),
 )  # fmt: skip
@@ -136,7 +136,10 @@ def report(args: argparse.Namespace) -> int:
     if not args.force:
         shared.refuse_losing(target)
     shared.say_skipped(args.pictures)
-    files, paths = shared.model_files(args), find_pictures(args.pictures)
+    paths = find_pictures(args.pictures)
+    if args.curves and not are_kodak(picturefiles.sha256(picturefiles.read(path)) for path in paths):
+        raise arguments.WrongUse("--curves needs the 24 Kodak pictures: published curves are means over them")
+    files = shared.model_files(args)
     from mbtref.workbench import page
 
     loaded = [file.load() for file in files]
