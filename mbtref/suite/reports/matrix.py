@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mbtref.suite.cases import Outcome
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.reports import markup, report
+from mbtref.suite.reports.markup import xml
 
 MARKS: Mapping[str, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNSUPPORTED: "–"}
 """How a cell shows these outcomes. It shows the others by name."""
@@ -102,13 +103,13 @@ small { display: block; font-weight: normal; opacity: .7; white-space: normal; m
 
 def page(shown: Matrix) -> str:
     """The matrix as one self-contained HTML page."""
-    heads = "".join(f"<th>{markup.xml(title)}</th>" for title in shown.titles)
+    heads = "".join(f"<th>{xml(title)}</th>" for title in shown.titles)
     body = []
     for stage, rows in itertools.groupby(shown.rows, lambda row: row.stage):
         body.append(f'<tr class="stage"><th colspan="{len(shown.titles) + 1}">{CAPABILITIES[stage]}</th></tr>')
         for row in rows:
-            head = f"<th>{markup.xml(row.id)}<small>{markup.xml(row.text)}</small></th>"
-            cells = (f'<td class="{outcome}">{markup.xml(text)}</td>' for outcome, text in shown.rows[row])
+            head = f"<th>{xml(row.id)}<small>{xml(row.text)}</small></th>"
+            cells = (f'<td class="{xml(outcome)}">{xml(text)}</td>' for outcome, text in shown.rows[row])
             body.append(f"<tr>{head}{''.join(cells)}</tr>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>mbt2018 conformance</title>'
