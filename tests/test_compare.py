@@ -143,10 +143,12 @@ def test_mistakes_are_one_line(tmp_path: Path, terminal: Terminal) -> None:
     pictures = evaluation(tmp_path / "pictures.json", 1, pixels={"a": TWO["a"], "c": "pixels of c"})
     two = evaluation(tmp_path / "two.json", 1, "zoo,mine", TWO)
     names = evaluation(tmp_path / "names.json", 1, pixels=TWO)
+    (tmp_path / "empty.json").write_text('{"records": [], "means": []}')
     names.write_text(names.read_text().replace('"0f"', '"1e"', 1))
     for other, words in (
         ("nothing.json", "no such file, nor one of the published"),
         (tmp_path, "Is a directory"),
+        (tmp_path / "empty.json", "no picture was evaluated"),
         (pictures, "share 1 of their pictures"),
         (two, "no curve in common"),
         (names, "two models are called lite-q3"),

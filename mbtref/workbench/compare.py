@@ -62,9 +62,11 @@ def read(source: str, measure: str) -> Evaluation:
     path = Path(source)
     if not path.exists():
         raise ValueError(f"{source}: no such file, nor one of the published {', '.join(published)}")
+    if not (records := results.read(path)):
+        raise ValueError(f"{source}: no picture was evaluated")
     by_picture: dict[str, list[Record]] = {}
     models: dict[str, str] = {}
-    for record in (records := results.read(path)):
+    for record in records:
         by_picture.setdefault(record.pixels, []).append(record)
         if models.setdefault(record.model, record.fingerprint) != record.fingerprint:
             raise ValueError(f"{source}: two models are called {record.model}; evaluate one of them anew")
@@ -93,8 +95,8 @@ def pairs(a: Evaluation, b: Evaluation) -> list[tuple[str, str]]:
     if not (a.pictures and b.pictures) or len(a.means) == len(b.means) == 1:
         return list(itertools.product(a.means, b.means))
     raise ValueError(
-        f"no curve in common: {a.name} has {', '.join(a.means)}, {b.name} has {', '.join(b.means)}; "
-        f"evaluate the same models"
+        f"no curve in common: {a.name} has {', '.join(a.means) or 'none'}, "
+        f"{b.name} has {', '.join(b.means) or 'none'}; evaluate the same models"
     )
 
 
