@@ -148,7 +148,7 @@ def test_mistakes_are_one_line(tmp_path: Path, terminal: Terminal) -> None:
     for other, words in (
         ("nothing.json", "no such file, nor one of the published"),
         (tmp_path, "Is a directory"),
-        (tmp_path / "empty.json", "no picture was evaluated"),
+        (tmp_path / "empty.json", "no picture in it"),
         (pictures, "share 1 of their pictures"),
         (two, "no curve in common"),
         (names, "two models are called lite-q3"),

@@ -5,6 +5,7 @@ import dataclasses
 import html
 import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from mbtref.suite.reports import levels, matrix
 from mbtref.suite.reports.markup import plain
 from mbtref.suite.reports.report import Report, line, read
 from mbtref.workbench import records, results
-from tests.support import RECORD, Terminal, picture, write_png
+from tests.support import RECORD, ROOT, Terminal, child, picture, write_png
 
 EVALUATION: Any = records.as_json([RECORD, dataclasses.replace(RECORD, model="lite-q4", psnr=31)])
 REPORT: Any = [
@@ -170,6 +171,17 @@ def test_the_name_of_a_subject(name: str, tmp_path: Path, terminal: Terminal) ->
     assert described == f"mbt2018: {levels.NONE}, {text}", f"the badge is described as {described}"
     (head,) = re.findall("<td></td><th>(.*?)</th>", page.read_text("utf-8"))
     assert without_markup(head, OF_HTML) == text, f"not the name: {head}"
+
+
+def test_a_run_shows_the_name_of_a_subject(tmp_path: Path) -> None:
+    """The end of a run names the subject in a line without control characters."""
+    (tmp_path / "port.py").write_text(
+        "from mbtref.suite.subjects.protocol import Methods\n"
+        "class Subject(Methods):\n    name, version, capabilities = 'a\\x1b[31mb', '1', ()\n"
+    )
+    options = shlex.split("--subject port:Subject --in-process --tier smoke -k RANS-1 -p no:cacheprovider")
+    done = child("-m", "pytest", ROOT / "conformance", *options, folder=tmp_path)
+    assert r"cases: a\x1b[31mb doesn't declare rans" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))

@@ -60,10 +60,13 @@ def read(source: str, measure: str) -> Evaluation:
         points = {str(i): Mean(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}
         return Evaluation(source, {source: points}, {}, of_kodak=True)
     path = Path(source)
-    if not path.exists():
-        raise ValueError(f"{source}: no such file, nor one of the published {', '.join(published)}")
     if not (records := results.read(path)):
-        raise ValueError(f"{source}: no picture was evaluated")
+        why = (
+            "no picture in it"
+            if path.exists()
+            else f"no such file, nor one of the published {', '.join(published)}"
+        )
+        raise ValueError(f"{source}: {why}")
     by_picture: dict[str, list[Record]] = {}
     models: dict[str, str] = {}
     for record in records:

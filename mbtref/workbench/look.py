@@ -37,7 +37,7 @@ STYLE: Any = {
     "xtick.color": QUIET, "ytick.color": QUIET, "grid.color": RULE, "grid.linewidth": 0.6,
     "figure.facecolor": "none", "axes.facecolor": "none", "axes.axisbelow": True,
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-    "svg.fonttype": "none", "svg.hashsalt": "mbtref",
+    "svg.fonttype": "none", "svg.hashsalt": "mbtref", "text.parse_math": False,
 }  # fmt: skip
 
 WIDE, NARROW = 8.0, 4.0

@@ -73,7 +73,12 @@ def _key(record: Record) -> tuple[str, str]:
 
 
 def read(path: Path) -> list[Record]:
-    """The records of an evaluation. Raises OSError, or ValueError if the file holds anything else."""
+    """The records of an evaluation; none if there is no file.
+
+    Raises OSError, or ValueError if the file holds anything else.
+    """
+    if not path.exists():
+        return []
     data = path.read_bytes()
     try:
         return from_json(strict.parse(data))

@@ -158,8 +158,7 @@ def _draw_models(near: Axes, far: Axes, rows: Mapping[str, Mapping[str, float]])
                 axes.hlines(row[OPEN], row["bpp_theoretical"], row["bpp_buffer_raw"], color=RULE, zorder=0)
             name = plain(model if whole or not quality else quality)
             at, beside = (row["bpp_buffer_zlib"], row[OPEN]), (0, 6 if n % 2 else -14)
-            look: Look = {"ha": "center", "fontweight": "bold", "parse_math": False}
-            near.annotate(name, at, beside, textcoords="offset points", **look)
+            near.annotate(name, at, beside, textcoords="offset points", ha="center", fontweight="bold")
             whole = False
     return lines
 

@@ -59,7 +59,7 @@ def evaluate(args: argparse.Namespace) -> int:
     jobs, left_out = min(args.jobs, len(asked)), 0
     with (
         engine.cluster(args.cluster) if args.cluster else engine.on_machine(jobs) as place,
-        Results(args.output, results.read(args.output) if args.resume and args.output.exists() else []) as found,
+        Results(args.output, results.read(args.output) if args.resume else []) as found,
         tqdm(total=len(asked), unit="picture", leave=False, disable=None) as bar,
     ):
         share = functools.lru_cache(1)(place.share)  # the measurements go model by model
