@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,10 +74,10 @@ def evaluation(
         # what a picture costs depends on it, and by how much the two evaluations differ too
         scale = factor * (1 + factor / 2 * (-1) ** n)
         for model, i in ((name, i) for name in series.split(",") for i in range(4)):
-            rates = {rate: scale * k * RATES[i] for k, (rate, _) in enumerate(COMPARED.values(), 1)}
-            psnrs = {"psnr": PSNRS[i] + more - 0.25, "psnr_bitstream": PSNRS[i] + more}
-            own = {"image": image, "pixels": digest, "model": f"{model}-q{i + 3}"}
-            records.append(replace(RECORD, **own, **rates, **psnrs))
+            own: dict[str, Any] = {"image": image, "pixels": digest, "model": f"{model}-q{i + 3}"}
+            own |= {rate: scale * k * RATES[i] for k, (rate, _) in enumerate(COMPARED.values(), 1)}
+            own |= {"psnr": PSNRS[i] + more - 0.25, "psnr_bitstream": PSNRS[i] + more}
+            records.append(replace(RECORD, **own))
     path.write_text(json.dumps(as_json(records)))
     return path
 
