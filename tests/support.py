@@ -1,5 +1,6 @@
 """What several test files share: pictures and networks made by arithmetic, traces, refusals, commands, servers."""
 
+import math
 import os
 import subprocess
 import sys
@@ -22,9 +23,17 @@ from mbtref.image import Image
 from mbtref.networks import MBT2018
 from mbtref.suite.subjects.trace import Trace, trace
 from mbtref.workbench import cli, picturefiles
+from mbtref.workbench.records import Record
 
 ROOT = Path(__file__).parent.parent
 """The project's folder."""
+RECORD = Record(
+    image="a.png", model="lite-q3", fingerprint="0f", pixels="ab", height=200, width=300, psnr=30.5,
+    psnr_8bit=math.inf, msssim=0.98, bpp_y=0.3, bpp_z=0.1, bpp_theoretical=0.4, bpp_buffer_raw=4.2,
+    bpp_buffer_zlib=0.9, drift_buffer=0.0, psnr_bitstream=30.0, psnr_bitstream_8bit=29.9, msssim_bitstream=None,
+    bpp_bitstream=0.41, symbols_equal=True, encode_seconds=0.1, decode_seconds=0.2,
+)  # fmt: skip
+"""A record of an evaluation, made up."""
 
 
 def picture(height: int, width: int) -> Image:

@@ -3,7 +3,9 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,8 @@ import pytest
 from mbtref.suite.kodak import PIXELS
 from mbtref.workbench.compare import Curve, Mean, bjontegaard, read, table
 from mbtref.workbench.facts import published_curves
-from mbtref.workbench.records import COMPARED
-from tests.support import Terminal
+from mbtref.workbench.records import COMPARED, as_json
+from tests.support import RECORD, Terminal
 
 RATES, PSNRS = (0.2, 0.4, 0.7, 1.1), (28.0, 30.5, 32.6, 34.1)
 
@@ -60,21 +62,23 @@ def test_curves_that_cannot_be_compared(other: Curve) -> None:
     assert math.isnan(found.psnr), f"BD-PSNR is {found.psnr}"
 
 
-def evaluation(path: Path, factor: float, models: str = "lite", pixels: Mapping[str, str] = PIXELS) -> Path:
-    """Writes what `mbtref eval --json` would, with rates times a factor. pixels: of the pictures, by name."""
+def evaluation(
+    path: Path, factor: float, series: str = "lite", pixels: Mapping[str, str] = PIXELS, more: float = 0
+) -> Path:
+    """Writes what `mbtref eval --json` would, with rates times a factor.
 
-    def entry(i: int, scale: float = 1) -> dict[str, object]:
-        """A record, in which every measure is another."""
-        rates = {rate: factor * scale * n * RATES[i] for n, (rate, _) in enumerate(COMPARED.values(), 1)}
-        return {"model": f"{models}-q{i + 3}", **rates, "psnr": PSNRS[i] - 0.25, "psnr_bitstream": PSNRS[i]}
-
-    # what a picture costs depends on it, and by how much the two evaluations differ too
-    records = [
-        {"image": image, "pixels": digest, **entry(i, 1 + n * factor)}
-        for n, (image, digest) in enumerate(pixels.items())
-        for i in range(4)
-    ]
-    path.write_text(json.dumps({"means": [entry(i) for i in range(4)], "records": records}))
+    series: names, separated by commas. pixels: of the pictures, by name. more: dB.
+    """
+    records = []
+    for n, (image, digest) in enumerate(pixels.items()):
+        # what a picture costs depends on it, and by how much the two evaluations differ too
+        scale = factor * (1 + factor / 2 * (-1) ** n)
+        for model, i in ((name, i) for name in series.split(",") for i in range(4)):
+            own: dict[str, Any] = {"image": image, "pixels": digest, "model": f"{model}-q{i + 3}"}
+            own |= {rate: scale * k * RATES[i] for k, (rate, _) in enumerate(COMPARED.values(), 1)}
+            own |= {"psnr": PSNRS[i] + more - 0.25, "psnr_bitstream": PSNRS[i] + more}
+            records.append(replace(RECORD, **own))
+    path.write_text(json.dumps(as_json(records)))
     return path
 
 
@@ -88,8 +92,8 @@ def test_two_evaluations(tmp_path: Path, terminal: Terminal) -> None:
     assert lines[2] == "| lite-q3 | 0.2000 | 0.1800 | -10.00% | 28.00 | 28.00 | +0.000 dB |", lines[2]
     assert len(lines) == 10, f"4 models and a curve make 10 lines, not {len(lines)}"
     assert lines[-1].startswith("| lite | -10.00% | +0."), lines[-1]
-    # picture a: 0.9; picture b: 0.9 · 1.9 against 2
-    mean = (0.9 + 0.9 * 1.9 / 2) / 2 - 1
+    # picture a: 0.9 · 1.45 against 1.5; picture b: 0.9 · 0.55 against 0.5
+    mean = 0.9 * (1.45 / 1.5 + 0.55 / 0.5) / 2 - 1
     assert f"| {mean:+.2%} |" in lines[-1], f"the mean of the pictures' BD-rates is {mean:.2%}: {lines[-1]}"
 
 
@@ -99,17 +103,30 @@ def test_two_evaluations(tmp_path: Path, terminal: Terminal) -> None:
 def test_each_rate_has_its_psnr(rate: str, scale: int, below: float, tmp_path: Path) -> None:
     """Rate and PSNR of a comparison are those of the form that is asked for."""
     found = read(str(evaluation(tmp_path / "a.json", 1)), rate).means["lite"]["q3"]
-    assert found == Mean(scale * RATES[0], PSNRS[0] - below), f"{rate}: {found}"
+    assert found == pytest.approx((scale * RATES[0], PSNRS[0] - below)), f"{rate}: {found}"
 
 
 def test_a_published_curve(tmp_path: Path) -> None:
-    """A published curve stands for a file, and a lone curve is compared with it whatever its name."""
-    a = read(str(evaluation(tmp_path / "a.json", 1)), "bitstream")
+    """A published curve stands for a file, and every series of the other is compared with it, on either side."""
+    a = read(str(evaluation(tmp_path / "a.json", 1, "lite,wide")), "bitstream")
     jpeg = read("jpeg", "bitstream")
     known = published_curves()["jpeg"]
     assert jpeg.means["jpeg"]["3"] == Mean(known["bpp"][3], known["psnr-rgb"][3]), "the points are others"
-    lines = list(table(jpeg, a))
-    assert lines[-1].startswith("| lite against jpeg | -"), lines
+    for sides, names in (
+        ((jpeg, a), ("lite against jpeg | -", "wide against jpeg | -")),
+        ((a, jpeg), ("jpeg against lite | +", "jpeg against wide | +")),
+    ):
+        for found, name in zip(list(table(*sides))[2:], names, strict=True):
+            assert found.startswith(f"| {name}"), f"not {name}: {found}"
+
+
+def test_a_range_that_is_not_shared(tmp_path: Path) -> None:
+    """Curves without a common range of PSNR have no difference, and no range: not one from 48 to 34 dB."""
+    a, b = (read(str(evaluation(tmp_path / f"{more}.json", 1, pixels=TWO, more=more)), "zlib") for more in (0, 20))
+    for other, due in ((a, "+0.00% | +0.000 dB | 27.75–33.85 dB | +0.00% | +0.000 dB |"),
+                       (b, "– | – | – | – (0 of 2) | – (0 of 2) |")):  # fmt: skip
+        found = list(table(a, other))[-1]
+        assert found == f"| lite | {due}", f"another line: {found}"
 
 
 def test_a_published_curve_of_other_pictures(tmp_path: Path, terminal: Terminal) -> None:
@@ -124,16 +141,17 @@ def test_a_published_curve_of_other_pictures(tmp_path: Path, terminal: Terminal)
 def test_mistakes_are_one_line(tmp_path: Path, terminal: Terminal) -> None:
     """What can't be compared is said in one line."""
     a = evaluation(tmp_path / "a.json", 1, pixels=TWO)
-    text, pictures, two = (tmp_path / f"{name}.json" for name in ("text", "pictures", "two"))
-    text.write_text("rates: many")
-    evaluation(pictures, 1, pixels={"a": TWO["a"], "c": "pixels of c"})
-    content = json.loads(evaluation(two, 1, "zoo", TWO).read_text())
-    content["means"].append({**content["means"][0], "model": "mine"})
-    two.write_text(json.dumps(content))
+    pictures = evaluation(tmp_path / "pictures.json", 1, pixels={"a": TWO["a"], "c": "pixels of c"})
+    two = evaluation(tmp_path / "two.json", 1, "zoo,mine", TWO)
+    names = evaluation(tmp_path / "names.json", 1, pixels=TWO)
+    (tmp_path / "empty.json").write_text('{"records": [], "means": []}')
+    names.write_text(names.read_text().replace('"0f"', '"1e"', 1))
     for other, words in (
         ("nothing.json", "no such file, nor one of the published"),
-        (text, "not what 'mbtref eval --json' writes"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "empty.json", "no picture in it"),
         (pictures, "share 1 of their pictures"),
         (two, "no curve in common"),
+        (names, "two models are called lite-q3"),
     ):
         terminal.fails(1, words, "compare", a, other)

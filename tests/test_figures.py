@@ -214,14 +214,16 @@ def test_legends_are_whole(found: Analysis, width: float) -> None:
 
 
 def test_staircase_of_a_perfect_copy(found: Analysis) -> None:
-    """An infinite PSNR is left out, the others are drawn; families have curves of their own."""
-    perfect = dataclasses.replace(found.record, model="other", psnr=np.inf, psnr_bitstream=np.inf)
+    """An infinite PSNR is left out, the others are drawn; families have curves of their own, and any name."""
+    name = "a $x$ \\frac \x1b\udcff <b>図"  # neither a formula nor markup
+    perfect = dataclasses.replace(found.record, model=name, psnr=np.inf, psnr_bitstream=np.inf)
     figure = staircase([found.record, perfect], {}, {})
-    look.svg(figure)
+    ET.fromstring(look.svg(figure))
     own = [line for line in figure.axes[0].lines if line.get_label() == "bitstream"]
     assert len(own) == 2, "two families share a curve"
     assert np.isfinite(figure.axes[0].get_ylim()).all(), "the scale isn't finite"
-    assert [text.get_text() for text in figure.axes[0].texts] == ["lite-q4", "other"], "names aren't whole"
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["lite-q4", r"a $x$ \frac \x1b\udcff <b>図"], f"names: {texts}"
 
 
 def test_large_pictures_are_shown_smaller(found: Analysis) -> None:

@@ -40,11 +40,14 @@ NOT_RUN: list[Kind] = [("kodak", "kodak", "not-run"), ("portable", "kodak", "not
 
 def of(kinds: Sequence[Kind], tier: str = "full", whole: bool = True) -> Report:
     """The report of a run with these cases."""
-    opening = {"record": "opening", "format": 1, "tier": tier, "subject": {"name": "<a & b>", "version": "2"}}
+    subject = {"given": "", "name": "<a & b>", "version": "2", "capabilities": []}
+    opening = {"record": "opening", "format": 1, "tier": tier, "subject": subject, "machine": {}, "versions": {}}
+    rest = {"record": "case", "requirement": "RANS-1", "text": "", "seconds": 0, "message": ""}
     cases = [
-        {"record": "case", **dict(zip(("capability", "tier", "outcome"), kind, strict=True))} for kind in kinds
+        {**rest, "case": str(n), **dict(zip(("capability", "tier", "outcome"), kind, strict=True))}
+        for n, kind in enumerate(kinds)
     ]
-    return Report(opening, cases, {"record": "closing", "whole": whole})
+    return Report(opening, cases, {"record": "closing", "status": 0, "whole": whole, "counts": {}})
 
 
 @pytest.mark.parametrize(

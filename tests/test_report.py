@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 import platform
 import re
 import shutil
@@ -23,10 +24,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from mbtref import Model, image, load, workbench
-from mbtref.workbench import analysis, picturefiles
+from mbtref.workbench import analysis, picturefiles, records
 from mbtref.workbench.evaluate import Measured, measure
 from mbtref.workbench.inputs import find_pictures
-from tests.support import Terminal, picture, run, write_png
+from tests.support import ROOT, Terminal, picture, run, write_png
 
 MODELS = ("lite-q3", "lite-q4")
 FIGURES = ("x_hat", "residual", "bits", "decoded", "difference", "channels' rates", "y_hat")
@@ -187,6 +188,38 @@ def test_unequal_symbols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, termin
     terminal.fails(1, "a.png at lite-q3", *asked)
     summary, table = Page((tmp_path / "index.html").read_text("utf-8")).tables
     assert summary[1][-1] == table[1][-1] == "differ", "the page doesn't show it"
+
+
+def test_published_curves_are_of_kodak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
+    """Published curves are drawn beside all Kodak pictures; beside others they aren't, nor are they asked for."""
+    one, two = tmp_path / "one.png", tmp_path / "two.png"
+    for path, size in ((one, 64), (two, 70)):
+        write_png(path, picture(size, size))
+    monkeypatch.setattr(records, "PIXELS", {p.name: picturefiles.sha256(picturefiles.read(p)) for p in (one, two)})
+    for pictures, curves, drawn in (((one, two), (), True), ((one, two), ("vtm",), True), ((one,), (), False)):
+        option = ("--curves", *curves) if curves else ()
+        asked = (*pictures, "--model", "lite-q3", "-o", tmp_path, "--limit", "0", "--force", *option)
+        terminal.prints("report", *asked)
+        text = (tmp_path / "index.html").read_text("utf-8")
+        assert ("published curves</dt>" in text) is drawn, f"sources of {pictures} with {curves}"
+        assert (">VTM<" in unquote(text)) is drawn, f"the figure of {pictures} with {curves}"
+        assert ("MS-SSIM the dB of their mean" in text) is (len(pictures) > 1), "the means aren't explained"
+    terminal.fails(
+        2, "--curves needs the 24 Kodak pictures", "report", one, "-o", tmp_path / "no", "--curves", "vtm"
+    )
+    assert not (tmp_path / "no").exists(), "a page that isn't what was asked for"
+
+
+def test_names_on_the_page(tmp_path: Path, terminal: Terminal) -> None:
+    """A picture and a model of any name are shown as text, not UTF-8 or control characters too."""
+    (tmp_path / os.fsdecode(b"\xff\x1b\xe2\x80\xae <i>.png")).write_bytes(picturefiles.png(picture(64, 64)))
+    model = tmp_path / "$x$ {{ y }}\n<b>.safetensors"
+    shutil.copy(ROOT / "mbtref" / "data" / "lite-q3.safetensors", model)
+    terminal.prints("report", tmp_path, "--model", model, "-o", tmp_path)
+    _, row = Page((tmp_path / "index.html").read_text("utf-8")).tables[1]
+    assert row[:2] == [r"\udcff\x1b\u202e <i>.png", r"$x$ {{ y }}\n<b>"], f"the page shows {row[:2]}"
 
 
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2"])

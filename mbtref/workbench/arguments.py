@@ -14,10 +14,10 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from mbtref.files import check_ends, destination
 from mbtref.modelfile import EMBEDDED, SERIES, description
+from mbtref.suite.reports.markup import plain
 from mbtref.workbench import modelfiles, zoo
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.terminal import shown
 from mbtref.workbench.zoo import ZOO
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that answers wrong use with one line and status 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {shown(message)} (see '{self.prog} --help')\n")
+        self.exit(2, f"{self.prog}: {plain(message)} (see '{self.prog} --help')\n")
 
 
 def checked(convert: Callable[[str], T]) -> Callable[[str], T]:
@@ -166,7 +166,7 @@ def wanted_model(text: str) -> Wanted:
         description(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: not a model file of mbtref; make one with 'mbtref import'") from error
-    return Wanted(shown(path.stem), lambda weights: modelfiles.of_path(path), path)
+    return Wanted(plain(path.stem), lambda weights: modelfiles.of_path(path), path)
 
 
 def one_model(text: str) -> list[Wanted]:

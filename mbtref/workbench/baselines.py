@@ -48,5 +48,5 @@ def curve(picture: image.Image, codec: str) -> list[Point]:
 
 
 def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
-    """Means over pictures at each quality. curves: one or more, of equal length."""
+    """Means over pictures at each quality, as in `records.means`. curves: one or more, of equal length."""
     return [Point(*map(mean, zip(*points, strict=True))) for points in zip(*curves, strict=True)]

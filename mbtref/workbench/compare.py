@@ -6,19 +6,20 @@ rates that they share (Bjøntegaard, VCEG-M33, 2001). The interpolation is piece
 conditions of JVET. Negative BD-rate and positive BD-PSNR mean that the second evaluation is better.
 """
 
-import json
+import itertools
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from mbtref.suite.kodak import PIXELS
+from mbtref.suite.reports.markup import markdown
+from mbtref.workbench import results
 from mbtref.workbench.facts import published_curves
-from mbtref.workbench.records import COMPARED, family
+from mbtref.workbench.records import COMPARED, Record, family, means, of_kodak
 
 
 class Mean(NamedTuple):
@@ -43,7 +44,7 @@ class Evaluation(NamedTuple):
     means: Mapping[str, Curve]
     """Curves of the means, by name."""
     pictures: Mapping[str, Mapping[str, Curve]]
-    """The curves of each picture, by its name; empty for a published curve."""
+    """The curves of each picture, by the SHA-256 of its pixels; empty for a published curve."""
     of_kodak: bool
     """Whether every mean is over the 24 Kodak pictures, known by their pixels."""
 
@@ -51,81 +52,79 @@ class Evaluation(NamedTuple):
 def read(source: str, measure: str) -> Evaluation:
     """Reads a file of `mbtref eval --json`, or a published curve by its name. measure: one of COMPARED.
 
-    Raises OSError, or ValueError if the source is neither.
+    Raises OSError, or ValueError if the source is neither, or if two of its models have one name.
     """
     published = published_curves()
     if source in published:
         rates, psnrs = published[source]["bpp"], published[source]["psnr-rgb"]
         points = {str(i): Mean(*pair) for i, pair in enumerate(zip(rates, psnrs, strict=True))}
         return Evaluation(source, {source: points}, {}, of_kodak=True)
-    try:
-        content = json.loads(Path(source).read_text(encoding="utf-8"))
-        means = curves(content["means"], measure)
-        by_image: dict[str, list[Mapping[str, Any]]] = {}
-        for record in content["records"]:
-            by_image.setdefault(record["image"], []).append(record)
-        pictures = {image: curves(records, measure) for image, records in by_image.items()}
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ValueError(f"{source}: no such file, nor one of the published {', '.join(published)}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{source}: not what 'mbtref eval --json' writes") from error
-    return Evaluation(Path(source).name, means, pictures, of_kodak(content["records"]))
-
-
-def of_kodak(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the records of every model are of the 24 Kodak pictures, each once, and no others."""
-    pixels: dict[str, list[str]] = {}
+    path = Path(source)
+    if not (records := results.read(path)):
+        why = (
+            "no picture in it"
+            if path.exists()
+            else f"no such file, nor one of the published {', '.join(published)}"
+        )
+        raise ValueError(f"{source}: {why}")
+    by_picture: dict[str, list[Record]] = {}
+    models: dict[str, str] = {}
     for record in records:
-        pixels.setdefault(record["model"], []).append(record.get("pixels", ""))
-    return all(sorted(own) == sorted(PIXELS.values()) for own in pixels.values())
+        by_picture.setdefault(record.pixels, []).append(record)
+        if models.setdefault(record.model, record.fingerprint) != record.fingerprint:
+            raise ValueError(f"{source}: two models are called {record.model}; evaluate one of them anew")
+    pictures = {pixels: curves(own, measure) for pixels, own in by_picture.items()}
+    return Evaluation(path.name, curves(records, measure), pictures, of_kodak(records))
 
 
-def curves(entries: Sequence[Mapping[str, Any]], measure: str) -> dict[str, dict[str, Mean]]:
-    """The curves of records or means. An entry without PSNR, such as a perfect copy, gives no point."""
+def curves(records: Sequence[Record], measure: str) -> dict[str, dict[str, Mean]]:
+    """The curves of the records' means. A mean without PSNR, such as of a perfect copy, gives no point."""
     points: dict[str, dict[str, Mean]] = {}
     rate, psnr = COMPARED[measure]
-    for entry in entries:
+    for entry in means(records):
         name, quality = family(entry["model"])
-        if entry[psnr] is not None:
-            points.setdefault(name, {})[quality] = Mean(float(entry[rate]), float(entry[psnr]))
-            if not entry[rate] > 0:
-                raise ValueError(f"a rate of {entry[rate]}")
+        if entry[psnr] is not None and entry[rate]:
+            points.setdefault(name, {})[quality] = Mean(entry[rate], entry[psnr])
     return points
 
 
 def pairs(a: Evaluation, b: Evaluation) -> list[tuple[str, str]]:
-    """The pairs of curves to compare: those of one name, or the only two. Raises ValueError if there are none."""
+    """The pairs of curves to compare: those of one name, a published one and each other, or the only two.
+
+    Raises ValueError if there are none.
+    """
     if both := [(name, name) for name in a.means if name in b.means]:
         return both
-    if len(a.means) == len(b.means) == 1:
-        return list(zip(a.means, b.means, strict=True))
+    if not (a.pictures and b.pictures) or len(a.means) == len(b.means) == 1:
+        return list(itertools.product(a.means, b.means))
     raise ValueError(
-        f"no curve in common: {a.name} has {', '.join(a.means)}, {b.name} has {', '.join(b.means)}; "
-        f"evaluate the same models"
+        f"no curve in common: {a.name} has {', '.join(a.means) or 'none'}, "
+        f"{b.name} has {', '.join(b.means) or 'none'}; evaluate the same models"
     )
 
 
 def bjontegaard(a: Curve, b: Curve) -> Mean:
     """BD-rate as a fraction and BD-PSNR in dB of b against a.
 
-    NaN if a curve has fewer than two points or doesn't rise, or if the curves share no range.
+    NaN if a curve has fewer than two points or doesn't rise, or if the curves share no range of PSNR. BD-PSNR is
+    also NaN if they share none of rates.
     """
     from bjontegaard import bd_psnr, bd_rate
 
     ordered = [np.array(sorted(curve.values())).reshape(-1, 2) for curve in (a, b)]
-    low, high = shared(a, b)
-    if any(len(points) < 2 or (np.diff(points, axis=0) <= 0).any() for points in ordered) or low >= high:
+    if any(len(points) < 2 or (np.diff(points, axis=0) <= 0).any() for points in ordered):
         return NOTHING
     arguments = [column for points in ordered for column in points.T]
     with warnings.catch_warnings(action="ignore"):  # warnings of little overlap: the table shows the range
         deltas = [f(*arguments, method="pchip", require_matching_points=False) for f in (bd_rate, bd_psnr)]
-    return Mean(deltas[0] / 100, deltas[1])
+    return NOTHING if math.isnan(deltas[0]) else Mean(deltas[0] / 100, deltas[1])
 
 
-def shared(a: Curve, b: Curve) -> tuple[float, float]:
-    """The range of PSNR in dB that two curves share. If they share none, its ends are the other way round."""
-    ranges = [[point.psnr for point in curve.values()] or [math.nan] for curve in (a, b)]
-    return max(map(min, ranges)), min(map(max, ranges))
+def shared(a: Curve, b: Curve) -> str:
+    """The range of PSNR that two curves share, as text; a dash if they share none."""
+    ranges = [[point.psnr for point in curve.values()] for curve in (a, b)]
+    low, high = max(map(min, ranges)), min(map(max, ranges))
+    return f"{low:.2f}–{high:.2f} dB" if low < high else "–"
 
 
 def table(a: Evaluation, b: Evaluation) -> Iterator[str]:
@@ -152,13 +151,14 @@ def model_lines(a: Evaluation, b: Evaluation) -> Iterator[str]:
     models = [(curve, q) for curve in a.means for q in a.means[curve] if q in b.means.get(curve, {})]
     if not models:
         return
-    yield f"| model | bpp, {a.name} | {b.name} | change | PSNR, {a.name} | {b.name} | change |"
+    one, two = markdown(a.name), markdown(b.name)
+    yield f"| model | bpp, {one} | {two} | change | PSNR, {one} | {two} | change |"
     yield "|---" + "|---:" * 6 + "|"
     for curve, q in models:
-        one, two = a.means[curve][q], b.means[curve][q]
+        (rate, psnr), (rate_b, psnr_b) = a.means[curve][q], b.means[curve][q]
         yield (
-            f"| {'-'.join(filter(None, (curve, q)))} | {one.rate:.4f} | {two.rate:.4f} "
-            f"| {percent(two.rate / one.rate - 1)} | {one.psnr:.2f} | {two.psnr:.2f} | {db(two.psnr - one.psnr)} |"
+            f"| {markdown('-'.join(filter(None, (curve, q))))} | {rate:.4f} | {rate_b:.4f} "
+            f"| {percent(rate_b / rate - 1)} | {psnr:.2f} | {psnr_b:.2f} | {db(psnr_b - psnr)} |"
         )
     yield ""
 
@@ -166,14 +166,14 @@ def model_lines(a: Evaluation, b: Evaluation) -> Iterator[str]:
 def curve_line(a: Evaluation, b: Evaluation, name: str, other: str, images: Sequence[str]) -> str:
     """One curve of b against one of a. images: the pictures that both have."""
     whole = bjontegaard(a.means[name], b.means[other])
-    low, high = shared(a.means[name], b.means[other])
     each = [bjontegaard(a.pictures[image].get(name, {}), b.pictures[image].get(other, {})) for image in images]
-    known = [point for point in each if not math.isnan(point.rate)]
+    known = [point for point in each if not math.isnan(sum(point))]
     rate, psnr = map(fmean, zip(*known, strict=True)) if known else NOTHING
     number = "" if len(known) == len(each) else f" ({len(known)} of {len(each)})"
+    title = markdown(name if name == other else f"{other} against {name}")
     return (
-        f"| {name if name == other else f'{other} against {name}'} | {percent(whole.rate)} | {db(whole.psnr)} "
-        f"| {low:.2f}–{high:.2f} dB | {percent(rate)}{number} | {db(psnr)}{number} |"
+        f"| {title} | {percent(whole.rate)} | {db(whole.psnr)} "
+        f"| {shared(a.means[name], b.means[other])} | {percent(rate)}{number} | {db(psnr)}{number} |"
     )
 
 

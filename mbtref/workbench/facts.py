@@ -22,7 +22,7 @@ def facts(name: str) -> dict[str, Any]:
 
 def published_curves() -> dict[str, dict[str, Any]]:
     """Published curves by name. Each has `source`, `description` and lists of one length: `bpp`, `psnr-rgb` in dB.
-    Some also have `ms-ssim-rgb`, and `encoding_time` and `decoding_time` in seconds.
+    Some also have `ms-ssim-rgb`, a mean of numbers up to 1, and `encoding_time` and `decoding_time` in seconds.
     """
     curves: dict[str, dict[str, Any]] = facts("kodak-published-rd")["curves"]
     return curves

@@ -8,6 +8,7 @@ another one for dark pages; `svg` lets the reader's browser switch.
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -59,7 +60,8 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def svg(figure: Figure) -> str:
     """A figure as one SVG file that follows the reader's light or dark scheme, and the reader's font."""
     file = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's browser has a font for it
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = file.getvalue()
     text = text[text.index("<svg") :]  # the text before it names outside addresses

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbtref.modelfile import embedded, fingerprint_of, integers
-from mbtref.workbench.terminal import shown
+from mbtref.suite.reports.markup import plain
 
 if TYPE_CHECKING:
     from mbtref.model import Model
@@ -63,4 +63,4 @@ def of_package(name: str) -> ModelFile:
 
 def of_path(path: Path) -> ModelFile:
     """A model file by its path; the model's name is the file's. Raises OSError."""
-    return ModelFile(shown(path.stem), fingerprint_of(path.read_bytes()), path.read_bytes)
+    return ModelFile(plain(path.stem), fingerprint_of(path.read_bytes()), path.read_bytes)

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from mbtref.bitstream import STRIDE_Y
 from mbtref.model import Model
 from mbtref.suite.msssim import decibels
+from mbtref.suite.reports.markup import plain
 from mbtref.workbench import baselines, figures, look, picturefiles
 from mbtref.workbench.analysis import Analysis, analyse
 from mbtref.workbench.baselines import Point
@@ -30,9 +31,8 @@ from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.figures import Panel
 from mbtref.workbench.quiet import quiet
-from mbtref.workbench.records import NULLABLE, Record, means
+from mbtref.workbench.records import NULLABLE, Record, means, of_kodak
 from mbtref.workbench.staircase import MS_SSIM, PSNR, PUBLISHED, staircase
-from mbtref.workbench.terminal import shown
 
 CURVES = ("mbt2018-compressai-cpu", "mbt2018-compressai-msssim-cpu", "vtm", "bpg444", "webp", "jpeg")
 """The published curves that are drawn by default."""
@@ -115,11 +115,11 @@ def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Calla
     picture = Picture([], original, [], baselines.curves(pixels))
     for model in models:
         if with_figures:
-            analysis = analyse(model, pixels, shown(path.name))
+            analysis = analyse(model, pixels, plain(path.name))
             picture.records.append(analysis.record)
             picture.figures.append(draw(analysis))
         else:
-            picture.records.append(evaluate(model, pixels, shown(path.name)))
+            picture.records.append(evaluate(model, pixels, plain(path.name)))
         step()
     return picture
 
@@ -172,7 +172,8 @@ def page(
     """The page.
 
     pictures: one or more. left_out: a line for each picture that couldn't be measured. curves: names of the
-    published curves to draw, see `facts.published_curves`. command: the command line that made the page.
+    published curves to draw if the pictures are Kodak's, see `facts.published_curves`. command: the command line
+    that made the page.
     """
     records = [record for picture in pictures for record in picture.records]
     measured = {
@@ -180,11 +181,15 @@ def page(
         for codec in baselines.QUALITIES
         if all(codec in picture.curves for picture in pictures)
     }
-    published = {name: published_curves()[name] for name in curves}
+    published = {name: published_curves()[name] for name in curves} if of_kodak(records) else {}
     with_msssim = all(record.msssim is not None for record in records)
     template = resources.files("mbtref") / "workbench" / "data" / "report.html"
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=lambda value: plain(value) if type(value) is str else value,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.from_string(template.read_text("utf-8")).render(
         title=f"mbt2018: {records[0].image if len(pictures) == 1 else f'{len(pictures)} pictures'}",

@@ -2,12 +2,15 @@
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import fmean
-from typing import Any
+from typing import Any, get_type_hints
 
+from mbtref.suite import strict
+from mbtref.suite.kodak import PIXELS
 from mbtref.suite.msssim import SMALLEST_SIDE, decibels
+from mbtref.suite.reports.markup import markdown
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,25 @@ COMPARED = {
 """The rates that `mbtref compare` knows, each with its fields for rate and PSNR."""
 NULLABLE = ("msssim", "msssim_bitstream")
 """The fields that may be None. In JSON they are null, as is an infinite PSNR."""
+INFINITE = ("psnr", "psnr_8bit", "psnr_bitstream", "psnr_bitstream_8bit")
+"""The fields that may be infinite."""
+
+TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
+FIELDS = {
+    name: {
+        "type": ["number", "null"] if name in (*INFINITE, *NULLABLE) else TYPES[kind],
+        "minimum": 1 if kind is int else 0,
+        "maximum": 2**53,
+    }
+    for name, kind in get_type_hints(Record).items()
+}
+"""The schema of each field in JSON. No measure is negative; the greatest number leaves room for sums."""
+TABLE = {"type": "object", "additionalProperties": False}
+LISTS = {
+    "records": {**TABLE, "properties": FIELDS, "required": [name for name in FIELDS if name not in NULLABLE]},
+    "means": {**TABLE, "properties": {**FIELDS, "images": FIELDS["height"]}},
+}
+"""The schemas of what a file has lists of. Files older than MS-SSIM lack it."""
 
 
 def family(model: str) -> tuple[str, str]:
@@ -82,7 +104,8 @@ def family(model: str) -> tuple[str, str]:
 def means(records: Sequence[Record]) -> list[dict[str, Any]]:
     """One entry for each model, in order of appearance: `model`, `images`, the mean of each measure.
 
-    `symbols_equal` is true if it is true of all records. The mean of MS-SSIM is None if one picture has none.
+    `symbols_equal` is true if it is true of all records. The mean of PSNR is of its dB. The mean of MS-SSIM is of
+    numbers up to 1, as in published curves, and None if one picture has none; dB are made of it afterwards.
     """
     result = []
     for model in dict.fromkeys(record.model for record in records):
@@ -112,29 +135,44 @@ def as_json(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
     return {"records": rows, "means": means(records)}
 
 
-def from_json(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
+def from_json(content: Any) -> list[Record]:
     """The records in a result of `as_json`, also of an older one without MS-SSIM.
 
-    Raises KeyError or TypeError if the content is anything else.
+    Raises ValueError if the content is anything else.
     """
-    nothing: dict[str, Any] = dict.fromkeys(NULLABLE)
-    infinite = {field.name: math.inf for field in fields(Record)} | nothing
+    lists = {key: {"type": "array", "items": schema} for key, schema in LISTS.items()}
+    strict.check(content, {**TABLE, "properties": lists, "required": [*lists]})
+    absent: dict[str, Any] = dict.fromkeys(NULLABLE)
+    infinite = dict.fromkeys(INFINITE, math.inf)
     return [
-        Record(**nothing | {key: infinite[key] if value is None else value for key, value in row.items()})
+        Record(**absent | {key: infinite.get(key) if value is None else value for key, value in row.items()})
         for row in content["records"]
     ]
+
+
+def of_kodak(records: Sequence[Record]) -> bool:
+    """Whether the records of every model are of the Kodak pictures, see `are_kodak`."""
+    pixels: dict[str, list[str]] = {}
+    for record in records:
+        pixels.setdefault(record.model, []).append(record.pixels)
+    return all(map(are_kodak, pixels.values()))
+
+
+def are_kodak(pixels: Iterable[str]) -> bool:
+    """Whether these SHA-256 of pixels are those of all 24 Kodak pictures, each once, and no others."""
+    return sorted(pixels) == sorted(PIXELS.values())
 
 
 def table(records: Sequence[Record]) -> Iterator[str]:
     """Lines of the means, for a terminal; also valid Markdown."""
     yield (
-        "| model | images | bpp bitstream | PSNR | MS-SSIM | bpp theoretical | PSNR | MS-SSIM "
-        "| bpp zlib | encode | decode |"
+        "| model | images | bpp bitstream | PSNR | dB of mean MS-SSIM | bpp theoretical | PSNR "
+        "| dB of mean MS-SSIM | bpp zlib | encode | decode |"
     )
     yield "|---" + "|---:" * 10 + "|"
     for mean in means(records):
         yield (
-            f"| {mean['model']} | {mean['images']} "
+            f"| {markdown(mean['model'])} | {mean['images']} "
             f"| {mean['bpp_bitstream']:.4f} | {_db(mean['psnr_bitstream'])} "
             f"| {msssim_text(mean['msssim_bitstream'])} "
             f"| {mean['bpp_theoretical']:.4f} | {_db(mean['psnr'])} | {msssim_text(mean['msssim'])} "
@@ -147,5 +185,5 @@ def _db(value: object) -> str:
 
 
 def msssim_text(value: Any) -> str:
-    """MS-SSIM in dB, and a dash for None."""
+    """MS-SSIM, of a picture or a mean, in dB; a dash for None."""
     return "–" if value is None else _db(decibels(value))

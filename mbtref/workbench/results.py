@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mbtref.files import write_whole
+from mbtref.suite import strict
 from mbtref.workbench.records import Record, as_json, from_json
 
 SHARE = 0.1
@@ -72,13 +73,14 @@ def _key(record: Record) -> tuple[str, str]:
 
 
 def read(path: Path) -> list[Record]:
-    """The records of an earlier evaluation; none if there is no file.
+    """The records of an evaluation; none if there is no file.
 
     Raises OSError, or ValueError if the file holds anything else.
     """
     if not path.exists():
         return []
+    data = path.read_bytes()
     try:
-        return from_json(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a result of this version of 'mbtref eval', can't be resumed") from error
+        return from_json(strict.parse(data))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a file of 'mbtref eval --json' ({error})") from error

@@ -11,6 +11,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from mbtref.suite.msssim import decibels
+from mbtref.suite.reports.markup import plain
 from mbtref.workbench.baselines import Point
 from mbtref.workbench.look import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, QUIET, RED, RULE, SKY, WIDE, styled
 from mbtref.workbench.records import Record, family, means
@@ -74,7 +75,7 @@ class Measure(NamedTuple):
 
 
 PSNR = Measure("PSNR, RGB / dB", "psnr", "psnr-rgb", float)
-MS_SSIM = Measure("MS-SSIM, RGB / dB", "msssim", "ms-ssim-rgb", decibels)
+MS_SSIM = Measure("MS-SSIM, RGB / dB of the mean", "msssim", "ms-ssim-rgb", decibels)
 
 LINE = 0.19
 """Height of a line of a legend, in inches."""
@@ -135,7 +136,10 @@ def _in_db(row: Mapping[str, Any], measure: Measure) -> dict[str, float]:
 
 
 def _draw_models(near: Axes, far: Axes, rows: Mapping[str, Mapping[str, float]]) -> list[Line2D]:
-    """Draws each form's curves, one for each family, and a grey line for each model. Returns one curve a form."""
+    """Draws each form's curves, one for each family, and a grey line for each model. Returns one curve a form.
+
+    A model is named by its quality, and the first of several families wholly, below or above its point in turn.
+    """
     families: dict[str, list[str]] = {}
     for model in rows:
         families.setdefault(family(model)[0], []).append(model)
@@ -146,12 +150,16 @@ def _draw_models(near: Axes, far: Axes, rows: Mapping[str, Mapping[str, float]])
             points = [(rows[model][form.rate], rows[model][form.loop]) for model in members]
             line = _curve(axes, points, form.name, {"markersize": 6, **form.look})
         lines.append(line)
-    for model, row in rows.items():
-        for axes in (near, far):
-            axes.hlines(row[OPEN], row["bpp_theoretical"], row["bpp_buffer_raw"], color=RULE, zorder=0)
-        name = model if len(families) > 1 else family(model)[1] or model
-        at = row["bpp_buffer_zlib"], row[OPEN]
-        near.annotate(name, at, (0, 6), textcoords="offset points", ha="center", fontweight="bold")
+    for n, members in enumerate(families.values()):
+        whole = len(families) > 1
+        for model in members:
+            row, quality = rows[model], family(model)[1]
+            for axes in (near, far):
+                axes.hlines(row[OPEN], row["bpp_theoretical"], row["bpp_buffer_raw"], color=RULE, zorder=0)
+            name = plain(model if whole or not quality else quality)
+            at, beside = (row["bpp_buffer_zlib"], row[OPEN]), (0, 6 if n % 2 else -14)
+            near.annotate(name, at, beside, textcoords="offset points", ha="center", fontweight="bold")
+            whole = False
     return lines
 
 
@@ -168,7 +176,7 @@ def _frame(near: Axes, far: Axes, rows: Collection[Mapping[str, float]], label: 
     right = 1.12 * max(row["bpp_buffer_zlib"] for row in rows)
     near.set(xlim=(0, right), ylim=(bottom, top), xlabel="rate / bpp", ylabel=label)
     raw = [row["bpp_buffer_raw"] for row in rows]
-    far.set(xlim=(0.9 * min(raw), 1.1 * max(raw)), xticks=sorted({round(min(raw), 2), round(max(raw), 2)}))
+    far.set(xlim=(0.9 * min(raw), 1.1 * max(raw)), xticks=sorted({round(min(raw), 1), round(max(raw), 1)}))
     far.tick_params(axis="y", left=False, labelleft=False)
     far.spines["left"].set_visible(False)
     near.grid()

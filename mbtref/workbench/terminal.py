@@ -7,22 +7,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-
-def shown(text: object) -> str:
-    r"""A text as one line: what isn't printable is escaped, such as \n, \x1b and bytes that aren't UTF-8."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
+from mbtref.suite.reports.markup import plain
 
 
 def say(*lines: object, write: Callable[..., Any] = print) -> None:
     """Prints lines on standard output. write: prints one; beside a progress bar its `write`. Raises OSError."""
     for line in lines:
-        write(shown(line))
+        write(plain(line))
 
 
 def warn(line: object, write: Callable[..., Any] = print) -> None:
     """Prints a line on standard error, if that can be. write: as for `say`."""
     with contextlib.suppress(OSError):
-        write(shown(line), file=sys.stderr)
+        write(plain(line), file=sys.stderr)
 
 
 def begin() -> None:

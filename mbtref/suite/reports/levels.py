@@ -4,12 +4,12 @@ A level asks that every case of its capabilities passed, in a run of tier `full`
 case that wasn't run isn't a pass, so the levels of codecs need the Kodak pictures.
 """
 
-import html
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mbtref.suite.cases import Outcome
+from mbtref.suite.reports.markup import markdown, xml
 from mbtref.suite.reports.report import Record, Report
 from mbtref.suite.requirements import TIERS
 
@@ -107,7 +107,7 @@ def table(run: Report) -> str:
         f"| {level.name} | {level.text} | {'yes' if not (why := missing(level, run)) else f'no: {why}'} |"
         for level in LEVELS
     ]
-    return "\n".join([f"| level | meaning | {run.subject} |", "|---|---|---|", *rows, ""])
+    return "\n".join([f"| level | meaning | {markdown(run.subject)} |", "|---|---|---|", *rows, ""])
 
 
 LABEL = "mbt2018"
@@ -123,7 +123,7 @@ def badge(run: Report) -> str:
     levels = claimed(run)
     right = levels[-1].name if levels else NONE
     left_width, right_width = (ADVANCE * len(words) + 2 * MARGIN for words in (LABEL, right))
-    title = html.escape(f"{LABEL}: {right}, {run.subject}")
+    title = xml(f"{LABEL}: {right}, {run.subject}")
     size = f'width="{left_width + right_width:g}" height="{HEIGHT}"'
     return f"""<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{title}">
 <title>{title}</title>
@@ -142,4 +142,4 @@ def badge(run: Report) -> str:
 
 def _words(words: str, x: float) -> str:
     """A text that has the same width in every font."""
-    return f'<text x="{x:g}" y="14" textLength="{ADVANCE * len(words):g}">{html.escape(words)}</text>'
+    return f'<text x="{x:g}" y="14" textLength="{ADVANCE * len(words):g}">{xml(words)}</text>'

@@ -28,6 +28,7 @@ from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import GRID
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.reports import emulate, report
+from mbtref.suite.reports.markup import markdown
 from mbtref.suite.subjects.command import Command
 from mbtref.suite.subjects.loading import NAMES, PROGRAM, SERVE, isolated
 from mbtref.suite.subjects.protocol import Subject
@@ -86,13 +87,13 @@ def rows(folder: Path) -> Iterator[Sequence[str]]:
         for machine in bar:
             if not isinstance(machine, Machine):
                 name, why = machine
-                yield name, "", f"not run: {why}", "", "", ""
+                yield markdown(name), "", markdown(f"not run: {why}"), "", "", ""
                 continue
             bar.set_description(machine.name)
             simulated = PROCESSORS[machine.processor] if machine.processor else None
             subject = isolated(machine.subject, TIMEOUT, simulated)
             yield (
-                machine.name,
+                markdown(machine.name),
                 machine.decoder,
                 suite(machine),
                 digest(subject, "DECODE-1", "y_hat"),

@@ -1,6 +1,5 @@
 """A table of implementations against requirements, made from several reports: Markdown and HTML."""
 
-import html
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,8 @@ from typing import NamedTuple
 
 from mbtref.suite.cases import Outcome
 from mbtref.suite.operations import CAPABILITIES
-from mbtref.suite.reports import report
+from mbtref.suite.reports import markup, report
+from mbtref.suite.reports.markup import xml
 
 MARKS: Mapping[str, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNSUPPORTED: "–"}
 """How a cell shows these outcomes. It shows the others by name."""
@@ -73,9 +73,11 @@ def cell(counts: Mapping[str, int]) -> tuple[str, str]:
 
 def markdown(shown: Matrix) -> str:
     """The matrix as a Markdown table with its legend."""
-    lines = [f"| stage | requirement | {' | '.join(shown.titles)} |", "|---" * (len(shown.titles) + 2) + "|"]
+    titles = " | ".join(map(markup.markdown, shown.titles))
+    lines = [f"| stage | requirement | {titles} |", "|---" * (len(shown.titles) + 2) + "|"]
     for row, cells in shown.rows.items():
-        lines.append(f"| {CAPABILITIES[row.stage]} | {row.id} | {' | '.join(text for _, text in cells)} |")
+        texts = (CAPABILITIES[row.stage], row.id, *(text for _, text in cells))
+        lines.append(f"| {' | '.join(map(markup.markdown, texts))} |")
     return "\n".join([*lines, "", LEGEND, ""])
 
 
@@ -101,16 +103,17 @@ small { display: block; font-weight: normal; opacity: .7; white-space: normal; m
 
 def page(shown: Matrix) -> str:
     """The matrix as one self-contained HTML page."""
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in shown.titles)
+    heads = "".join(f"<th>{xml(title)}</th>" for title in shown.titles)
     body = []
     for stage, rows in itertools.groupby(shown.rows, lambda row: row.stage):
         body.append(f'<tr class="stage"><th colspan="{len(shown.titles) + 1}">{CAPABILITIES[stage]}</th></tr>')
         for row in rows:
-            cells = (f'<td class="{outcome}">{html.escape(text)}</td>' for outcome, text in shown.rows[row])
-            body.append(f"<tr><th>{row.id}<small>{html.escape(row.text)}</small></th>{''.join(cells)}</tr>")
+            head = f"<th>{xml(row.id)}<small>{xml(row.text)}</small></th>"
+            cells = (f'<td class="{xml(outcome)}">{xml(text)}</td>' for outcome, text in shown.rows[row])
+            body.append(f"<tr>{head}{''.join(cells)}</tr>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>mbt2018 conformance</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
         f"<h1>mbt2018 conformance</h1><p>{LEGEND} § is a section of the specification.</p>"
-        f'<div class="wide"><table><tr><td></td>{head}</tr>{"".join(body)}</table></div></body></html>\n'
+        f'<div class="wide"><table><tr><td></td>{heads}</tr>{"".join(body)}</table></div></body></html>\n'
     )

@@ -14,6 +14,7 @@ import pytest
 from mbtref.files import write_whole
 from mbtref.suite.cases import KnownFailure, Outcome
 from mbtref.suite.reports.levels import claimed, unproven
+from mbtref.suite.reports.markup import plain
 from mbtref.suite.reports.report import Record, Report, line
 from mbtref.suite.requirements import REQUIREMENTS
 from mbtref.suite.vectors import changed
@@ -118,8 +119,10 @@ class Recorder:
             if len(reports) > 1:
                 counts = Counter(case_of(report).partition("/")[0] for report in reports)
                 which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
-                terminalreporter.write_line(f"the same in {len(reports)} cases: {cause} ({which})", red=True)
-        neutral = Counter((case["outcome"], case["message"]) for case in self.cases if case["outcome"] in NEUTRAL)
+                terminalreporter.write_line(
+                    f"the same in {len(reports)} cases: {plain(cause)} ({which})", red=True
+                )
+        neutral = Counter((c["outcome"], plain(c["message"])) for c in self.cases if c["outcome"] in NEUTRAL)
         for (outcome, reason), n in neutral.items():
             words = outcome.replace("-", " ")
             terminalreporter.write_line(f"{words}, {n} case{'s' * (n > 1)}: {reason}", yellow=True)

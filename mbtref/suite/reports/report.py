@@ -12,10 +12,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mbtref.suite import strict
+from mbtref.suite.operations import CAPABILITIES
+from mbtref.suite.requirements import REQUIREMENTS
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import FOLDER, MANIFEST
 
 FORMAT = 1
+SCHEMA: Mapping[str, Any] = json.loads(Path(__file__).with_name("report.schema.json").read_text("utf-8"))["$defs"]
+"""Of each kind of record."""
 VERSIONS_OF = ("mbtref", "numpy", "torch", "compressai")
 Record = Mapping[str, Any]
 
@@ -73,16 +78,31 @@ def line(record: Record) -> str:
 
 
 def read(path: Path) -> Report:
-    """Reads a report. Raises OSError, or ValueError if it isn't a report at all."""
-    records = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        if text not in ("[", "]"):
-            try:
-                records.append(json.loads(text.rstrip(",")))
-            except json.JSONDecodeError:
-                break
-    first = records[0] if records else None
-    if not isinstance(first, dict) or (first.get("record"), first.get("format")) != ("opening", FORMAT):
-        raise ValueError(f"{path}: not a conformance report of format {FORMAT}")
-    cases = [record for record in records if record["record"] == "case"]
-    return Report(first, cases, records[-1] if records[-1]["record"] == "closing" else None)
+    """Reads a report, also one that was cut off. Raises OSError, or ValueError if it isn't a report."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        try:
+            records = strict.parse(text)
+        except ValueError:  # cut off: whole lines, and perhaps a part of one
+            records = strict.parse(text.rpartition(",\n")[0] + "]")
+        return _report(records)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a conformance report of format {FORMAT} ({error})") from error
+
+
+def _report(records: Any) -> Report:
+    """The report of these records. Raises ValueError if they aren't of a run."""
+    strict.check(records, {"type": "array", "items": {"type": "object"}})
+    opening, *cases = records or [{}]
+    strict.check(opening, SCHEMA["opening"], "record 1")
+    closing = cases.pop() if cases and cases[-1].get("record") == "closing" else None
+    known: dict[tuple[str, str], int] = {}
+    for number, case in enumerate(cases, 2):
+        strict.check(case, SCHEMA["case"], f"record {number}")
+        if case["requirement"] not in REQUIREMENTS or case["capability"] not in CAPABILITIES:
+            raise ValueError(f"record {number}: its requirement or capability isn't known")
+        if (first := known.setdefault((case["requirement"], case["case"]), number)) < number:
+            raise ValueError(f"records {first} and {number} are of the same case")
+    if closing:
+        strict.check(closing, SCHEMA["closing"], f"record {len(records)}")
+    return Report(opening, cases, closing)

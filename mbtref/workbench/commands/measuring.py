@@ -13,14 +13,15 @@ from tqdm import tqdm
 
 from mbtref.files import write_whole
 from mbtref.suite.kodak import pictures
+from mbtref.suite.reports.markup import plain
 from mbtref.workbench import arguments, engine, picturefiles, results, tasks
 from mbtref.workbench.commands import command, one_of, option, shared
 from mbtref.workbench.inputs import find_pictures
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.quiet import quiet
-from mbtref.workbench.records import COMPARED, Record, table
+from mbtref.workbench.records import COMPARED, Record, are_kodak, table
 from mbtref.workbench.results import Results
-from mbtref.workbench.terminal import say, shown, warn
+from mbtref.workbench.terminal import say, warn
 
 PAGE = "index.html"
 """Name of the report in its folder."""
@@ -75,8 +76,8 @@ def evaluate(args: argparse.Namespace) -> int:
                 unreadable.add(path)
                 raise
             if known := found.known(picturefiles.sha256(picture), model.fingerprint.hex()):
-                return engine.done(replace(known, image=shown(path.name)))
-            return place.submit(tasks.evaluate, share(model), picture, shown(path.name), args.device)
+                return engine.done(replace(known, image=plain(path.name)))
+            return place.submit(tasks.evaluate, share(model), picture, plain(path.name), args.device)
 
         rest = (one for one in asked if one[1][1] not in unreadable)
         for (i, (model, path)), outcome in engine.run(place, rest, start):
@@ -130,7 +131,7 @@ def compare(args: argparse.Namespace) -> int:
     shared.OUTPUT_FOLDER,
     shared.FORCE,
     option("--curves", kind=arguments.curves, metavar="NAME[,NAME...]",
-           help="published curves to draw, such as jpeg, webp and vtm"),
+           help="published curves to draw, such as jpeg, webp and vtm, if the pictures are the 24 of Kodak"),
     option("--limit", kind=arguments.size, default=25, metavar="MB",
            help="a page larger than this gets no more figures; default: %(default)s"),
 )  # fmt: skip
@@ -139,7 +140,12 @@ def report(args: argparse.Namespace) -> int:
     if not args.force:
         shared.refuse_losing(target)
     shared.say_skipped(args.pictures)
-    files, paths = shared.model_files(args), find_pictures(args.pictures)
+    paths = find_pictures(args.pictures)
+    with quiet():
+        known = not args.curves or are_kodak(picturefiles.sha256(picturefiles.read(path)) for path in paths)
+    if not known:
+        raise arguments.WrongUse("--curves needs the 24 Kodak pictures: published curves are means over them")
+    files = shared.model_files(args)
     shared.refuse_overwriting(args, [target], paths)
     args.output.mkdir(parents=True, exist_ok=True)
     arguments.output_file(str(target))
@@ -150,17 +156,17 @@ def report(args: argparse.Namespace) -> int:
     left_out = []
     with tqdm(total=len(paths) * len(loaded), unit="picture", leave=False, disable=None) as bar:
         for path in paths:
-            bar.set_description(shown(path.name))
+            bar.set_description(plain(path.name))
             with_figures = sum(picture.size for picture in measured) < args.limit * 10**6
             try:
                 with tasks.enough_memory():
                     measured.append(page.measure(path, loaded, with_figures, bar.update))
             except engine.REFUSALS as error:
-                left_out.append(shown(f"{path.name}: {error}"))
+                left_out.append(plain(f"{path.name}: {error}"))
                 warn(f"left out {left_out[-1]}", bar.write)
     if not measured:
         return 1
-    command = shown(shlex.join(("mbtref", *args.words)))
+    command = plain(shlex.join(("mbtref", *args.words)))
     content = page.page(measured, left_out, loaded, args.curves or page.CURVES, command).encode()
     write_whole(target, content)
     say(f"{target}: pictures {len(measured)}, models {len(loaded)}, {len(content) / 10**6:.1f} MB")
