@@ -1,13 +1,12 @@
 """Commands of the conformance suite and its vectors."""
 
 import argparse
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from mbtref.files import write_whole
 from mbtref.suite.folders import home, project_folder
-from mbtref.workbench.arguments import file_named, input_file, names
+from mbtref.workbench.arguments import file_named, input_file, names, output_folder
 from mbtref.workbench.commands import command, option
 from mbtref.workbench.commands.shared import output
 
@@ -104,7 +103,7 @@ def machines(args: argparse.Namespace) -> int:
 @command(
     "vectors generate",
     "make all vectors again and print what moved",
-    option("--to", type=Path, help="folder; default: the project's own vectors"),
+    option("--to", kind=output_folder, help="folder; default: the project's own vectors"),
     option("--only", type=names, default=(), metavar="ID[,ID...]",
            help="requirements, such as RANS-1; the vectors of all others stay as they are"),
 )  # fmt: skip
