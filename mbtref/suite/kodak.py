@@ -16,7 +16,7 @@ import PIL.Image
 from mbtref.suite.folders import home
 
 FOLDER_VARIABLE = "MBTREF_KODAK"
-PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.json").read_text())[
+PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.json").read_bytes())[
     "pixels_sha256"
 ]
 """SHA-256 of the pixels, (H, W, 3) uint8 in C order, of each file name kodim01.png ... kodim24.png."""
