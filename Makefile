@@ -17,6 +17,14 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, the suit
 	$(BIN)/pytest conformance --processor avx2 $(SHORT)
 	$(BIN)/python -m mutants --sample "$$(git rev-parse HEAD 2>/dev/null || echo none)"
 
+minima: .venv/ready  ## the tests with the oldest versions that pyproject.toml allows; 6 GB, needs the package index
+	$(BIN)/python -m release.minima > .venv/minima.txt
+	$(PYTHON) -m venv --clear .venv/minima
+	.venv/minima/bin/pip install --quiet --constraint .venv/minima.txt \
+		--editable '.[mutation,release,report,test]'
+	.venv/minima/bin/pytest tests -W default -n auto --maxprocesses 4
+	.venv/minima/bin/pytest conformance --tier smoke -W default
+
 kodak: .venv/ready  ## the figures of the README
 	$(BIN)/mbtref eval --model lite,wide --json kodak.json --force
 
@@ -44,4 +52,4 @@ release: .venv/ready  ## dist/: the distributions and the archive of the vectors
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
 	touch $@
 
-.PHONY: conformance test kodak matrix machines mutants benchmark release
+.PHONY: conformance test minima kodak matrix machines mutants benchmark release

@@ -30,7 +30,8 @@ FEWEST = 2
 """Rounds that even a slow call has, if so many are asked for."""
 PATIENCE = 60.0
 """Seconds that the rounds of one call may take together, beyond FEWEST rounds."""
-STATUS = Path("/proc/self/status")
+STATUS, PEAK = Path("/proc/self/status"), re.compile(r"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
+"""Where Linux says how much memory this process has held, and the line; some containers leave it out."""
 FROM_FILE: dict[str, Callable[[Path, Any], object]] = {
     ENCODE: lambda file, picture: encode(load(file), picture),
     DECODE: lambda file, data: decode(load(file), data),
@@ -121,7 +122,7 @@ def peaks(file: Path, picture: Image, threads: int) -> dict[str, int]:
     """`peak_bytes` of a Result; empty where the system doesn't tell. Raises BrokenProcessPool as `alone` does."""
     found: dict[str, int] = {}
     compared = picture.shape[0] * picture.shape[1] <= COMPARED_UP_TO
-    if STATUS.exists():
+    if STATUS.exists() and PEAK.search(STATUS.read_text(encoding="ascii")):
         for there, back in ((ENCODE, DECODE), (COMPRESS, DECOMPRESS))[: 1 + compared]:
             found[there], coded = alone(peak, there, file, picture, threads)
             found[back], _ = alone(peak, back, file, coded, threads)
@@ -132,6 +133,6 @@ def peak(name: str, file: Path, given: object, threads: int) -> tuple[int, objec
     """The most memory that this process has held after a call of FROM_FILE, in bytes, and the call's result."""
     torch.set_num_threads(threads)
     result = FROM_FILE[name](file, given)
-    found = re.search(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-    assert found, f"{STATUS} has no VmHWM"
+    found = PEAK.search(STATUS.read_text(encoding="ascii"))
+    assert found, f"{STATUS} has VmHWM in the process above, and not here"
     return 1024 * int(found[1]), result

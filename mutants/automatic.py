@@ -211,7 +211,8 @@ def main() -> int:
     asked = [change for change in chosen if change.name not in answers]
     unchanged: list[Failed] = []
     ask_all([right], 1, lambda _, failed: unchanged.append(failed))
-    assert unchanged == [{}], f"the suite can't be asked, or fails the codec as it is: {unchanged}"
+    if unchanged != [{}]:
+        sys.exit(f"the suite can't be asked, or fails the codec as it is: {unchanged}")
     ask_all(asked, args.jobs, tell)
     known = classified()
     survivors = [change for change in chosen if not answers[change.name]]

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         write_whole(folder / "SHA256SUMS", sums.encode())
         print(sums, end="")
-    except (ReleaseError, OSError) as error:
+    except (ReleaseError, ValueError, OSError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
     return 0
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def checked_version() -> str:
     """The version, if every place that names it agrees and the working tree is clean."""
-    version: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     for file, line in (("CHANGELOG.md", f"## {version}"), ("CITATION.cff", f"version: {version}")):
         if not re.search(rf"^{re.escape(line)}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE):
             raise ReleaseError(f"{file} has no line '{line}', the version of pyproject.toml")

@@ -45,7 +45,8 @@ def archive(name: str) -> bytes:
         for target, array in arrays(path, data):
             plain[target] = little_endian(array)
             lines.append(f"{target} {array.dtype.name} {' '.join(map(str, array.shape))}".rstrip())
-    assert not found.keys() & plain.keys(), f"two files have the name {min(found.keys() & plain.keys())}"
+    if twice := found.keys() & plain.keys():
+        raise ValueError(f"two files have the name {min(twice)}")
     plain[RAW] = "".join(f"{line}\n" for line in sorted(lines)).encode()
     return zipped({f"{name}/{path}": data for path, data in (found | plain).items()})
 

@@ -1,6 +1,7 @@
 """The parts of the project and the arrows between them; what starts without PyTorch; one name when installed."""
 
 import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -80,6 +81,16 @@ def test_nothing_imports_upwards() -> None:
             seen += there is not None
             assert there is None or there in allowed, f"{name} imports {target}: an arrow that runs upwards"
     assert seen > 300, f"only {seen} imports were looked at"
+
+
+def test_assertions_change_nothing() -> None:
+    """No assertion stores, takes or writes anything: `python -O` leaves it out."""
+    changing = r":=|\.(add|append|clear|extend|insert|pop|put|remove|setdefault|store|unlink|update|write\w*)\("
+    for name, path in modules():
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        found = [ast.unparse(node) for node in nodes if isinstance(node, ast.Assert)]
+        wrong = [text for text in found if re.search(changing, text)]
+        assert not wrong, f"{name}: an assertion does something: {wrong}"
 
 
 def test_no_link_is_tracked() -> None:

@@ -266,7 +266,7 @@ def test_a_cluster_whose_worker_is_ended(
         ended = []
 
         def end_one(at: int) -> None:
-            busy = {client.scheduler_info(-1)["workers"][where]["name"]: len(tasks)
+            busy = {client.scheduler_info()["workers"][where]["name"]: len(tasks)
                     for where, tasks in client.processing().items()}  # fmt: skip
             name = max(busy, key=lambda name: busy[name])
             if not busy[name]:  # they were faster: try again after the next record

@@ -11,7 +11,7 @@ import pytest
 import mbtref
 from mbtref.suite.vectors import FOLDER
 from release import __main__ as release
-from release import archive
+from release import archive, minima
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,17 @@ def test_big_endian_arrays() -> None:
     """Raw numbers are little-endian, whatever the array in memory is."""
     array = np.arange(3, dtype=">i4")
     assert archive.little_endian(array) == b"\0\0\0\0\1\0\0\0\2\0\0\0", "another byte order"
+
+
+def test_constraints_fit_the_declarations() -> None:
+    """Each requirement of pyproject.toml takes the version of constraints.txt, and has one oldest version."""
+    lines = (minima.ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
+    pins = {name.lower(): version for name, _, version in (line.partition("==") for line in lines)}
+    declared = [each for each in minima.declared() if each.name not in ("mbtref", "build", "twine")]
+    wrong = [str(each) for each in declared if pins[each.name.lower()] not in each.specifier]
+    assert not wrong, f"constraints.txt has other versions than {wrong}"
+    names = [line.partition("==")[0] for line in minima.minima()]
+    assert len(set(names)) == len(names) > 20, f"a package is missing, or has two oldest versions: {sorted(names)}"
 
 
 def test_one_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """The golden vectors: frozen, made again, and compared."""
 
+import errno
+import itertools
 import json
 import os
 import shutil
@@ -14,8 +16,9 @@ import pytest
 
 from mbtref import Model
 from mbtref.errors import Kind
+from mbtref.files import write_whole
 from mbtref.suite import vectors
-from mbtref.suite.generate import MADE, implementations, make, moved, registry, reproducible, streams
+from mbtref.suite.generate import MADE, edge, implementations, make, moved, registry, reproducible, streams
 from mbtref.suite.generate import command as tool
 from mbtref.suite.generate.buffers import stored_block
 from mbtref.suite.generate.case import Case, Making, as_npy
@@ -27,6 +30,7 @@ from mbtref.suite.generate.textures import SIZES, Size, picture
 from mbtref.suite.pictures import tensor
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.vectors import FOLDER, MANIFEST
+from tests.support import child
 
 WITHOUT_KODAK = set(MADE) - {"DECODE-3", "REPRODUCIBLE-4"}
 Y, K = "stages/lite-q4/odd/open/y.npy", "stages/lite-q4/odd/exact/k.npy"
@@ -239,7 +243,7 @@ def test_generate(
     tolerant = manifest["vectors"][0]
     tolerant["tolerance"]["y"]["absolute"] *= 2
     changed = {MANIFEST: json.dumps(manifest).encode(), "rans/old/stream.bin": b"old", Y: altered(again, Y, 0.25)}
-    tool.write(home, {**again, **changed})
+    tool.write(home, again, {**again, **changed})
     (home / "rans/rare/cdf.npy").unlink()
     tool.generate(home)
     told = capsys.readouterr().out
@@ -268,6 +272,74 @@ def test_generate_writes_nothing_if_it_fails(home: Path, monkeypatch: pytest.Mon
     with pytest.raises(ValueError, match="a vector lost its property: no state meets its limit"):
         tool.generate(home, ["RANS-1"])
     vectors.load(home)
+
+
+@pytest.mark.parametrize("to", ["new/er", "."])
+def test_a_new_model_comes_with_its_set(
+    home: Path, again: Files, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    """While vectors are made, a changed `edge` lies where processes look for it; then only in the new set."""
+    ours, right = home / edge.FILE, edge.model_file()
+    monkeypatch.setattr(tool, "model_file", lambda name: ours)
+    monkeypatch.setattr(edge, "model_file", lambda: b"other")
+    monkeypatch.setattr(tool, "make", lambda *_: {**again, edge.FILE: ours.read_bytes()})
+    tool.generate(home / to)
+    assert (home / to / edge.FILE).read_bytes() == b"other", "the new set has the old model"
+    assert ours.read_bytes() == (b"other" if to == "." else right), "the project's own model is another one"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_set_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """A full disk or Ctrl-C, after any step, leaves every file as it was. What others have there always stays."""
+    old = {"a/b/gone": b"1", "a/same": b"2", "c/changed": b"3", MANIFEST: b"4"}
+    new = {"a/same": b"2", "c/changed": b"5", "d/e/new": b"6", MANIFEST: b"7"}
+    tool.write(tmp_path, {}, old)
+    (tmp_path / "c/mine/empty").mkdir(parents=True)
+    (tmp_path / "c/notes.txt").write_bytes(b"8")
+
+    def there() -> dict[str, bytes]:
+        return {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    def stepping(right: Callable[..., object]) -> Callable[..., object]:
+        def step(*given: object) -> None:
+            right(*given)
+            if next(taken) == last:
+                raise error
+
+        return step
+
+    before = there()
+    monkeypatch.setattr(tool, "write_whole", stepping(write_whole))
+    monkeypatch.setattr(Path, "replace", stepping(Path.replace))
+    for last in range(12):  # four files are written and put in their places, and four old ones are taken away
+        taken = itertools.count()
+        with pytest.raises(type(error)):
+            tool.write(tmp_path, old, new)
+        assert there() == before, f"step {last} left other files"
+    tool.write(tmp_path, old, new)
+    kept = {path: data for path, data in before.items() if path != "a/b/gone"}
+    assert there() == {**kept, **new}, "the new set isn't there, or not alone"
+    assert (tmp_path / "c/mine/empty").is_dir(), "a folder of others is gone"
+
+
+@pytest.mark.parametrize("manifest", [b"", b"\xff", b"[]", b'{"files": ["a.js"]}', b'{"files": {"../a.js": ""}}'])
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, manifest: bytes) -> None:
+    """A manifest that isn't one of a set says nothing about what may be removed."""
+    (tmp_path / MANIFEST).write_bytes(manifest)
+    with pytest.raises(ValueError, match=f"{tmp_path} has no manifest of a set: .*; restore it, or take it away"):
+        tool.generate(tmp_path, ["RANS-1"])
+
+
+@pytest.mark.parametrize("words", ["-O generate --only RANS-1 --to new", "-OO check --without-kodak"])
+def test_nothing_is_made_without_assertions(tmp_path: Path, words: str) -> None:
+    """`python -O` leaves out what vectors assert: the commands say so in one line, and do nothing."""
+    flag, *command = words.split()
+    done = child(flag, "-m", "mbtref", "vectors", *command, folder=tmp_path)
+    told = "mbtref: python -O leaves out what vectors assert: run it without -O and PYTHONOPTIMIZE\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told), f"{done}"
+    assert not list(tmp_path.iterdir()), "something was written"
 
 
 def test_check(

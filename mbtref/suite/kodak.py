@@ -18,7 +18,7 @@ from mbtref.suite.folders import home
 FOLDER_VARIABLE = "MBTREF_KODAK"
 MOST_BYTES = 1 << 21
 """Bytes that a file may have. The pixels of a picture have 768 · 512 · 3, and PNG files are smaller."""
-PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.json").read_text())[
+PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.json").read_bytes())[
     "pixels_sha256"
 ]
 """SHA-256 of the pixels, (H, W, 3) uint8 in C order, of each file name kodim01.png ... kodim24.png."""

@@ -4,4 +4,5 @@ from mutants.gallery import arithmetic, coding, files, pictures
 
 _ROWS = (*arithmetic.MUTANTS, *coding.MUTANTS, *files.MUTANTS, *pictures.MUTANTS)
 MUTANTS = {mutant.name: mutant for mutant in _ROWS}
-assert len(MUTANTS) == len(_ROWS), "two mutants have one name"
+if len(MUTANTS) < len(_ROWS):
+    raise ValueError("two mutants have one name")

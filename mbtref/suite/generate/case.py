@@ -61,7 +61,8 @@ class Making:
         """Keeps a file, or the frozen one if both differ by the allowed change at most, and returns its bytes."""
         old = self.frozen.files.get(path)
         kept = data if old is None or change(path, old, data) > allowed else old
-        assert self.new.files.setdefault(path, kept) == kept, f"{path} is made twice, and differs"
+        first = self.new.files.setdefault(path, kept)
+        assert first == kept, f"{path} is made twice, and differs"
         return kept
 
     def stored(self, path: str) -> Stored:

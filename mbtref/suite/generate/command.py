@@ -2,7 +2,9 @@
 
 import contextlib
 import json
-from collections.abc import Collection, Iterator
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mbtref.files import write_whole
@@ -26,14 +28,15 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
     and writes nothing if a requirement is unknown, a vector lost its property, or Kodak pictures are needed and
     missing.
     """
+    refuse_without_assertions()
     only = only or MADE
     if unknown := sorted(set(only) - set(MADE)):
         raise ValueError(f"no requirement {', '.join(unknown)}; those with vectors are {', '.join(MADE)}")
-    frozen = stored(FOLDER)
+    frozen, before = stored(FOLDER), stored(folder)
     pictures = kodak.pictures() if KODAK in only else []
     with new_model():
         files = make(frozen, only, pictures)
-    write(folder, files)
+    write(folder, before, files)
     lines = list(summary(differences(frozen, files))) if frozen else ["there was no set before"]
     print("\n".join(lines or ["nothing moved"]))
     count, size = len(json.loads(files[MANIFEST])["vectors"]), sum(map(len, files.values()))
@@ -42,7 +45,7 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
 
 @contextlib.contextmanager
 def new_model() -> Iterator[None]:
-    """Writes the model `edge`, whose file other processes read. A failure restores the old one."""
+    """The model `edge` is in its file, which other processes read; then the old one is there again."""
     path = model_file(edge.NAME)
     path.parent.mkdir(exist_ok=True)
     old, new = path.read_bytes() if path.is_file() else None, edge.model_file()
@@ -50,9 +53,11 @@ def new_model() -> Iterator[None]:
         write_whole(path, new)
     try:
         yield
-    except BaseException:
-        path.unlink() if old is None else write_whole(path, old)
-        raise
+    finally:
+        if old is None:
+            path.unlink()
+        elif old != new:
+            write_whole(path, old)
 
 
 def check(with_kodak: bool) -> int:
@@ -62,11 +67,10 @@ def check(with_kodak: bool) -> int:
     Raises ValueError if the frozen files aren't those of their manifest, were made with other models, or a vector
     lost its property.
     """
+    refuse_without_assertions()
     load(FOLDER)
     frozen = stored(FOLDER)
-    manifest = json.loads(frozen[MANIFEST])
-    validate(manifest)
-    if manifest["models"] != model_hashes():
+    if json.loads(frozen[MANIFEST])["models"] != model_hashes():
         raise ValueError(f"the vectors were made with other models; {HOW_TO_REPAIR}")
     pictures, why = [], "left out"
     try:
@@ -91,6 +95,12 @@ def measure() -> bool:
     return all(share <= 1 for share, _ in shares.values())
 
 
+def refuse_without_assertions() -> None:
+    """Raises ValueError under `python -O`, which leaves out the assertions that vectors have their properties."""
+    if not __debug__:
+        raise ValueError("python -O leaves out what vectors assert: run it without -O and PYTHONOPTIMIZE")
+
+
 def validate(manifest: object) -> None:
     """Raises ValueError, which names the place, if a manifest doesn't fit its schema."""
     import jsonschema
@@ -102,23 +112,43 @@ def validate(manifest: object) -> None:
 
 
 def stored(folder: Path) -> Files:
-    """The files of a set that exist; empty if there is no set."""
+    """The files of a set that exist; empty if it has no manifest. Raises ValueError if that isn't one of a set."""
     if not (folder / MANIFEST).is_file():
         return {}
-    manifest = (folder / MANIFEST).read_bytes()
-    paths = [path for path in json.loads(manifest)["files"] if (folder / path).is_file()]
-    return {MANIFEST: manifest, **{path: (folder / path).read_bytes() for path in paths}}
+    data = (folder / MANIFEST).read_bytes()
+    try:
+        manifest = json.loads(data)
+        validate(manifest)
+    except ValueError as error:
+        raise ValueError(f"{folder} has no manifest of a set: {error}; restore it, or take it away") from error
+    paths = [path for path in manifest["files"] if (folder / path).is_file()]
+    return {MANIFEST: data, **{path: (folder / path).read_bytes() for path in paths}}
 
 
-def write(folder: Path, files: Files) -> None:
-    """Writes a set, each file whole and the manifest last, then removes files that only the previous set had."""
-    before = stored(folder)
-    schema = {SCHEMA: (FOLDER / SCHEMA).read_bytes()}
-    for path, data in sorted((schema | dict(files)).items(), key=lambda item: item[0] == MANIFEST):
-        if before.get(path) != data:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / path, data)
-    for path in before.keys() - files.keys():
-        (folder / path).unlink()
-    for empty in sorted((p for p in folder.rglob("*") if p.is_dir() and not any(p.iterdir())), reverse=True):
-        empty.rmdir()
+def write(folder: Path, before: Files, files: Files) -> None:
+    """Puts a set in the place of another one, `before`; if that fails, the other one stays. So do other files."""
+    files = {**files, SCHEMA: (FOLDER / SCHEMA).read_bytes()}
+    paths = [path for path in {**before, **files} if before.get(path) != files.get(path)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as part:
+        new, old = Path(part, "new"), Path(part, "old")
+        for path in files.keys() & paths:
+            (new / path).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(new / path, files[path])
+        try:
+            move(paths, folder, old)
+            move(paths, new, folder)
+        except BaseException:
+            move([path for path in paths if path in files and not (new / path).exists()], folder, new)
+            move(paths, old, folder)
+            raise
+
+
+def move(paths: Iterable[str], source: Path, target: Path) -> None:
+    """Moves those of the files that are there, and removes the folders that they leave empty."""
+    for path in paths:
+        if (source / path).is_file():
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).replace(target / path)
+            with contextlib.suppress(OSError):  # others are in it
+                os.removedirs((source / path).parent)
