@@ -24,12 +24,14 @@ import mbtref
 from mbtref.modelfile import SERIES, embedded
 from mbtref.suite import kodak, requirements
 from mbtref.suite.folders import HOME_VARIABLE
+from mbtref.suite.reports import report
 from mbtref.workbench import picturefiles, tasks
+from tests.miniatures import Nothing
 from tests.support import Terminal, output_of, picture, run, serving, write_png
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
-OPENING = "[\n" + json.dumps({"record": "opening", "format": 1, "subject": {"name": "a", "version": "1"}})
+OPENING = report.line(report.opening(Nothing(), "nothing", "smoke", None))
 """A report of the suite that holds nothing."""
 
 
@@ -247,7 +249,7 @@ MISTAKES = [
     (1, "text.png: ", "decode text.png -o old.png"),
     (1, "text.png: ", "inspect text.png"),
     (1, "cut.mbt: checksum-mismatch", "decode cut.mbt -o old.png"),
-    (1, "can't be resumed", "eval picture.png --model lite-q3 --json old.json --resume"),
+    (1, "not a file of 'mbtref eval --json'", "eval picture.png --model lite-q3 --json old.json --resume"),
     (1, f"'mbtref kodak fetch', or set {kodak.FOLDER_VARIABLE}", "eval --model lite-q3"),
     (1, "'cuda' can't be used here", "encode picture.png -o b.mbt --device cuda"),
 ]
@@ -419,7 +421,7 @@ def test_too_little_memory_is_a_line(
 ) -> None:
     """Memory that ends, wherever that is, is a line that says what to do."""
 
-    def fail(*given: object) -> None:
+    def fail(*given: object, **named: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(f"mbtref.workbench.{where}", fail)
@@ -431,10 +433,10 @@ def test_too_little_memory_is_a_line(
 
 def test_a_poor_console_shows_what_it_can(tmp_path: Path) -> None:
     """Signs that a console doesn't have are replaced, and files are written all the same."""
-    report, page, markdown = (tmp_path / f"page.{suffix}" for suffix in ("json", "html", "md"))
-    report.write_text(OPENING)
+    made, page, markdown = (tmp_path / f"page.{suffix}" for suffix in ("json", "html", "md"))
+    made.write_text(OPENING)
     outputs = ["--html", str(page), "--markdown", str(markdown)]
-    command = [sys.executable, "-m", "mbtref.workbench.cli", "matrix", str(report), *outputs]
+    command = [sys.executable, "-m", "mbtref.workbench.cli", "matrix", str(made), *outputs]
     done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert b"passed" in done.stdout, f"nothing is shown: {done.stdout!r}"

@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -169,7 +168,7 @@ def test_a_subject_cannot_write_its_own_answers(tmp_path: Path) -> None:
     options = ("--subject", "vandal:Subject", "--capabilities", "rans", "--report", "report.json", "-q")
     status, said = pytest_in(tmp_path, "conformance", *options, path=tmp_path)
     found = report.read(tmp_path / "report.json")
-    assert Counter(case["outcome"] for case in found.cases) == {"passed": 26}, said
+    assert {case["outcome"] for case in found.cases} == {"passed"}, said
     assert found.closing, said
     assert (status, found.closing["status"], found.closing["whole"]) == (1, 1, False), said
     assert "this run proves nothing: " in said, said
