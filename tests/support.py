@@ -1,5 +1,6 @@
 """What several test files share: pictures and networks made by arithmetic, traces, refusals, commands, servers."""
 
+import io
 import math
 import os
 import subprocess
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -48,6 +49,13 @@ def picture(height: int, width: int) -> Image:
 def write_png(path: Path, image: Image) -> None:
     """Writes a picture as a PNG file."""
     path.write_bytes(picturefiles.png(image))
+
+
+def saved(content: object, **options: Any) -> bytes:
+    """The bytes of `torch.save`."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
 
 
 def varied_networks(N: int, M: int, seed: int = 0) -> MBT2018:

@@ -3,6 +3,9 @@
 import argparse
 import io
 import json
+import os
+import pickle
+import re
 import struct
 import tracemalloc
 import zipfile
@@ -19,7 +22,7 @@ from torch import Tensor
 
 from mbtref.making import checkpoint
 from mbtref.making import complete as making
-from tests.support import Terminal, varied_networks
+from tests.support import Terminal, saved, varied_networks
 
 State = dict[str, Tensor]
 Make = Callable[[State], bytes]
@@ -32,13 +35,6 @@ def state() -> State:
     """The state dict of a small model, without its tables."""
     networks = varied_networks(3, 5)
     return {key: tensor.clone() for key, tensor in {**making.constants(networks), **networks.state_dict()}.items()}
-
-
-def saved(content: object, **options: Any) -> bytes:
-    """The bytes of `torch.save`."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer, **options)
-    return buffer.getvalue()
 
 
 def packed(records: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
@@ -59,6 +55,16 @@ def unpacked(data: bytes) -> dict[str, bytes]:
 def pickled(steps: bytes) -> bytes:
     """A file with this pickle, without its frame."""
     return packed({"archive/data.pkl": b"\x80\x02" + steps + b"."})
+
+
+class Call:
+    """A call that a pickle asks for."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.reduced = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.reduced
 
 
 def named(prefix: str, state: State) -> State:
@@ -93,6 +99,19 @@ def marked(tensor: Tensor) -> Tensor:
     return parameter
 
 
+OLDER = (
+    {"biases": "_bias", "matrices": "_matrix", "factors": "_factor"},
+    {"biases": "_biases.", "matrices": "_matrices.", "factors": "_factors."},
+)
+"""What earlier releases of CompressAI wrote before the number of a density's tensor."""
+
+
+def older(state: State, names: dict[str, str]) -> State:
+    """A state dict as an earlier release saved it."""
+    kind = re.compile(r"(?<=entropy_bottleneck\.)(biases|matrices|factors)\.")
+    return {kind.sub(lambda match: names[match[1]], key): tensor for key, tensor in state.items()}
+
+
 class Config:
     """A class that only the training program has."""
 
@@ -114,6 +133,10 @@ PLAIN: dict[str, Make] = {
     **{
         f"protocol {p}": lambda s, p=p: saved({"state_dict": s} | BESIDE, pickle_protocol=p)  # type: ignore[misc]
         for p in (2, 3, 4, 5)
+    },
+    **{
+        names["biases"]: lambda s, names=names: saved({"state_dict": named("module.", older(s, names))})  # type: ignore[misc]
+        for names in OLDER
     },
     "compiled parts": lambda s: saved({key.replace("g_a.", "g_a._orig_mod."): t for key, t in s.items()}),
     "averaged": lambda s: saved(named("module.", s) | {"n_averaged": torch.tensor(3)}),
@@ -145,6 +168,15 @@ def test_weights_are_found(form: str, state: State, tmp_path: Path) -> None:
     networks = checkpoint.read(written(tmp_path, PLAIN[form](state))).networks
     for key, tensor in networks.state_dict().items():
         assert torch.equal(tensor, state[key]), f"{key} is read wrongly"
+
+
+def test_import_takes_both_forms(state: State, tmp_path: Path, terminal: Terminal) -> None:
+    """`mbtref import` makes the same model file of a pickle as of safetensors."""
+    models = []
+    for data in (saved({"state_dict": older(state, OLDER[0])}), safetensors.torch.save(state)):
+        terminal.prints("import", written(tmp_path, data), "-o", tmp_path / "out.safetensors")
+        models.append((tmp_path / "out.safetensors").read_bytes())
+    assert models[0] == models[1], "the two models differ"
 
 
 @pytest.mark.parametrize("save", [saved, safetensors.torch.save])
@@ -180,6 +212,8 @@ def laughs(steps: bytes) -> bytes:
     return pickled(b"K\1q\0" + levels + steps)
 
 
+TOUCH = Call(Path.touch, Path("proof"))
+"""Makes a file if it is called."""
 FOREIGN: dict[str, tuple[Make, str]] = {
     "float64": (lambda s: saved(floats(s, Tensor.double)), "tensor g_a.0.weight is Double, not float32"),
     "integers": (with_bias(Tensor.int), f"tensor {BIAS} is Int, not float32"),
@@ -204,6 +238,16 @@ FOREIGN: dict[str, tuple[Make, str]] = {
     "a list": (lambda s: saved(list(s.values())), "holds a list, not a state dict"),
     "a Namespace": (lambda s: saved(argparse.Namespace(net=s)), "holds a argparse.Namespace, not a state dict"),
     "elsewhere": (lambda s: saved({"other": s}), "holds no tensor g_a.0.weight"),
+    "a call": (lambda s: saved(TOUCH), "holds a __builtin__.getattr, not a state dict"),
+    "a call beside weights": (lambda s: saved(s | {BIAS: TOUCH}), f"tensor {BIAS} is __builtin__.getattr"),
+    "a call in a bare pickle": (lambda s: pickle.dumps(TOUCH), "not a checkpoint of PyTorch"),
+    "another tensor": (lambda s: saved(s | {"g_a.9.weight": s[BIAS]}), "tensor g_a.9.weight is none of mbt2018's"),
+    **{
+        f"{data[:6]!r}": (lambda s, data=data: data, "not a checkpoint of PyTorch")  # type: ignore[misc]
+        for data in (b"", b"<html>", b"\x89PNG\r\n\x1a\n", bytes(1000))
+    },
+    "begun": (lambda s: saved(s)[:100], "not a checkpoint of PyTorch"),
+    "without end": (lambda s: saved(s)[:-100], "not a checkpoint of PyTorch"),
     "compressed": (lambda s: packed(unpacked(saved(s)), zipfile.ZIP_DEFLATED), "not a checkpoint of PyTorch"),
     "no storage": (
         lambda s: packed({name: data for name, data in unpacked(saved(s)).items() if "/data/1" not in name}),
@@ -219,23 +263,18 @@ FOREIGN: dict[str, tuple[Make, str]] = {
 
 
 @pytest.mark.parametrize("form", FOREIGN)
-def test_what_cannot_be_imported(form: str, state: State, tmp_path: Path, terminal: Terminal) -> None:
-    """A file that has other things than plain weights is one line that names it and says what to save."""
+def test_what_cannot_be_imported(
+    form: str, state: State, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of other things than plain weights is a line that names it and says what to save. No code runs."""
+    monkeypatch.chdir(tmp_path)
     make, message = FOREIGN[form]
     path = written(tmp_path, make(state))
-    line = terminal.fails(1, message, "import", path, "-o", tmp_path / "out.safetensors")
+    line = terminal.fails(1, message, "import", path, "-o", "out.safetensors")
+    assert os.listdir() == [path.name], "a model file was written, or the code of a pickle was run"
     assert line.startswith(f"mbtref: {path.name}: "), f"the line doesn't name the file: {line}"
-    assert path.suffix == ".safetensors" or "two names" in line or checkpoint.ADVICE in line, f"no advice: {line}"
-
-
-class Call:
-    """A call that a pickle asks for."""
-
-    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
-        self.reduced = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self.reduced
+    known = path.suffix == ".safetensors" or form in ("two names", "another tensor")
+    assert known or checkpoint.ADVICE in line, f"no advice: {line}"
 
 
 def spread(state: State, **options: Any) -> bytes:

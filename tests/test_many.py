@@ -69,9 +69,7 @@ def test_a_folder_is_not_searched_deeper(folder: Path, tmp_path: Path, terminal:
     assert len(list(tmp_path.glob("*.mbt"))) == MANY, f"a subfolder was searched, in spite of: {line}"
 
 
-@pytest.mark.parametrize(
-    "command", ["encode", "encode --jobs 2", "eval --model lite-q3", "report --model lite-q3"]
-)
+@pytest.mark.parametrize("command", ["encode", "eval --model lite-q3", "report --model lite-q3"])
 def test_what_is_no_picture_in_a_folder(command: str, tmp_path: Path, terminal: Terminal) -> None:
     """A pipe, links to nothing and a folder that are named as pictures are left out by name, the rest is done."""
     folder = tmp_path / "pictures"
@@ -208,38 +206,32 @@ def test_a_process_that_is_ended(folder: Path, tmp_path: Path, after: After, ter
     assert 3 <= len(records(out)) < 2 * MANY, f"{len(records(out))} records were kept"
 
 
-class Scheduler(NamedTuple):
-    """The scheduler of a Dask cluster on this machine."""
+class Cluster(NamedTuple):
+    """A Dask cluster on this machine: the processes of its scheduler and of two workers, each with a thread."""
 
     address: str
-    process: "subprocess.Popen[bytes]"
+    scheduler: "subprocess.Popen[bytes]"
+    workers: list["subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[Scheduler]:
-    """A cluster without workers."""
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster that has just begun."""
     pytest.importorskip("distributed", reason="not run: no distributed, see the extra 'cluster'")
     where = tmp_path / "scheduler.json"
-    process = dask("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(where))
+    begun = [dask("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(where))]
     try:
         while not where.is_file():
-            assert process.poll() is None, "the scheduler has ended"
+            assert begun[0].poll() is None, "the scheduler has ended"
             time.sleep(0.05)
-        yield Scheduler(json.loads(where.read_text())["address"], process)
+        address = json.loads(where.read_text())["address"]
+        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
+        begun += [dask("worker", address, "--name", str(number), *options) for number in range(2)]
+        yield Cluster(address, begun[0], begun[1:])
     finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def workers(scheduler: Scheduler) -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """Two workers of the cluster, each a process with a thread."""
-    options = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
-    begun = [dask("worker", scheduler.address, "--name", str(number), *options) for number in range(2)]
-    yield begun
-    for worker in begun:
-        worker.kill()
-        worker.wait()
+        for process in reversed(begun):
+            process.kill()
+            process.wait()
 
 
 def dask(kind: str, *options: str) -> "subprocess.Popen[bytes]":
@@ -253,15 +245,17 @@ def dask(kind: str, *options: str) -> "subprocess.Popen[bytes]":
 
 
 def test_a_cluster_whose_worker_is_ended(
-    folder: Path, tmp_path: Path, alone: list[dict[str, Any]], scheduler: Scheduler,
-    workers: list["subprocess.Popen[bytes]"], after: After, terminal: Terminal,
-) -> None:  # fmt: skip
-    """A cluster that loses one of two workers half-way gives the records of one process: all, once, in order."""
+    folder: Path, tmp_path: Path, alone: list[dict[str, Any]], cluster: Cluster, after: After, terminal: Terminal
+) -> None:
+    """Interrupted on a cluster and in a process, an evaluation ends on the cluster, which loses one of two workers.
+
+    The records are those of one process: all, once, in order.
+    """
     from distributed import Client
 
     (folder / "broken.png").write_bytes(b"broken")
     out = tmp_path / "out.json"
-    with Client(scheduler.address, set_as_default=False) as client:
+    with Client(cluster.address, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=60)
         ended = []
 
@@ -272,48 +266,37 @@ def test_a_cluster_whose_worker_is_ended(
             if not busy[name]:  # they were faster: try again after the next record
                 after(at + 1, partial(end_one, at + 1))
                 return
-            workers[int(name)].kill()
+            cluster.workers[int(name)].kill()
             ended.append(name)
 
+        on_cluster = eval_of(folder, out, "--cluster", cluster.address)
+        after(4, interrupt)
+        terminal.ends(130, *on_cluster)
+        assert len(records(out)) == 4, "not what was measured is kept"
+        after(7, interrupt)
+        terminal.ends(130, *eval_of(folder, out, "--resume"))
         after(MANY, partial(end_one, MANY))
-        terminal.fails(1, "left out broken.png", *eval_of(folder, out, "--cluster", scheduler.address))
+        terminal.fails(1, "left out broken.png", *on_cluster, "--resume")
         assert len(ended) == 1, "no worker was ended"
         assert len(client.nthreads()) == 1, "the worker is still there"
     assert records(out) == alone, "other records than in one process"
 
 
-def test_a_cluster_goes_on(
-    folder: Path, tmp_path: Path, alone: list[dict[str, Any]], scheduler: Scheduler,
-    workers: list["subprocess.Popen[bytes]"], after: After, terminal: Terminal,
-) -> None:  # fmt: skip
-    """An evaluation interrupted on a cluster continues in a process, and the other way round."""
-    out = tmp_path / "out.json"
-    after(4, interrupt)
-    terminal.ends(130, *eval_of(folder, out, "--cluster", scheduler.address))
-    assert len(records(out)) == 4, "not what was measured is kept"
-    after(7, interrupt)
-    terminal.ends(130, *eval_of(folder, out, "--resume"))
-    after(-1, interrupt)
-    terminal.prints(*eval_of(folder, out, "--cluster", scheduler.address, "--resume"))
-    assert records(out) == alone, "other records than in one process"
-
-
 @pytest.mark.parametrize("pause", [0, 1], ids=["unnoticed", "noticed"])
 def test_a_cluster_that_goes(
-    folder: Path, tmp_path: Path, scheduler: Scheduler, workers: list["subprocess.Popen[bytes]"], after: After,
-    terminal: Terminal, pause: float,
-) -> None:  # fmt: skip
+    folder: Path, tmp_path: Path, cluster: Cluster, after: After, terminal: Terminal, pause: float
+) -> None:
     """A cluster whose scheduler ends is one line and status 1, and what was measured is kept."""
     out = tmp_path / "out.json"
 
     def end() -> None:
-        scheduler.process.kill()
-        scheduler.process.wait()
+        cluster.scheduler.kill()
+        cluster.scheduler.wait()
         time.sleep(pause)
 
     after(3, end)
-    gone = f"the cluster at {scheduler.address} has gone"
-    terminal.fails(1, gone, *eval_of(folder, out, "--cluster", scheduler.address))
+    gone = f"the cluster at {cluster.address} has gone"
+    terminal.fails(1, gone, *eval_of(folder, out, "--cluster", cluster.address))
     assert 3 <= len(records(out)) < 2 * MANY, f"{len(records(out))} records were kept"
 
 

@@ -1,10 +1,8 @@
 """Zoo models: each checkpoint is the right one or refused in a line, and only whole files stay in the cache."""
 
 import hashlib
-import io
 import json
 import math
-import pickle
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,7 +19,6 @@ from torch import Tensor
 
 import mbtref
 from mbtref import codec, planes
-from mbtref.making import checkpoint
 from mbtref.making import complete as making
 from mbtref.making.complete import export
 from mbtref.suite import kodak
@@ -32,7 +29,7 @@ from mbtref.workbench.facts import facts, published_curves
 from mbtref.workbench.records import Record
 from mbtref.workbench.zoo import QUALITIES, ZOO
 from tests import oracle
-from tests.support import QuietHandler, Terminal, picture, serving, varied_networks, write_png
+from tests.support import QuietHandler, Terminal, picture, saved, serving, varied_networks, write_png
 
 State = dict[str, Tensor]
 NOWHERE = "http://127.0.0.1:9"
@@ -47,31 +44,6 @@ def compressai_state(N: int, M: int, seed: int) -> State:
     net.update()
     state: State = net.state_dict()
     return state
-
-
-def renamed(state: State, pattern: str) -> State:
-    """A state dict whose densities have older names. pattern: as in "_{}es.{}"; "" leaves today's."""
-    new = {}
-    for key, tensor in state.items():
-        owner, _, rest = key.rpartition("entropy_bottleneck.")
-        kind, _, number = rest.partition(".")
-        if pattern and number and kind in OLD_FORMS[pattern]:
-            key = f"{owner}entropy_bottleneck.{OLD_FORMS[pattern][kind]}{number}"
-        new[key] = tensor
-    return new
-
-
-OLD_FORMS = {
-    "_bias0": {"biases": "_bias", "matrices": "_matrix", "factors": "_factor"},
-    "_biases.0": {"biases": "_biases.", "matrices": "_matrices.", "factors": "_factors."},
-}
-
-
-def saved(content: object) -> bytes:
-    """The bytes of `torch.save`."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
 
 
 def put(folder: Path, quality: int, data: bytes) -> Path:
@@ -164,7 +136,7 @@ def test_a_checkpoint_of_the_published_size(tmp_path: Path, publish: Publish, ca
     for key, tensor in model.networks.state_dict().items():
         if key not in ("entropy_bottleneck.quantiles", "context_prediction.weight"):
             assert torch.equal(tensor, state[key]), f"{key} isn't the checkpoint's"
-    encoded = codec.encode_latents(model, picture(40, 70))
+    encoded = codec.encode_latents(model, picture(40, 60))
     assert torch.equal(codec.decode_latents(model, [encoded.data]), encoded.y_hat), "the latents don't come back"
 
 
@@ -187,55 +159,6 @@ def test_commands_take_zoo_names(
         assert np.array_equal(picturefiles.read(out), expected), "not the picture that the library decodes"
     shown = terminal.prints("eval", original, "--model", "zoo-q4,lite-q4")
     assert "| zoo-q4 | 1 |" in shown, f"zoo-q4 isn't evaluated:\n{shown}"
-
-
-@pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("form", ["", *OLD_FORMS])
-def test_key_forms(prefix: str, form: str, little: State, tmp_path: Path) -> None:
-    """Every form that CompressAI's releases gave to a checkpoint is read as the same weights."""
-    state = {prefix + key: tensor for key, tensor in renamed(little, form).items()}
-    assert any(".biases." in key for key in state) == (form == ""), f"the names aren't those of {form!r}"
-    path = tmp_path / "form.pth"
-    for content in (state, {"state_dict": state, "epoch": 3}):
-        path.write_bytes(saved(content))
-        found = checkpoint.read(path).networks.state_dict()
-        for key, tensor in found.items():
-            assert torch.equal(tensor, little[key]), f"{key} is read wrongly"
-
-
-class Unwelcome:
-    """When unpickled, it writes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
-
-
-def bad_checkpoints(little: State, proof: Path) -> Iterator[tuple[bytes, str]]:
-    """Bytes that are no checkpoint of mbt2018, each with what is said of it."""
-    more = little | {"more": Unwelcome(proof)}
-    yield saved(Unwelcome(proof)), "holds a __builtin__.getattr, not a state dict"
-    yield saved(more), "tensor more is __builtin__.getattr, not a plain tensor"
-    for content in (Unwelcome(proof), more):
-        yield pickle.dumps(content), "not a checkpoint of PyTorch, or damaged"
-    whole = saved(little)
-    for data in (b"", b"<html>", b"\x89PNG\r\n\x1a\n", whole[:-100], whole[:100], bytes(1000)):
-        yield data, "not a checkpoint of PyTorch, or damaged"
-    yield saved(little | {"g_a.9.weight": little["h_s.4.bias"]}), "tensor g_a.9.weight is none of mbt2018's"
-
-
-def test_a_bad_checkpoint_is_refused(little: State, publish: Publish, tmp_path: Path, cache: Path) -> None:
-    """What isn't mbt2018's weights is a ValueError of one line that names the file. No code is run."""
-    proof = tmp_path / "proof"
-    for data, message in bad_checkpoints(little, proof):
-        path = put(tmp_path, 4, data)
-        publish(path)
-        with pytest.raises(ValueError, match=f"^(?!.*\n){path.name}: {message}"):
-            zoo.load("zoo-q4", path)
-        assert not proof.exists(), "the code of a pickle was run"
-    assert inside(cache) == [], f"the cache has {inside(cache)}"
 
 
 def test_a_cut_download_goes_on(published: tuple[str, Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,21 +298,6 @@ def test_fetch_and_list(published: tuple[str, Path], cache: Path, terminal: Term
     lines = dict(line.split(maxsplit=1) for line in terminal.prints("zoo", "list").splitlines())
     assert lines["zoo-q4"].split() == [path.name, "checkpoint", "model", "file"], f"shown: {lines['zoo-q4']}"
     assert lines["zoo-q5"].split()[1:] == ["-", "-"], f"shown: {lines['zoo-q5']}"
-
-
-def test_import_takes_a_pickle(little: State, tmp_path: Path, terminal: Terminal) -> None:
-    """`mbtref import` makes the same model of a pickle as of safetensors, and refuses anything else in a line."""
-    old, out, models = renamed(little, "_bias0"), tmp_path / "out.safetensors", set()
-    for suffix, data in ((".pth.tar", saved({"state_dict": old})), (".safetensors", safetensors.torch.save(old))):
-        path = tmp_path / f"in{suffix}"
-        path.write_bytes(data)
-        terminal.prints("import", path, "-o", out)
-        models.add(out.read_bytes())
-        out.unlink()
-        path.write_bytes(b"text")
-        terminal.fails(1, f"in{suffix}: not a", "import", path, "-o", out)
-        assert not out.exists(), "a model file was written"
-    assert len(models) == 1, "the two models differ"
 
 
 # notebook-check
