@@ -1,6 +1,7 @@
 """What several test files share: pictures and networks made by arithmetic, traces, refusals, commands, servers."""
 
 import io
+import json
 import math
 import os
 import subprocess
@@ -123,6 +124,12 @@ def output_of(*arguments: object, folder: Path | None = None, more: Mapping[str,
     done = child(*arguments, folder=folder, more=more)
     assert done.returncode == 0, f"a child process ended with {done.returncode}:\n{done.stderr}"
     return done.stdout
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """The records in a file of `mbtref eval`."""
+    found: list[dict[str, Any]] = json.loads(path.read_text())["records"]
+    return found
 
 
 def run(*arguments: object) -> int:

@@ -7,16 +7,15 @@ import json
 import os
 import shlex
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -27,10 +26,9 @@ from mbtref.suite.folders import HOME_VARIABLE
 from mbtref.suite.reports import report
 from mbtref.workbench import picturefiles, tasks
 from tests.miniatures import Nothing
-from tests.support import Terminal, output_of, picture, run, serving, write_png
+from tests.support import ROOT, Terminal, output_of, picture, records, run, serving, write_png
 
 T = TypeVar("T")
-ROOT = Path(__file__).parent.parent
 OPENING = report.line(report.opening(Nothing(), "nothing", "smoke", None))
 """A report of the suite that holds nothing."""
 
@@ -66,26 +64,18 @@ def test_encode_inspect_decode(original: Path, tmp_path: Path, terminal: Termina
     assert np.array_equal(picturefiles.read(out), expected), "the PNG isn't the picture that the library decodes"
 
 
-Pipe = Callable[[str, bytes], tuple[int, bytes, str]]
+def test_a_dash_is_standard_input_and_output(
+    original: Path, stream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:  # fmt: skip
+    """Encode, inspect and decode work in a pipe: `-` gives bytes alone, and the line about them is on stderr."""
 
-
-@pytest.fixture
-def pipe(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Pipe:
-    """Runs a command on the bytes of standard input. Gives its status, output and errors."""
-
-    def piped(words: str, data: bytes) -> tuple[int, bytes, str]:
+    def pipe(words: str, data: bytes) -> tuple[int, bytes, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         status = run(*words.split())
         out, errors = capsysbinary.readouterr()
         return status, out, errors.decode()
 
-    return piped
-
-
-def test_a_dash_is_standard_input_and_output(
-    original: Path, stream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipe: Pipe
-) -> None:
-    """Encode, inspect and decode work in a pipe: `-` gives bytes alone, and the line about them is on stderr."""
     monkeypatch.chdir(tmp_path)
     data = stream.read_bytes()
     command, found = [sys.executable, "-m", "mbtref", "encode", "-", "-o", "-"], {"PYTHONPATH": str(ROOT)}
@@ -116,13 +106,6 @@ def test_inspect_names_its_files(stream: Path, tmp_path: Path, terminal: Termina
     assert errors.startswith(f"mbtref: {bad}: checksum-mismatch"), f"b.mbt isn't named: {errors}"
     named = [line.split()[1] for line in out.splitlines() if line.startswith("stream ")]
     assert named == [str(stream), str(last)], f"named are {named}"
-
-
-def test_help_of_the_suite(terminal: Terminal) -> None:
-    """`mbtref conformance --help` shows the options of the suite."""
-    shown = terminal.prints("conformance", "--help")
-    for option in ("--subject", "--capabilities", "--tier", "--report", "--known-failures", "--processor"):
-        assert f"  {option} " in shown, f"{option} isn't shown:\n{shown}"
 
 
 def test_progress(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
@@ -170,8 +153,6 @@ WRONG_USE = [
     "matrix fifo.mbt",
     "compare fifo.mbt jpeg",
     "export lite-q9 -o out",
-    "export lite-q3 -o picture.png",
-    "kodak fetch --to ''",
     "encode picture.png -o b.gif",
     "encode - picture.png -o out",
     "encode - -o .",
@@ -198,7 +179,6 @@ WRONG_USE = [
     "eval picture.png --model lite-q3 --jobs 2 --cluster tcp://127.0.0.1:9",
     "report picture.png --model lite-q3 -o picture.png",
     "report picture.png --model lite-q3 -o picture.png/deeper",
-    "report picture.png --model lite-q3 -o loop.mbt",
     "report picture.png --model lite-q3 -o ''",
     "report picture.png --model lite-q3 -o . --curves jpeg,png",
     "report picture.png --model lite-q3 -o . --limit many",
@@ -309,12 +289,6 @@ def test_wrong_use_is_seen_at_once(full: Path) -> None:
     assert output_of("-c", code, *WRONG_USE, folder=full) == "False\n", "PyTorch is imported"
 
 
-def records(path: Path) -> list[dict[str, Any]]:
-    """The records in a file of `mbtref eval`."""
-    found: list[dict[str, Any]] = json.loads(path.read_text())["records"]
-    return found
-
-
 def three_pictures(folder: Path) -> None:
     """Writes a.png, b.png and c.png, each of another height."""
     for height, name in enumerate(("a.png", "b.png", "c.png"), 40):
@@ -357,8 +331,7 @@ def test_eval(tmp_path: Path, terminal: Terminal) -> None:
     ("status", "command", "says"),
     [
         (0, "inspect a.mbt >&-", ""),
-        (0, "requirements -o a.md >&- && cmp a.md requirements.md", ""),
-        (0, "encode same/picture.jpg -o out/ <&- >&- 2>&- && cmp out/picture.mbt a.mbt", ""),
+        (0, "requirements -o a.md <&- >&- 2>&- && cmp a.md requirements.md", ""),
         (0, "encode picture.png -o - 2>&- | cmp - a.mbt", ""),
         (1, "encode picture.png -o - >&-", "mbtref: standard output is closed"),
         (1, "encode - -o b.mbt <&-", "mbtref: standard input is closed"),
@@ -435,11 +408,9 @@ def test_a_poor_console_shows_what_it_can(tmp_path: Path) -> None:
     """Signs that a console doesn't have are replaced, and files are written all the same."""
     made, page, markdown = (tmp_path / f"page.{suffix}" for suffix in ("json", "html", "md"))
     made.write_text(OPENING)
-    outputs = ["--html", str(page), "--markdown", str(markdown)]
-    command = [sys.executable, "-m", "mbtref.workbench.cli", "matrix", str(made), *outputs]
-    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    assert b"passed" in done.stdout, f"nothing is shown: {done.stdout!r}"
+    command = ["-m", "mbtref.workbench.cli", "matrix", made, "--html", page, "--markdown", markdown]
+    shown = output_of(*command, more={"PYTHONIOENCODING": "ascii"})
+    assert "passed" in shown, f"nothing is shown: {shown!r}"
     assert page.is_file(), "the page isn't written"
     assert "not to be edited" in markdown.read_text("utf-8"), "the page of docs doesn't say that it is made"
 
@@ -471,14 +442,8 @@ def test_resume_takes_no_measurement_away(
     assert out.read_bytes() == before, "a picture that is broken today takes measurements away"
 
 
-def huge(data: bytes) -> bytes:
-    """A PNG file whose header claims a picture of 60000×60000."""
-    header = data[12:16] + struct.pack(">II", 60000, 60000) + data[24:29]
-    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
-
-
 def test_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
-    """Fetch keeps no picture of other pixels or that Pillow refuses to open, and fetches only what is missing."""
+    """Fetch keeps no picture of other pixels or in another format, and fetches only what is missing."""
     served, target = tmp_path / "served", tmp_path / "kodak"
     served.mkdir()
     pictures = {"one.png": picture(30, 40), "two.png": picture(50, 20)}
@@ -487,7 +452,8 @@ def test_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Termin
     files = {name: picturefiles.png(pixels) for name, pixels in pictures.items()}
     with serving(served) as url:
         fetch = ("kodak", "fetch", "--to", target, "--url", url)
-        for wrong in (picturefiles.png(picture(30, 41)), huge(files["one.png"])):
+        PIL.Image.fromarray(pictures["one.png"]).save(bitmap := io.BytesIO(), "BMP")
+        for wrong in (picturefiles.png(picture(30, 41)), bitmap.getvalue()):
             (served / "one.png").write_bytes(wrong)
             terminal.fails(1, "one.png", *fetch)
             assert os.listdir(target) == [], "a wrong file was kept"

@@ -19,9 +19,8 @@ import mbtref
 from mbtref.workbench import engine, picturefiles
 from mbtref.workbench.records import Record
 from mbtref.workbench.results import Results
-from tests.support import Terminal, picture, write_png
+from tests.support import ROOT, Terminal, picture, records, write_png
 
-ROOT = Path(__file__).parent.parent
 MODELS = "lite-q3,lite-q4"
 MANY = 9
 
@@ -83,7 +82,7 @@ def test_what_is_no_picture_in_a_folder(command: str, tmp_path: Path, terminal: 
     lines = terminal.ends(1, name, folder, *options, *output)[1].splitlines()
     left_out = [line.split(maxsplit=3)[2].rstrip(":") for line in lines[1:]]
     assert sorted(left_out) == [f"{name}.png" for name in ("dangling", "folder", "loop", "pipe", "zero")], lines
-    assert (tmp_path / "out").is_dir() or len(with_times(tmp_path / "out.json")) == 1, "the good one isn't done"
+    assert (tmp_path / "out").is_dir() or len(records(tmp_path / "out.json")) == 1, "the good one isn't done"
 
 
 def test_one_picture_into_a_folder(folder: Path, tmp_path: Path, terminal: Terminal) -> None:
@@ -105,27 +104,21 @@ def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found == threads, f"{jobs} processes on {cores} cores have {found} threads each"
 
 
+def without_times(path: Path) -> list[dict[str, Any]]:
+    """The records of a file, without the times."""
+    return [{key: value for key, value in r.items() if not key.endswith("_seconds")} for r in records(path)]
+
+
 def eval_of(folder: Path, out: Path, *options: object) -> tuple[object, ...]:
     """The words of an evaluation."""
     return ("eval", folder, "--model", MODELS, "--json", out, *options)
-
-
-def records(path: Path) -> list[dict[str, Any]]:
-    """The records of a file, without the times."""
-    return [{key: value for key, value in r.items() if not key.endswith("_seconds")} for r in with_times(path)]
-
-
-def with_times(path: Path) -> list[dict[str, Any]]:
-    """The records of a file."""
-    found: list[dict[str, Any]] = json.loads(path.read_text())["records"]
-    return found
 
 
 @pytest.fixture
 def alone(folder: Path, tmp_path: Path, terminal: Terminal) -> list[dict[str, Any]]:
     """The records of the folder as one process with one thread measures them."""
     terminal.prints(*eval_of(folder, tmp_path / "alone.json"))
-    found = records(tmp_path / "alone.json")
+    found = without_times(tmp_path / "alone.json")
     assert len(found) == 2 * MANY, "records are missing"
     return found
 
@@ -165,12 +158,12 @@ def test_an_interrupted_evaluation_goes_on(
     after(5, interrupt)
     asked = eval_of(folder, out, "--jobs", jobs)
     terminal.fails(130, "stopped", *asked)
-    half = with_times(out)
+    half = records(out)
     assert len(half) == 5, f"{len(half)} of five records were kept"
     after(-1, interrupt)
     terminal.prints(*asked, "--resume")
-    assert records(out) == alone, "other records than in one process, or in another order"
-    assert [record for record in with_times(out) if record in half] == half, "what was kept is measured again"
+    assert without_times(out) == alone, "other records than in one process, or in another order"
+    assert [record for record in records(out) if record in half] == half, "what was kept is measured again"
 
 
 def test_a_file_that_is_older_than_msssim(tmp_path: Path, terminal: Terminal) -> None:
@@ -180,7 +173,7 @@ def test_a_file_that_is_older_than_msssim(tmp_path: Path, terminal: Terminal) ->
     for name, size in (("large.png", (170, 180)), ("small.png", (64, 64)), ("other.png", (170, 190))):
         write_png(pictures / name, picture(*size))
     terminal.prints(*eval_of(pictures, out))
-    whole = {(r["image"], r["model"]): r for r in records(out)}
+    whole = {(r["image"], r["model"]): r for r in without_times(out)}
     content = json.loads(out.read_text())
     for row in (*content["records"], *content["means"]):
         del row["msssim"], row["msssim_bitstream"]
@@ -190,7 +183,7 @@ def test_a_file_that_is_older_than_msssim(tmp_path: Path, terminal: Terminal) ->
     for (image, _), record in whole.items():
         if image == "other.png":
             record |= {"msssim": None, "msssim_bitstream": None}
-    found = {(r["image"], r["model"]): r for r in records(out)}
+    found = {(r["image"], r["model"]): r for r in without_times(out)}
     assert found == whole, "a record is lost, or isn't what was measured"
 
 
@@ -247,7 +240,7 @@ def dask(kind: str, *options: str) -> "subprocess.Popen[bytes]":
 def test_a_cluster_whose_worker_is_ended(
     folder: Path, tmp_path: Path, alone: list[dict[str, Any]], cluster: Cluster, after: After, terminal: Terminal
 ) -> None:
-    """Interrupted on a cluster and in a process, an evaluation ends on the cluster, which loses one of two workers.
+    """Interrupted on a cluster and in a process, an evaluation ends on a cluster that loses one of two workers.
 
     The records are those of one process: all, once, in order.
     """
@@ -279,7 +272,7 @@ def test_a_cluster_whose_worker_is_ended(
         terminal.fails(1, "left out broken.png", *on_cluster, "--resume")
         assert len(ended) == 1, "no worker was ended"
         assert len(client.nthreads()) == 1, "the worker is still there"
-    assert records(out) == alone, "other records than in one process"
+    assert without_times(out) == alone, "other records than in one process"
 
 
 @pytest.mark.parametrize("pause", [0, 1], ids=["unnoticed", "noticed"])

@@ -6,7 +6,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,9 @@ from mbtref.suite.folders import HOME_VARIABLE
 from mbtref.workbench import notebook, picturefiles, zoo
 from mbtref.workbench.download import DownloadError
 from mbtref.workbench.facts import facts, published_curves
-from mbtref.workbench.records import Record
 from mbtref.workbench.zoo import QUALITIES, ZOO
 from tests import oracle
-from tests.support import QuietHandler, Terminal, picture, saved, serving, varied_networks, write_png
+from tests.support import RECORD, QuietHandler, Terminal, picture, saved, serving, varied_networks, write_png
 
 State = dict[str, Tensor]
 NOWHERE = "http://127.0.0.1:9"
@@ -455,8 +454,7 @@ def test_kodak_means(
 )  # fmt: skip
 def test_kodak_tolerances(bpp: float, ratio: float, right: bool) -> None:
     """A stream may cost 1.7 % less than CompressAI's, or 12 bytes and 0.2 % more; its PSNR is within 0.02 dB."""
-    blank = Record(**{field.name: 0 for field in fields(Record)})  # type: ignore[arg-type]
-    record = replace(blank, psnr_bitstream=33.06, psnr_bitstream_8bit=33.05, bpp_bitstream=ratio * bpp)
+    record = replace(RECORD, psnr_bitstream=33.06, psnr_bitstream_8bit=33.05, bpp_bitstream=ratio * bpp)
     rate, near = notebook.against_published("zoo-q4", bpp, 33.075, [record])
     assert rate.right == right, f"{ratio} of the rate: {rate}"
     assert near.right, f"0.015 dB are allowed: {near}"

@@ -35,7 +35,7 @@ def folder() -> Path:
 def pixels(path: Path, name: str) -> npt.NDArray[np.uint8]:
     """The pixels of a file. Raises ValueError if they can't be read, or aren't those of picture `name`."""
     try:
-        with PIL.Image.open(path) as file:
+        with PIL.Image.open(path, formats=("PNG",)) as file:
             values: npt.NDArray[np.uint8] = np.array(file.convert("RGB"))
     except Exception as error:  # the reader of a damaged file raises exceptions of many types
         raise ValueError(f"{path.name}: not a picture that can be read: {error}") from error
