@@ -3,41 +3,33 @@
 import contextlib
 import itertools
 import socketserver
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from mbtref.workbench import download as downloads
 from mbtref.workbench.download import DownloadError, download
+from tests.support import serving
 
 WANTED = bytes(range(250)) * 40
 """The right file: 10,000 bytes."""
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-@contextmanager
-def answering(parts: Iterable[bytes]) -> Iterator[str]:
-    """The address of a server that answers a request with these bytes, as they come."""
+def answering(parts: Iterable[bytes], asked: str = "GET") -> AbstractContextManager[str]:
+    """The address of a server that answers a request that holds `asked` with these bytes, as they come."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            self.request.recv(1 << 16)
-            with contextlib.suppress(OSError):  # the reader has hung up
-                for part in parts:
-                    self.request.sendall(part)
+            if asked in self.request.recv(1 << 16).decode():
+                with contextlib.suppress(OSError):  # the reader has hung up
+                    for part in parts:
+                        self.request.sendall(part)
 
-    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/file"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Handler)
 
 
 def check(path: Path) -> None:
@@ -66,7 +58,8 @@ ANSWERS: dict[str, tuple[Answer, str]] = {
     "a length too large": (lambda: of_length(1 << 40), "offers 1099511627776 bytes or more"),
     "a length of many digits": (lambda: of_length("9" * 5000), "digits"),
     "a length too small": (lambda: of_length(9999), "another file; nothing was kept"),
-    "a length beyond the end": (lambda: of_length(10001), "cut off at byte 10000 of 10001"),
+    "a length beyond the end": (lambda: of_length(10001), "of 10001; call again to go on from byte 10000"),
+    "no such file": (lambda: [b"HTTP/1.1 404 Not Found\r\n\r\n"], "the server answers 404 Not Found"),
     "slow": (lambda: itertools.chain([OK + b"\r\n"], slowly(WANTED)), "slower than 10000 bytes a second"),
     "slow at the end": (lambda: itertools.chain([OK + b"\r\n"], [WANTED[:9900]], slowly(WANTED)), "slower than"),
     "slow headers": (lambda: slowly(OK + b"Server: " + bytes(9999)), "slower than 10000 bytes a second"),
@@ -103,6 +96,23 @@ def test_good_answers(length: str, tmp_path: Path) -> None:
     with answering(of_length(length)) as url:
         download(url, tmp_path / "file", 20_000, check)
     assert (tmp_path / "file").read_bytes() == WANTED, "another file came"
+
+
+@pytest.mark.parametrize(
+    ("have", "answer"),
+    [
+        (1000, [b"HTTP/1.1 206 Partial Content\r\nContent-Length: 9000\r\n\r\n", WANTED[1000:]]),
+        (1000, of_length(10_000)),
+        (10_000, [b"HTTP/1.1 416 Range Not Satisfiable\r\n\r\n"]),
+    ],
+)
+def test_a_part_is_continued(have: int, answer: list[bytes], tmp_path: Path) -> None:
+    """The next call asks for what a part lacks; a server that knows no ranges sends everything."""
+    (tmp_path / "file.part").write_bytes(WANTED[:have])
+    with answering(answer, f"Range: bytes={have}-") as url:
+        download(url, tmp_path / "file", 20_000, check)
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {"file": WANTED}, f"there is {list(found)}"
 
 
 @pytest.mark.parametrize("range", ["bytes 0-9999/10000", "bytes 7-9/10", "x"])

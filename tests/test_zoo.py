@@ -24,11 +24,10 @@ from mbtref.making.complete import export
 from mbtref.suite import kodak
 from mbtref.suite.folders import HOME_VARIABLE
 from mbtref.workbench import notebook, picturefiles, zoo
-from mbtref.workbench.download import DownloadError
 from mbtref.workbench.facts import facts, published_curves
 from mbtref.workbench.zoo import QUALITIES, ZOO
 from tests import oracle
-from tests.support import RECORD, QuietHandler, Terminal, picture, saved, serving, varied_networks, write_png
+from tests.support import RECORD, Terminal, picture, saved, serving, varied_networks, write_png
 
 State = dict[str, Tensor]
 NOWHERE = "http://127.0.0.1:9"
@@ -66,15 +65,10 @@ def little(states: dict[int, State]) -> State:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, empty at first."""
+    """A cache of the test's own, empty at first. No test reaches out."""
+    monkeypatch.setitem(facts("zoo-checkpoints"), "root_url", NOWHERE)
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     return tmp_path / "home" / "zoo"
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reaches out."""
-    monkeypatch.setitem(facts("zoo-checkpoints"), "root_url", NOWHERE)
 
 
 Publish = Callable[..., None]
@@ -158,20 +152,6 @@ def test_commands_take_zoo_names(
         assert np.array_equal(picturefiles.read(out), expected), "not the picture that the library decodes"
     shown = terminal.prints("eval", original, "--model", "zoo-q4,lite-q4")
     assert "| zoo-q4 | 1 |" in shown, f"zoo-q4 isn't evaluated:\n{shown}"
-
-
-def test_a_cut_download_goes_on(published: tuple[str, Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A download that was cut off leaves a part, no checkpoint and no model; the next call continues it."""
-    url, path = published
-    monkeypatch.setattr(QuietHandler, "cut", {path.name: 1000})
-    with pytest.raises(DownloadError, match="cut off at byte 1000 of .* go on from byte 1000"):
-        zoo.load("zoo-q4", url=url)
-    assert inside(cache) == [f"{path.name}.part"], f"the cache has {inside(cache)}"
-    original = path.read_bytes()
-    path.write_bytes(bytes(1000) + original[1000:])
-    zoo.load("zoo-q4", url=url)
-    assert inside(cache) == sorted([path.name, "zoo-q4.safetensors"]), f"the cache has {inside(cache)}"
-    assert (cache / path.name).read_bytes() == original, "the parts don't fit together"
 
 
 def test_a_wrong_download_is_not_kept(published: tuple[str, Path], cache: Path, terminal: Terminal) -> None:

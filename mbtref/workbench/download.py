@@ -68,12 +68,8 @@ class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
     """Opens addresses, for answers that are an `_Answer`."""
 
     def do_open(self, http_class: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-        def connection(*args: Any, **kwargs: Any) -> http.client.HTTPConnection:
-            made: http.client.HTTPConnection = http_class(*args, **kwargs)
-            made.response_class = _Answer
-            return made
-
-        return super().do_open(connection, *args, **kwargs)
+        paced: Any = type("Paced", (http_class,), {"response_class": _Answer})
+        return super().do_open(paced, *args, **kwargs)
 
 
 def download(url: str, path: Path, most: int, check: Callable[[Path], object]) -> None:
