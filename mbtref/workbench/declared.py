@@ -1,7 +1,6 @@
 """What picture files declare that Pillow doesn't read, or not right. `pngfile` is for PNG."""
 
 import struct
-from collections.abc import Callable
 
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
@@ -92,10 +91,4 @@ def _jpeg(file: ImageFile, content: bytes) -> Faults:
     }
 
 
-KINDS: dict[str, Callable[[ImageFile, bytes], Faults]] = {
-    "PPM": _ppm,
-    "BMP": _bmp,
-    "GIF": _gif,
-    "JPEG": _jpeg,
-    "MPO": _jpeg,
-}
+KINDS = {"PPM": _ppm, "BMP": _bmp, "GIF": _gif, "JPEG": _jpeg, "MPO": _jpeg}

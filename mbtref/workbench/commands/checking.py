@@ -86,11 +86,7 @@ def requirements(args: argparse.Namespace) -> int:
     return 0
 
 
-@command(
-    "machines",
-    "compare decoding on this machine with simulated and emulated machines",
-    output("OUT.md"),
-)
+@command("machines", "compare decoding on this machine with simulated and emulated machines", output("OUT.md"))
 def machines(args: argparse.Namespace) -> int:
     from mbtref.suite.reports import machines
 

@@ -45,9 +45,7 @@ def export(args: argparse.Namespace) -> int:
 
 
 @command(
-    "tables",
-    "make the Gaussian tables again; the tables of the package are frozen",
-    output("OUT.safetensors"),
+    "tables", "make the Gaussian tables again; the tables of the package are frozen", output("OUT.safetensors")
 )
 def tables(args: argparse.Namespace) -> int:
     from mbtref import tables
