@@ -26,7 +26,7 @@ from mbtref.suite.folders import HOME_VARIABLE
 from mbtref.suite.reports import report
 from mbtref.workbench import picturefiles, tasks
 from tests.miniatures import Nothing
-from tests.support import ROOT, Terminal, output_of, picture, records, run, serving, write_png
+from tests.support import RECORD, ROOT, Terminal, output_of, picture, records, run, serving, write_png
 
 T = TypeVar("T")
 OPENING = report.line(report.opening(Nothing(), "nothing", "smoke", None))
@@ -310,13 +310,8 @@ def test_eval(tmp_path: Path, terminal: Terminal) -> None:
     found = records(out)
     pairs = [(r["model"], r["image"]) for r in found]
     assert pairs == list(product(chain(*SERIES.values()), ("a.png", "c.png"))), f"records of {pairs}"
-    fields = (
-        "image model fingerprint pixels height width psnr psnr_8bit msssim bpp_y bpp_z bpp_theoretical "
-        "bpp_buffer_raw bpp_buffer_zlib drift_buffer psnr_bitstream psnr_bitstream_8bit msssim_bitstream "
-        "bpp_bitstream symbols_equal encode_seconds decode_seconds"
-    )
     for record in found:
-        assert list(record) == fields.split(), f"fields of a record: {list(record)}"
+        assert list(record) == list(vars(RECORD)), f"fields of a record: {list(record)}"
         assert record["drift_buffer"] == 0, f"the buffer of {record['image']} drifts by {record['drift_buffer']}"
         assert record["symbols_equal"] is True, f"encoder and decoder differ on {record['image']}"
     mean = json.loads(out.read_text())["means"][0]

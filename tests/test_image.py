@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 import pytest
 import torch
@@ -15,17 +14,10 @@ from tests.support import picture
 RGB = picture(5, 7)
 GREY = RGB[..., 0]
 OPAQUE = np.full((5, 7), 255, np.uint8)
-
-
-def grey(channel: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The RGB picture of a grey one."""
-    return np.stack([channel] * 3, -1)
-
-
 GIVES = [
     (PIL.Image.fromarray(RGB), "numpy.array(picture.convert('RGB'))", RGB),
-    (GREY, "numpy.dstack([picture] * 3)", grey(GREY)),
-    (GREY[..., None], "numpy.dstack([picture] * 3)", grey(GREY)),
+    (GREY, "numpy.dstack([picture] * 3)", RGB[..., [0, 0, 0]]),
+    (GREY[..., None], "numpy.dstack([picture] * 3)", RGB[..., [0, 0, 0]]),
     (np.dstack([RGB, OPAQUE]), "picture[..., :3]", RGB),
     (RGB.transpose(2, 0, 1), "picture.transpose(1, 2, 0)", RGB),
     ((RGB / 255).astype(np.float32), "(255 * picture).round().astype(numpy.uint8)", RGB),

@@ -133,7 +133,6 @@ def replaces(part: str, change: Callable[[Tensor], Tensor]) -> Callable[[State],
     ("spoil", "message"),
     [
         (lambda state: state.pop("g_a.0.weight"), "tensor g_a.0.weight is missing"),
-        (lambda state: state.pop("h_s.2.bias"), "tensor h_s.2.bias is missing"),
         (lambda state: state.update({"g_a.7.weight": torch.zeros(1)}), "tensor g_a.7.weight is none of mbt2018's"),
         (replaces("h_a.0.bias", lambda _: torch.zeros(4)), r"tensor h_a.0.bias has shape \(4,\), not \(3,\)"),
         (replaces("g_s.0.weight", lambda t: t * torch.nan), "tensor g_s.0.weight has values that aren't finite"),
