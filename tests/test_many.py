@@ -213,7 +213,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     where = tmp_path / "scheduler.json"
     begun = [dask("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(where))]
     try:
-        while not where.is_file():
+        while not (where.is_file() and where.read_text().endswith("}")):
             assert begun[0].poll() is None, "the scheduler has ended"
             time.sleep(0.05)
         address = json.loads(where.read_text())["address"]
