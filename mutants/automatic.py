@@ -38,7 +38,7 @@ SURVIVORS = Path(__file__).with_name("survivors.toml")
 REFERENCE = "mbtref.suite.subjects.reference"
 MODULES = (
     "bitstream", "codec", "exact", "grid", "image", "model", "networks", "openloop.buffers", "openloop.forward",
-    "openloop.likelihoods", "planes", "rans", "reproducible", "scan", "tables", "transforms",
+    "openloop.likelihoods", "planes", "rans", "reproducible", "scan", "surroundings", "tables", "transforms",
 )  # fmt: skip
 """The codec's modules on the way from pictures to streams and back."""
 PAIRS = (

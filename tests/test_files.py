@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mbtref import files
-from mbtref.files import read_whole, write_whole
+from mbtref.files import write_whole
+from mbtref.workbench import bounded
+from mbtref.workbench.bounded import read_whole
 
 
 def test_a_file_is_written(tmp_path: Path) -> None:
@@ -73,8 +74,8 @@ def test_a_wrong_place_is_an_os_error(
 
 def test_reading_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is read to the bound and refused beyond it; a pipe of the shell is read to its end."""
-    monkeypatch.setattr(files, "BLOCK", 8)
-    monkeypatch.setattr(files, "BYTES_MAX", 32)
+    monkeypatch.setattr(bounded, "BLOCK", 8)
+    monkeypatch.setattr(bounded, "BYTES_MAX", 32)
     path = tmp_path / "file"
     for size in (0, 1, 31, 32):
         path.write_bytes(bytes(size))

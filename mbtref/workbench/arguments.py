@@ -12,10 +12,11 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
-from mbtref.files import check_ends, destination
+from mbtref.files import destination
 from mbtref.modelfile import EMBEDDED, SERIES, description
 from mbtref.suite.reports.markup import plain
 from mbtref.workbench import modelfiles, zoo
+from mbtref.workbench.bounded import check_ends
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.zoo import ZOO

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mbtref.files import bounded, read_whole, write_whole
+from mbtref.files import write_whole
+from mbtref.workbench.bounded import bounded, read_whole
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of the pictures in a folder."""

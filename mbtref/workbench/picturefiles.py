@@ -13,14 +13,14 @@ import PIL.Image
 import PIL.ImageOps
 
 from mbtref import bitstream
-from mbtref.files import read_whole
 from mbtref.image import Image
 from mbtref.workbench import colour, declared, pngfile
+from mbtref.workbench.bounded import read_whole
 from mbtref.workbench.declared import FORMATS, Refused
 
 
 def read(path: Path) -> Image:
-    """A picture file, see `parse`. Raises ValueError, and OSError as `files.read_whole` does."""
+    """A picture file, see `parse`. Raises ValueError, and OSError as `bounded.read_whole` does."""
     return parse(read_whole(path), path)
 
 
