@@ -20,9 +20,9 @@ from mbtref.suite.reports import levels
 from mbtref.suite.reports.levels import EXACT_CODEC, EXACT_DECODER, FLOAT_CODEC, PORTABLE, TRANSFORMS
 from mbtref.suite.reports.recorder import Recorder
 from mbtref.suite.reports.report import Report, line
+from tests.support import ROOT, pytest_in
 from tests.support import run as mbtref
 
-ROOT = Path(__file__).parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 Kind = tuple[str, str, str]
 """Capability, tier and outcome of a case."""
@@ -145,42 +145,28 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PYTHONPATH": str(folder / "site"), "PATH": f"{folder / 'site' / 'bin'}{os.pathsep}{path}"}
 
 
-def pytest_in(folder: Path, installed: Mapping[str, str], arguments: str) -> tuple[int, str]:
-    """pytest in the folder of a port: its exit status and what it says."""
-    environment = {**os.environ, **installed, "PYTHONPATH": f"{installed['PYTHONPATH']}{os.pathsep}{folder}"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(arguments)]
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    return ended.returncode, ended.stdout + ended.stderr
-
-
 @pytest.mark.parametrize(
-    ("arguments", "tier", "whole"),
-    [
-        (FROM_WHEEL, "full", True),
-        (f"{FROM_WHEEL} -n 2", "full", True),
-        (f"{FROM_WHEEL} -k 'not lite-q3'", "full", False),
-        (FROM_CLONE, "smoke", True),
-    ],
+    ("arguments", "whole"),
+    [(FROM_WHEEL, True), (f"{FROM_WHEEL} -n 2", True), (f"{FROM_WHEEL} -k 'not rare'", False), (FROM_CLONE, True)],
 )
 def test_the_suite_among_a_ports_own_tests(
-    arguments: str, tier: str, whole: bool, installed: Mapping[str, str], port: Path
+    arguments: str, whole: bool, installed: Mapping[str, str], port: Path
 ) -> None:
     """A port's pytest runs the suite and its own tests; the report knows if it is of all cases."""
-    status, said = pytest_in(port, installed, f"{arguments} --subject numpy --report report.json --tier {tier}")
+    options = f"{arguments} --subject numpy --capabilities rans --tier smoke --report report.json"
+    status, said = pytest_in(port, *shlex.split(options), path=installed["PYTHONPATH"])
     assert status == 0, said
     opening, *cases, closing = json.loads((port / "report.json").read_text())
-    assert (opening["tier"], closing["whole"]) == (tier, whole), f"{opening}, {closing}"
+    assert (opening["tier"], closing["whole"]) == ("smoke", whole), f"{opening}, {closing}"
     passed = Counter(case["outcome"] for case in cases)["passed"]
     assert f"{passed + 1} passed" in said, f"{passed} cases and one test of its own:\n{said}"
-    claims = "levels that it may claim: exact decoder" in said
-    assert claims is (whole and tier == "full"), said
 
 
 def test_the_plugin_keeps_out_of_other_runs(installed: Mapping[str, str], port: Path) -> None:
     """A run of the port's own tests starts no subject; one of the suite without a subject says what to give."""
-    status, said = pytest_in(port, installed, PLUGIN)
+    status, said = pytest_in(port, *PLUGIN.split(), path=installed["PYTHONPATH"])
     assert (status, "1 passed" in said, "level" in said) == (0, True, False), said
-    status, said = pytest_in(port, installed, FROM_WHEEL)
+    status, said = pytest_in(port, *FROM_WHEEL.split(), path=installed["PYTHONPATH"])
     assert status == pytest.ExitCode.USAGE_ERROR, said
     assert "say which implementation the suite should check: --subject" in said
 
@@ -255,10 +241,11 @@ def test_the_action(
     Its options are split into words as by a shell, which runs none of them.
     """
     summary = port / "summary.md"
-    python_path = f"{installed['PYTHONPATH']}{os.pathsep}{port}"
-    variables = {**installed, "PYTHONPATH": python_path, "GITHUB_STEP_SUMMARY": str(summary)}
-    ended = take("Check", {"subject": subject, "options": options}, port, **variables)
+    given = {"subject": subject, "options": options}
+    ended = take("Check", given, port, **installed, GITHUB_STEP_SUMMARY=str(summary))
     assert ended.returncode == status, ended.stdout + ended.stderr
+    claims = f"levels that it may claim: {says}" in ended.stdout
+    assert claims is (says != levels.NONE), ended.stdout
     results = port / ACTION["inputs"]["folder"]["default"]
     assert sorted(path.name for path in results.iterdir()) == ["badge.svg", "junit.xml", "report.json"]
     assert not (port / "run").exists(), "a shell has run what the options say"
