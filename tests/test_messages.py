@@ -215,6 +215,4 @@ def test_what_is_not_run_is_told(
     monkeypatch.setenv("MBTREF_KODAK", str(tmp_path))
     run(tmp_path, REFERENCE, "--in-process", "-k", "test_open_loop and lite-q3/kodim01", file="test_kodak.py")
     out = capsys.readouterr().out
-    assert "mbtref kodak fetch" in out.rpartition("not run, 1 case: ")[2], (
-        f"it should say why and what to do:\n{out}"
-    )
+    assert "mbtref kodak fetch" in out.rpartition("not run, 1 case: ")[2], f"no advice in:\n{out}"

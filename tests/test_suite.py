@@ -220,17 +220,6 @@ def test_a_run_goes_on_after_each_bad_answer(tmp_path: Path) -> None:
     assert status == pytest.ExitCode.TESTS_FAILED, f"the run ended with {status}"
 
 
-def test_a_report_is_whole_under_xdist(tmp_path: Path) -> None:
-    """Cases spread over two processes are all in the report, once each."""
-
-    def ends(*options: str) -> Sequence[str]:
-        status, cases = run(tmp_path, REFERENCE, "--in-process", "-k", "RANS-1 or RANS-2", *options)
-        assert status == 0, f"the run ended with {status}"
-        return sorted(f"{c['requirement']}/{c['case']}: {c['outcome']}" for c in cases)
-
-    assert ends("-n", "2") == ends(), "the reports have other cases"
-
-
 def test_damaged_vectors_stop_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
