@@ -189,8 +189,6 @@ def test_badge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report.write_text("".join(line(record) for record in (opening, *cases)))
     assert mbtref("badge", report, "-o", drawn) == 0, "a report that was cut off is none"
     assert levels.NONE in drawn.read_text(), "a level from a report that was cut off"
-    report.write_text("{}")
-    assert mbtref("badge", report, "-o", drawn) == 1, "no report, but a badge"
 
 
 def contrast(colour: str) -> float:
