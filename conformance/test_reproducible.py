@@ -19,7 +19,5 @@ def test_streams(subject: Subject, record: Mapping[str, Any]) -> None:
     stream = bytes(ask(subject, "encode_reproducible", record["model"], image)["stream"])
     digest = hashlib.sha256(stream).hexdigest()
     if digest != record["stream_sha256"]:
-        raise WrongAnswer(
-            f"the stream has {len(stream)} bytes and the SHA-256 {digest}, expected {record['bytes']} bytes and "
-            f"{record['stream_sha256']}"
-        )
+        due = f"{record['bytes']} bytes and {record['stream_sha256']}"
+        raise WrongAnswer(f"the stream has {len(stream)} bytes and the SHA-256 {digest}, expected {due}")

@@ -57,9 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try_wheel(wheel, version)
         name = f"mbtref-vectors-{version}"
         write_whole(folder / f"{name}.zip", archive(name))
-        sums = "".join(
-            f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())
-        )
+        digests = {path.name: hashlib.sha256(path.read_bytes()) for path in sorted(folder.iterdir())}
+        sums = "".join(f"{digest.hexdigest()}  {file}\n" for file, digest in digests.items())
         write_whole(folder / "SHA256SUMS", sums.encode())
         print(sums, end="")
     except (ReleaseError, ValueError, OSError) as error:

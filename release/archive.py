@@ -34,9 +34,8 @@ Array = npt.NDArray[Any]
 
 def archive(name: str) -> bytes:
     """The archive. name: of the folder that it unpacks to."""
-    found = {
-        path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in FOLDER.rglob("*") if path.is_file()
-    }
+    files = (path for path in FOLDER.rglob("*") if path.is_file())
+    found = {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in files}
     found |= {f"models/{path.name}": path.read_bytes() for path in (*map(model_file, EMBEDDED), gaussian_file())}
     plain, lines = dict[str, bytes](), list[str]()
     for path, data in found.items():

@@ -133,6 +133,13 @@ def records(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def pytest_in(folder: Path, *options: str, path: str) -> tuple[int, str]:
+    """The exit status of pytest in a folder, and what it says. path: PYTHONPATH."""
+    more = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = child("-m", "pytest", "-p", "no:cacheprovider", *options, folder=folder, more=more)
+    return done.returncode, done.stdout + done.stderr
+
+
 def run(*arguments: object) -> int:
     """The exit status of one command."""
     return cli.main([str(a) for a in arguments])

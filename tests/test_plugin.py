@@ -4,8 +4,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 from mbtref.suite import vectors
 from mbtref.suite.cases import all_cases
 from mbtref.suite.reports import report
-from tests.support import ROOT
+from tests.support import ROOT, pytest_in
 
 CONFORMANCE = ROOT / "conformance"
 RANS = ("--subject", "numpy", "--capabilities", "rans")
@@ -70,14 +68,6 @@ def port(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pytest_in(folder: Path, *options: str, path: Path = ROOT) -> tuple[int, str]:
-    """The exit status of pytest in a folder, and what it says. path: where mbtref is."""
-    environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{folder}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -91,7 +81,7 @@ def test_a_ports_own_tests_are_left_alone(options: Sequence[str], port: Path) ->
     """With the plugin a port's tests have the same results, search, fixtures, settings and warnings as without."""
 
     def own(*given: str) -> Sequence[object]:
-        status, said = pytest_in(port, "test_mine.py", "-v", "-rA", *given)
+        status, said = pytest_in(port, "test_mine.py", "-v", "-rA", *given, path=f"{ROOT}{os.pathsep}{port}")
         verdicts = [line.split(" [")[0] for line in said.splitlines() if "test_mine.py::" in line]
         return status, verdicts, (port / "seen").read_text().replace("'mbtref-thorough'", "'default'")
 
@@ -166,7 +156,7 @@ def test_a_subject_cannot_write_its_own_answers(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns(but))
     (tmp_path / "vandal.py").write_text(VANDAL)
     options = ("--subject", "vandal:Subject", "--capabilities", "rans", "--report", "report.json", "-q")
-    status, said = pytest_in(tmp_path, "conformance", *options, path=tmp_path)
+    status, said = pytest_in(tmp_path, "conformance", *options, path=str(tmp_path))
     found = report.read(tmp_path / "report.json")
     assert {case["outcome"] for case in found.cases} == {"passed"}, said
     assert found.closing, said

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import os
 import platform
 import re
@@ -104,9 +105,8 @@ def test_one_file_without_outside_references(made: Made) -> None:
         rest = rest.replace(address, "")
         figure = re.sub(r' xmlns(:xlink)?="[^"]*"', "", unquote(address))
         named = re.findall(r'(?:href|src)="([^"]{0,40})|url\(([^)]*)|(https?:.{40})', figure)
-        outside = [
-            name for names in named for name in names if not name.startswith(("data:image/webp", "#")) and name
-        ]
+        names = filter(None, itertools.chain(*named))
+        outside = [name for name in names if not name.startswith(("data:image/webp", "#"))]
         assert not outside, f"a figure names {outside}"
     assert not re.search(r"@import|url\(|https?:", rest), "a style or script names an address"
     assert len(found.alternatives) == 1 + 2 * len(MODELS) * len(FIGURES), f"{len(found.alternatives)} figures"

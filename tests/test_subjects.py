@@ -71,15 +71,11 @@ def test_compressai_reads_its_own_strings() -> None:
     for subject in (CompressAI(), Reference()):
         blob = subject.call("compress", MODEL, {"image": pixels})["blob"]
         again = np.asarray(subject.call("decompress", MODEL, {"blob": blob})["image"])
-        assert again.shape == pixels.shape, (
-            f"{subject.name}: a picture of {pixels.shape} came back as {again.shape}"
-        )
+        assert again.shape == pixels.shape, f"{subject.name}: {pixels.shape} came back as {again.shape}"
         blobs.append(len(blob))
         errors.append(np.mean((again.astype(np.float64) - pixels) ** 2))
     assert abs(blobs[0] - blobs[1]) < 0.05 * blobs[1], f"{blobs[0]} bytes, the reference needs {blobs[1]}"
-    assert abs(10 * np.log10(errors[0] / errors[1])) < 0.2, (
-        f"MSE {errors[0]:.1f}, the reference has {errors[1]:.1f}"
-    )
+    assert abs(10 * np.log10(errors[0] / errors[1])) < 0.2, f"the MSE, and the reference's: {errors}"
 
 
 ESCAPE_ONLY = Table((0, 1 << 16), 0)
@@ -186,28 +182,15 @@ def works(program: Command) -> None:
         ("tell(result=['buffer.bin'])", ProtocolFault, "neither result"),
         ("give('buffer.bin')", ProtocolFault, "'buffer.bin', which can't be read: No such file"),
         ("give(None)", ProtocolFault, "isn't in the folder"),
-        ("give([['a']])", ProtocolFault, "isn't in the folder"),
         ("give('')", ProtocolFault, "isn't in the folder|can't be read"),
         ("give('..')", ProtocolFault, "can't be read"),
         ("give('b' * 10_000)", ProtocolFault, "can't be read: File name too long"),
         ("give('../inputs/y_hat.npy')", ProtocolFault, "isn't in the folder"),
-        ("give(request['inputs']['y_hat'])", ProtocolFault, "isn't in the folder"),
-        (
-            "os.symlink(request['inputs']['y_hat'], folder / 'a'); give('a')",
-            ProtocolFault,
-            "can't be read: .*symbolic",
-        ),
         ("os.symlink('/dev/zero', folder / 'a'); give('a')", ProtocolFault, "can't be read: .*symbolic"),
         ("os.mkfifo(folder / 'a'); give('a')", ProtocolFault, "can't be read: it isn't a file"),
         ("os.mkdir(folder / 'a.npy'); give('a.npy')", ProtocolFault, "can't be read: Is a directory"),
-        (
-            "(folder / 'a.npy').touch(); give('a.npy')",
-            ProtocolFault,
-            "'a.npy', which can't be read: not a .npy file",
-        ),
+        ("(folder / 'a.npy').touch(); give('a.npy')", ProtocolFault, "can't be read: not a .npy file"),
         ("sparse('a.bin'); give('a.bin')", ProtocolFault, "it has 1099511627776 bytes, at most 67108864 are due"),
-        ("sparse('a.npy'); give('a.npy')", ProtocolFault, "it has 1099511627776 bytes, at most 67108864 are due"),
-        ("array('<f4', (1 << 50,)); give('a.npy')", ProtocolFault, "not a .npy file"),
         ("array('<f4', (1 << 40, 1 << 40)); give('a.npy')", ProtocolFault, "not a .npy file"),
         ("array('|O', (1,)); give('a.npy')", ProtocolFault, "not a .npy file: Object arrays"),
         ("array('<f4', '((' * 4000); give('a.npy')", ProtocolFault, "not a .npy file: ."),
@@ -279,9 +262,9 @@ def test_a_program_may_be_deaf_or_loud(start: str, expected: type[Exception] | N
     with closing(miniature(start=start, timeout=1)) as program:
         if expected is None:
             works(program)
-        else:
-            with pytest.raises(expected, match="no answer within 1 s"):
-                ask_often(program)
+            return
+        with pytest.raises(expected, match="no answer within 1 s"):
+            ask_often(program)
 
 
 def ask_often(program: Command) -> None:
@@ -383,28 +366,20 @@ sys.exit(pytest.main([*sys.argv[1:], "-p", "no:cacheprovider"]))
 
 
 @pytest.mark.parametrize(
-    ("options", "status", "words"),
+    ("subject", "status", "words"),
     [
-        (
-            ("--subject", "reference", "-k", "RANS-1/rare or test_made and lite-q3/checker"),
-            pytest.ExitCode.OK,
-            # a Python subject runs in the suite's process, a second process can't be started
-            ("isolation needs a POSIX system", "1 passed", "1 not run"),
-        ),
-        (
-            ("--subject", "cmd:./my-decoder"),
-            pytest.ExitCode.USAGE_ERROR,
-            ("a process of its own needs a POSIX system",),
-        ),
+        # a Python subject runs in the suite's process, a second process can't be started
+        ("reference", pytest.ExitCode.OK, ("isolation needs a POSIX system", "1 passed", "1 not run")),
+        ("cmd:./my-decoder", pytest.ExitCode.USAGE_ERROR, ("a process of its own needs a POSIX system",)),
     ],
 )
-def test_without_posix(options: Sequence[str], status: int, words: Sequence[str]) -> None:
+def test_without_posix(subject: str, status: int, words: Sequence[str]) -> None:
     """Elsewhere a Python subject is asked, with a word about it, and a program is refused."""
-    done = child("-c", ELSEWHERE, "conformance", *options, folder=ROOT)
+    only = ("--subject", subject, "-k", "RANS-1/rare or test_made and lite-q3/checker")
+    done = child("-c", ELSEWHERE, "conformance", *only, folder=ROOT)
     out = done.stdout + done.stderr
     assert done.returncode == status, out
-    for word in words:
-        assert word in out, f"no {word!r} in:\n{out}"
+    assert all(word in out for word in words), f"not {words} in:\n{out}"
 
 
 def test_a_python_subject_takes_nothing_down_with_it() -> None:

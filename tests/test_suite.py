@@ -51,8 +51,8 @@ def pytest_on(path: Path, *options: str) -> int:
 
 
 def transforms(folder: Path, miniature: str, *options: str) -> tuple[int, Sequence[Record]]:
-    """Asks a miniature about its transforms, without a process of its own."""
-    return run(folder, miniature, "--in-process", "--tier", "smoke", "--capabilities", "transforms", *options)
+    """Asks a miniature about some of its transforms, without a process of its own."""
+    return run(folder, miniature, "--in-process", "-k", "TRANSFORM and lite-q3", *options)
 
 
 @pytest.mark.parametrize("spread", [(), ("-n", "1")], ids=["alone", "xdist"])
@@ -191,15 +191,6 @@ def test_another_process_is_asked(
         assert part in str(cases[0]["message"]), f"{part!r} isn't in the message:\n{cases[0]['message']}"
 
 
-def test_a_run_on_a_simulated_processor(tmp_path: Path) -> None:
-    """--processor sets the subject's environment, and stands in the report."""
-    only = ("--tier", "smoke", "-k", "DECODE-1/lite-q3/square or TRANSFORM-3/lite-q3/square")
-    status, cases = run(tmp_path, REFERENCE, "--processor", "sse4", *only)
-    opening, *_ = json.loads((tmp_path / "report.json").read_text())
-    assert status == 0, f"{cases}"
-    assert opening["machine"]["simulated"] == "sse4", f"{opening}"
-
-
 ERRATIC = """
 import json, os, sys, time
 
@@ -227,17 +218,6 @@ def test_a_run_goes_on_after_each_bad_answer(tmp_path: Path) -> None:
     expected = {("TRANSFORM-1", "timed-out"), ("TRANSFORM-2", "crashed"), ("TRANSFORM-3", "protocol-fault")}
     assert (ends, len(cases)) == (expected, 6), f"{len(cases)} cases, {ends}"
     assert status == pytest.ExitCode.TESTS_FAILED, f"the run ended with {status}"
-
-
-def test_a_report_is_whole_under_xdist(tmp_path: Path) -> None:
-    """Cases spread over two processes are all in the report, once each."""
-
-    def ends(*options: str) -> Sequence[str]:
-        status, cases = run(tmp_path, REFERENCE, "--in-process", "--capabilities", "rans,buffers", *options)
-        assert status == 0, f"the run ended with {status}"
-        return sorted(f"{c['requirement']}/{c['case']}: {c['outcome']}" for c in cases)
-
-    assert ends("-n", "2") == ends(), "the reports have other cases"
 
 
 def test_damaged_vectors_stop_the_run(
@@ -275,9 +255,7 @@ def test_known_failures_are_strict(tmp_path: Path) -> None:
     status, _ = transforms(tmp_path, "Raises", *write)
     entries = json.loads(known.read_text())
     assert status == pytest.ExitCode.TESTS_FAILED, "it should fail without the list"
-    assert {entry["id"].partition("/")[0] for entry in entries} == {"TRANSFORM-3"}, (
-        f"g_s alone is wrong: {entries}"
-    )
+    assert {entry["id"][:11] for entry in entries} == {"TRANSFORM-3"}, f"g_s alone is wrong: {entries}"
     assert "ZeroDivisionError" in entries[0]["reason"], f"no reason: {entries[0]}"
     status, cases = transforms(tmp_path, "Raises", *use)
     assert status == 0, "known failures should not fail the run"

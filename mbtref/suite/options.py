@@ -53,9 +53,7 @@ def check(config: pytest.Config) -> None:
     if option.seed < 0:
         raise pytest.UsageError("--seed: must be 0 or more")
     if option.in_process and option.processor:
-        raise pytest.UsageError(
-            "--processor sets the environment of the subject's process: leave out --in-process"
-        )
+        raise pytest.UsageError("--processor needs a process of the subject's own: leave out --in-process")
     for name, path in (("report", option.report), ("write-known-failures", option.write_known_failures)):
         if path and (path.is_dir() or not path.parent.is_dir()):
             why = "is a folder" if path.is_dir() else "its folder doesn't exist"

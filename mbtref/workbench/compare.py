@@ -61,12 +61,8 @@ def read(source: str, measure: str) -> Evaluation:
         return Evaluation(source, {source: points}, {}, of_kodak=True)
     path = Path(source)
     if not (records := results.read(path)):
-        why = (
-            "no picture in it"
-            if path.exists()
-            else f"no such file, nor one of the published {', '.join(published)}"
-        )
-        raise ValueError(f"{source}: {why}")
+        absent = f"no such file, nor one of the published {', '.join(published)}"
+        raise ValueError(f"{source}: {'no picture in it' if path.exists() else absent}")
     by_picture: dict[str, list[Record]] = {}
     models: dict[str, str] = {}
     for record in records:
@@ -97,10 +93,8 @@ def pairs(a: Evaluation, b: Evaluation) -> list[tuple[str, str]]:
         return both
     if not (a.pictures and b.pictures) or len(a.means) == len(b.means) == 1:
         return list(itertools.product(a.means, b.means))
-    raise ValueError(
-        f"no curve in common: {a.name} has {', '.join(a.means) or 'none'}, "
-        f"{b.name} has {', '.join(b.means) or 'none'}; evaluate the same models"
-    )
+    names = ", ".join(f"{one.name} has {', '.join(one.means) or 'none'}" for one in (a, b))
+    raise ValueError(f"no curve in common: {names}; evaluate the same models")
 
 
 def bjontegaard(a: Curve, b: Curve) -> Mean:

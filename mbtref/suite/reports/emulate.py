@@ -44,9 +44,7 @@ def python(architecture: str, folder: Path) -> Sequence[str]:
     if not (root / READY).is_file():
         set_up(architecture, root)
     # an installation would choose both
-    libraries = os.pathsep.join(
-        str(path) for name in ("blas", "lapack") for path in root.glob(f"usr/lib/*/{name}")
-    )
+    libraries = os.pathsep.join(str(p) for name in ("blas", "lapack") for p in root.glob(f"usr/lib/*/{name}"))
     variables = ["-E", f"LD_LIBRARY_PATH={libraries}", "-E", f"PYTHONPATH={PROJECT}"]
     emulator = [EMULATORS[architecture], "-L", str(root), *variables]
     return [*emulator, str(root / "usr" / "bin" / "python3")]

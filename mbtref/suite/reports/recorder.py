@@ -119,9 +119,8 @@ class Recorder:
             if len(reports) > 1:
                 counts = Counter(case_of(report).partition("/")[0] for report in reports)
                 which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
-                terminalreporter.write_line(
-                    f"the same in {len(reports)} cases: {plain(cause)} ({which})", red=True
-                )
+                same = f"the same in {len(reports)} cases: {plain(cause)} ({which})"
+                terminalreporter.write_line(same, red=True)
         neutral = Counter((c["outcome"], plain(c["message"])) for c in self.cases if c["outcome"] in NEUTRAL)
         for (outcome, reason), n in neutral.items():
             words = outcome.replace("-", " ")

@@ -63,10 +63,7 @@ def in_process(given: str) -> Subject:
         return Onnx(Path(given.removeprefix(ONNX)))
     module, _, attribute = NAMES.get(given, given).partition(":")
     if not all(name.isidentifier() for name in (*module.split("."), attribute)):
-        raise ValueError(
-            "give module:attribute, such as mypkg.codec:Subject, cmd:program, onnx:folder, or one of "
-            + ", ".join(NAMES)
-        )
+        raise ValueError(f"give module:attribute, cmd:program, onnx:folder, or one of {', '.join(NAMES)}")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last, so that other modules stay as the host finds them
     try:
@@ -77,9 +74,7 @@ def in_process(given: str) -> Subject:
         not_there = isinstance(error, ImportError | AttributeError) and error.name in names
         raise ValueError(str(error) if not_there else account(error)) from error
     if absent := [name for name in ("name", "version", "capabilities", "call") if not hasattr(subject, name)]:
-        raise ValueError(
-            f"{attribute} has no {', '.join(absent)}; it needs all four, protocol.Methods provides call"
-        )
+        raise ValueError(f"{attribute} has no {', '.join(absent)}; protocol.Methods provides call")
     if unknown := [name for name in subject.capabilities if name not in CAPABILITIES]:
         raise ValueError(f"it declares {unknown}; capabilities are {', '.join(CAPABILITIES)}")
     return subject
