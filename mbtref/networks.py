@@ -61,21 +61,21 @@ class GDN(nn.Module):
 
 
 class Convolution(nn.Conv2d):
-    """A convolution whose padding is half its kernel: (B, C, H, W) float -> (B, C', H/stride, W/stride)."""
+    """A convolution with the same stride and padding on all sides: (B, C, H, W) float -> (B, C', H', W')."""
 
     bias: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        return convolve(x, self.weight, self.bias, self.stride[0], self.kernel_size[0] // 2)
+        return convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]))
 
 
 class Transposed(nn.ConvTranspose2d):
-    """A transposed 5×5 convolution of stride 2: (B, C, H, W) float -> (B, C', 2H, 2W)."""
+    """A transposed convolution, its output padding one less than its stride: (B, C, H, W) -> (B, C', H', W')."""
 
     bias: Tensor
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return convolve(x, self.weight, self.bias, 2, 2, up=True)
+        return convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]), up=True)
 
 
 class MaskedConv2d(Convolution):
