@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 TIERS = ("smoke", "full", "kodak")
-"""Each holds the ones before it: seconds, a minute, and what the Kodak pictures take."""
+"""Each holds the ones before it: stages one by one; all requirements, each picture at one model; at all models."""
+DEFAULT_TIER = "full"
 EACH = "each"
 """In place of a capability: that of the operation after which a case is named."""
 

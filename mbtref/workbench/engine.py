@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import mbtref
 from mbtref.errors import BitstreamError
+from mbtref.suite.processors import cores
 from mbtref.workbench.modelfiles import ModelFile
 
 if TYPE_CHECKING:
@@ -96,11 +97,6 @@ def done(result: R) -> "Future[R]":
     future: Future[R] = Future()
     future.set_result(result)
     return future
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def on_machine(jobs: int) -> AbstractContextManager[Engine]:
