@@ -24,6 +24,7 @@ from mbtref.suite.reports import matrix, report
 from mbtref.suite.reports.report import Record
 from mbtref.suite.subjects.loading import NAMES
 from mbtref.workbench import picturefiles
+from tests import oracle
 
 ROOT = Path(__file__).parent.parent
 CONFORMANCE = ROOT / "conformance"
