@@ -1,24 +1,7 @@
 """A program in any language as a subject: JSON lines on its standard input and output, arrays and bytes as files.
 
-    to the program    {"protocol": 1, "hello": true}
-    its answer        {"protocol": 1, "name": "...", "version": "...", "capabilities": ["rans", "decode"]}
-                      or {"protocol": 1, "error": "why it can't begin"}
-
-    to the program    {"id": 1, "operation": "decode", "model": "lite-q4", "model_file": ".../lite-q4.safetensors",
-                       "gaussian_file": ".../gaussian.safetensors", "inputs": {"stream": ".../stream.bin"},
-                       "folder": "..."}
-    its answer        {"id": 1, "result": {"y_hat": "y_hat.npy", "image": "image.npy"}}
-
-Operations, their inputs and their results are the table in `mbtref/suite/operations.py`. An array is a .npy file,
-bytes are a .bin file; the suffix tells which, in both directions. A result names files that the program has put
-into the folder, which was empty. The shapes of the inputs bound the size of a file; where they leave it open, it
-has at most 64 MiB. In place of a result an answer may have one of
-
-    "unsupported": true       "rejected": "truncated"       "error": "any text"
-
-where `unsupported` may also be the reason, a text. The model is null where the operation needs none. One request
-is open at a time. The program ends when its input does. If it fails, its standard error is shown.
-`serve.py` makes such a program of a Python subject. `program.py` runs any, on a POSIX system.
+The protocol is in docs/subjects.md, "In any other language". `serve.py` makes such a program of a Python subject,
+`serve.cpp` is one in C++. `program.py` runs any, on a POSIX system.
 """
 
 import io
@@ -105,14 +88,16 @@ def greet(program: Program) -> tuple[str, str, Collection[str]]:
     """
     answer = program.ask({"protocol": PROTOCOL, "hello": True})
     match answer:
-        case {"protocol": 1, "name": str(name), "version": str(version), "capabilities": list(capabilities)}:
+        case {"protocol": number} if number != PROTOCOL:
+            pass
+        case {"name": str(name), "version": str(version), "capabilities": list(capabilities)}:
             unknown = [c for c in capabilities if c not in CAPABILITIES]
             if unknown:
                 raise ProtocolFault(f"declares {shown(unknown)}; capabilities are {', '.join(CAPABILITIES)}")
             return name, version, capabilities
-        case {"protocol": 1, "error": str(text)}:
+        case {"error": str(text)}:
             raise Crashed(text)
-    raise ProtocolFault(f"answered {shown(answer)} to the greeting of protocol 1")
+    raise ProtocolFault(f"answered {shown(answer)} to the greeting of protocol {PROTOCOL}")
 
 
 def result(answer: object, number: object) -> Mapping[str, object]:

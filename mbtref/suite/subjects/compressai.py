@@ -1,6 +1,6 @@
 """CompressAI 1.2.8 as a subject, on the same weights: the library that most users of mbt2018 have.
 
-Only the files of the weights are mbtref's. A fork of CompressAI can be adapted in the same way.
+Only the files of the weights are mbtref's. A fork of CompressAI is a class that makes another `network`.
 """
 
 import functools
@@ -9,24 +9,26 @@ import importlib.metadata
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mbtref.suite.operations import Values
-from mbtref.suite.subjects.data import model_file
 from mbtref.suite.subjects.protocol import Methods, Unsupported
 from mbtref.suite.subjects.tensors import F32, I32, U8, batch, single
+from mbtref.suite.subjects.weights import NETWORKS, by_position, widths
 
 SHAPES = struct.Struct("<8i")
 """A latent buffer's header: the shapes of y and z."""
+ANY = "lite-q3"
+"""The model that is asked where an operation names none."""
 CONTAINER = struct.Struct("<HHI")
 """The adapter's header before CompressAI's two strings: height and width in pixels, length of the string of y."""
 
@@ -49,13 +51,15 @@ def compressai(name: str) -> ModuleType:
         return importlib.import_module(f"compressai.{name}")
 
 
-@functools.cache
-def network(model: str) -> Any:
-    """CompressAI's model with the weights of an embedded one, ready to code."""
-    state = safetensors.torch.load_file(model_file(model))
-    loaded = compressai("models.google").JointAutoregressiveHierarchicalPriors.from_state_dict(state)
-    loaded.update()
-    return loaded.eval()
+def filled(model: str, made: Callable[[int, int], Any]) -> Any:
+    """A network with the weights of a model of the vectors, ready to code.
+
+    made: makes it from N and M, as CompressAI's class and its forks' do. Its parts have CompressAI's names.
+    """
+    network = made(*widths(model))
+    by_position(model, **{name: getattr(network, name) for name in NETWORKS})
+    network.update()
+    return network.eval()
 
 
 @contextmanager
@@ -81,28 +85,37 @@ class CompressAI(Methods):
     def version(self) -> str:
         return importlib.metadata.version("compressai")
 
+    @functools.cached_property
+    def loaded(self) -> Callable[[str], Any]:
+        """`network`, made once for each model."""
+        return functools.cache(self.network)
+
+    def network(self, model: str) -> Any:
+        """CompressAI's network with the weights of a model of the vectors. A fork's subject returns another."""
+        return filled(model, compressai("models").JointAutoregressiveHierarchicalPriors)
+
     @torch.no_grad()
     def g_a(self, model: str, x: F32) -> Values:
-        return {"y": single(network(model).g_a(batch(x)))}
+        return {"y": single(self.loaded(model).g_a(batch(x)))}
 
     @torch.no_grad()
     def h_a(self, model: str, y: F32) -> Values:
-        return {"z": single(network(model).h_a(batch(y)))}
+        return {"z": single(self.loaded(model).h_a(batch(y)))}
 
     @torch.no_grad()
     def g_s(self, model: str, y_hat: F32) -> Values:
-        return {"x_hat": single(network(model).g_s(batch(y_hat)))}
+        return {"x_hat": single(self.loaded(model).g_s(batch(y_hat)))}
 
     @torch.no_grad()
     def parameters(self, model: str, z_hat: F32, y_hat: F32) -> Values:
-        net = network(model)
+        net = self.loaded(model)
         psi, phi = net.h_s(batch(z_hat)), net.context_prediction(batch(y_hat))
         sigma, mu = net.entropy_parameters(torch.cat((psi, phi), dim=1)).chunk(2, 1)
         return {"psi": single(psi), "phi": single(phi), "sigma": single(sigma), "mu": single(mu)}
 
     @torch.no_grad()
     def forward(self, model: str, x: F32) -> Values:
-        net, picture = network(model), batch(x)
+        net, picture = self.loaded(model), batch(x)
         result = net(picture)
         # it doesn't return its latents: the same calls compute them again
         y = net.g_a(picture)
@@ -117,12 +130,12 @@ class CompressAI(Methods):
 
     @torch.no_grad()
     def gaussian_likelihoods(self, y: F32, mu: F32, sigma: F32) -> Values:
-        gaussian = compressai("entropy_models").GaussianConditional(None).eval()
+        gaussian = self.loaded(ANY).gaussian_conditional
         return {"y_likelihoods": single(gaussian(batch(y), batch(sigma), batch(mu))[1])}
 
     @torch.no_grad()
     def factorized_likelihoods(self, model: str, z_hat: F32) -> Values:
-        return {"z_likelihoods": single(network(model).entropy_bottleneck(batch(z_hat))[1])}
+        return {"z_likelihoods": single(self.loaded(model).entropy_bottleneck(batch(z_hat))[1])}
 
     def rans_encode(self, symbols: I32, indexes: I32, cdf: I32, length: I32, offset: I32) -> Values:
         refuse_what_breaks_the_encoder(symbols, indexes, length, offset)
@@ -149,11 +162,28 @@ class CompressAI(Methods):
     @torch.no_grad()
     def compress(self, model: str, image: U8) -> Values:
         height, width, _ = image.shape
-        x = (batch(image).permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=self.order)
-        padded = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
+        x = batch(image).permute(0, 3, 1, 2).float() / 255
+        padded = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate").contiguous(memory_format=self.order)
         with one_thread():
-            (y_string,), (z_string,) = network(model).compress(padded)["strings"]
+            (y_string,), (z_string,) = self.loaded(model).compress(padded)["strings"]
         return {"blob": CONTAINER.pack(height, width, len(y_string)) + y_string + z_string}
+
+    @torch.no_grad()
+    def reconstruct(self, model: str, image: U8) -> Values:
+        net, y_hats = self.loaded(model), []
+        loop = getattr(net, "_compress_ar", None)
+        if loop is None:
+            raise Unsupported("its encoder has no loop _compress_ar, which would show its latents")
+
+        def kept(y: Tensor, *rest: object) -> object:
+            y_hats.append(y)  # the loop writes y_hat into y, inside a border of 2
+            return loop(y, *rest)
+
+        with mock.patch.object(net, "_compress_ar", kept):
+            self.compress(model, image)
+        y_hat = F.pad(y_hats[0], (-2, -2, -2, -2))
+        with one_thread():
+            return {"y_hat": single(y_hat), "image": shown(net.g_s(y_hat).clamp(0, 1), *image.shape[:2])}
 
     @torch.no_grad()
     def decompress(self, model: str, blob: bytes) -> Values:
@@ -161,14 +191,13 @@ class CompressAI(Methods):
         strings = blob[CONTAINER.size :]
         shape = (-(-height // 64), -(-width // 64))
         y_hats: list[Tensor] = []
-        net = network(model)
+        net = self.loaded(model)
         # its decoder doesn't return the latents: the hook takes the input of g_s
         hook = net.g_s.register_forward_pre_hook(lambda _, inputs: y_hats.append(inputs[0]))
         with one_thread():
             x_hat = net.decompress([[strings[:length]], [strings[length:]]], shape)["x_hat"]
         hook.remove()
-        pixels = (x_hat[0, :, :height, :width] * 255).round().byte()
-        return {"y_hat": single(y_hats[0]), "image": pixels.permute(1, 2, 0).numpy()}
+        return {"y_hat": single(y_hats[0]), "image": shown(x_hat, height, width)}
 
 
 class ChannelsLast(CompressAI):
@@ -195,6 +224,12 @@ def refuse_what_breaks_the_encoder(symbols: I32, indexes: I32, length: I32, offs
     # a symbol is one step; an escaped one also takes the count of its digits, and each digit in base 16
     if sum(1 if r < 0 else 2 + -(-r.bit_length() // 4) for r in raw.tolist()) < 3:
         raise Unsupported("CompressAI writes before its buffer for fewer than 3 coding steps")
+
+
+def shown(x_hat: Tensor, height: int, width: int) -> U8:
+    """The picture of a result in [0, 1], (1, 3, H, W), cropped."""
+    image: U8 = (x_hat[0, :, :height, :width] * 255).round().byte().permute(1, 2, 0).numpy()
+    return image
 
 
 def shapes(y_hat: F32, z_hat: F32) -> bytes:
