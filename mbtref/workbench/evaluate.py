@@ -13,7 +13,7 @@ from mbtref.networks import MBT2018
 from mbtref.openloop import buffers
 from mbtref.openloop.forward import Forward, forward_pass
 from mbtref.suite.msssim import ms_ssim
-from mbtref.workbench import picturefiles
+from mbtref.workbench import machine, picturefiles
 from mbtref.workbench.records import Record
 
 
@@ -105,5 +105,6 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         symbols_equal=torch.equal(y_hat, encoded.y_hat),
         encode_seconds=between - start,
         decode_seconds=end - between,
+        machine=machine.setting(model.device),
     )
     return Measured(record, opened.forward, encoded, x_hat)

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from mbtref.bitstream import STRIDE_Y
 from mbtref.image import Image
+from mbtref.suite.msssim import decibels
 from mbtref.workbench.analysis import Analysis, Array
 from mbtref.workbench.look import SKY, WIDE, styled, webp
-from mbtref.workbench.records import msssim_text
 
 RESIDUAL_GAIN = 10
 SHOWN = 1024
@@ -148,7 +148,7 @@ def _photograph(picture: Array, title: str) -> Panel:
 
 def _decoded(picture: Array, title: str, psnr: float, msssim: float | None) -> Panel:
     """A reconstruction, with its quality in the title."""
-    more = "" if msssim is None else f", MS-SSIM {msssim_text(msssim)}"
+    more = "" if msssim is None else f", MS-SSIM {decibels(msssim):.2f} dB"
     return _photograph(picture, f"{title}, PSNR {psnr:.2f} dB{more}")
 
 
