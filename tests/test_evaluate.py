@@ -146,7 +146,8 @@ def test_the_csv_is_the_records(record: Record, tmp_path: Path) -> None:
     (line,) = re.findall(r"pd\.read_csv\(.*\)", (ROOT / "docs" / "walkthrough.md").read_text("utf-8"))
     with contextlib.chdir(tmp_path):
         found = eval(line, {"pd": pandas})
-    pandas.testing.assert_frame_equal(found, pandas.DataFrame([record, odd]), check_dtype=False)
+    due = pandas.DataFrame([record, odd]).astype(found.dtypes)
+    pandas.testing.assert_frame_equal(found, due)
 
 
 def test_a_drift_and_other_latents_are_seen(lite: mbtref.Model, monkeypatch: pytest.MonkeyPatch) -> None:

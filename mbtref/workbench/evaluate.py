@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mbtref import bitstream, codec, image, planes
+from mbtref.brief import brief
 from mbtref.codec import Encoded
 from mbtref.model import Model
 from mbtref.networks import MBT2018
@@ -26,6 +27,8 @@ class Measured(NamedTuple):
     x_hat: Tensor
     """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
 
+    __repr__ = brief
+
 
 class OpenLoop(NamedTuple):
     """A forward pass and its latent buffers, without a bitstream."""
@@ -35,6 +38,8 @@ class OpenLoop(NamedTuple):
     """The raw buffer."""
     measures: dict[str, Any]
     """The fields of `Record` that it has."""
+
+    __repr__ = brief
 
 
 @torch.no_grad()
