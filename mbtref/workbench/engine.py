@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import mbtref
 from mbtref.errors import BitstreamError
 from mbtref.suite.processors import cores
+from mbtref.workbench.errors import EngineError
 from mbtref.workbench.modelfiles import ModelFile
 
 if TYPE_CHECKING:
@@ -40,10 +41,6 @@ REFUSALS = (BitstreamError, ValueError, OSError, MemoryError)
 CONNECT_SECONDS = 5
 """Time after which a cluster that doesn't answer counts as unreachable."""
 ADVICE = "its workers need the same version of mbtref[codec] as this machine"
-
-
-class EngineError(Exception):
-    """The processes or the cluster that should do the work can't be had, or have ended."""
 
 
 class Engine(NamedTuple):
