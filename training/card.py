@@ -84,7 +84,6 @@ def card(entries: Sequence[Entry], published: Mapping[str, Curve], stem: str) ->
         shared=shared,
         kodak=kodak_table(entries, published),
         gain=gain_table(entries, published),
-        files=table(("file", "SHA-256"), [[f"{e.name}.safetensors", f"`{e.sha256}`"] for e in entries]),
     )
 
 
