@@ -73,7 +73,7 @@ def not_run(level: Level, run: Report) -> str:
     for capability in level.capabilities:
         cases = cases_of(capability, run)
         if left := sum(case["outcome"] == Outcome.NOT_RUN for case in cases):
-            return f"{capability}: {left} of {len(cases)} cases not run"
+            return f"{capability}: of {len(cases)} cases {left} {Outcome.NOT_RUN}"
     return ""
 
 

@@ -38,7 +38,7 @@ class Progress:
             same = self.causes[str(facts_of(report).get("cause", "the suite itself failed"))]
             same.append(case_of(report))
             if len(same) == 1 or verbosity > 0:
-                self.write(report.longreprtext, red=True)
+                self.write(f"\n{report.longrepr}\n", red=True)
         if verbosity == 0 and not self.left[requirement]:
             self.tell(requirement)
         elif verbosity == 0 and self.terminal.isatty:

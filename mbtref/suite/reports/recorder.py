@@ -74,7 +74,7 @@ class Recorder:
             "tier": facts["tier"],
             "outcome": outcome,
             "seconds": round(report.duration, 3),
-            "message": report.longreprtext if failed else facts.get("reason", ""),
+            "message": str(report.longrepr) if failed else facts.get("reason", ""),
         })  # fmt: skip
         self.write(self.cases[-1])
 
