@@ -69,8 +69,8 @@ def page() -> str:
         "",
         "The suite judges by this table and by the tolerances of single vectors. "
         "[`vectors/manifest.json`](../vectors/manifest.json) has both. An output without a tolerance must be "
-        "equal. An implementation is asked only for the capabilities that it [declares](subjects.md). § is a section "
-        "of the [specification](specification.md). A tier holds those before it: smoke, full, kodak.",
+        "equal. An implementation is asked only for the capabilities that it [declares](subjects.md). § is a "
+        "section of the [specification](specification.md). A tier holds those before it: smoke, full, kodak.",
         "",
         "| id | capability | tier | what is required | source |",
         "|---|---|---|---|---|",
