@@ -14,11 +14,13 @@ from benchmarks import calls, measure, pages, seeded
 from benchmarks.measure import Result, take_turns
 from benchmarks.pages import KODAK, LARGE
 from mbtref.codec import encode_latents
+from tests import oracle
 
 BATCHES = (calls.ENCODES, calls.ENCODE_BATCH, calls.DECODES, calls.DECODE_BATCH)
 TIMED = {*calls.WHOLES, *calls.PARTS, *BATCHES}
 
 
+@oracle.needs_compressai
 def test_a_row_for_each_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

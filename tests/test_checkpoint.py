@@ -227,7 +227,7 @@ FOREIGN: dict[str, tuple[Make, str]] = {
     "meta": (with_bias(lambda t: t.to("meta")), "_rebuild_meta_tensor_no_storage, not a plain tensor"),
     "negative": (with_bias(torch._neg_view), "not a plain tensor"),
     "number": (with_bias(lambda t: 1.0), f"tensor {BIAS} is float, not a plain tensor"),
-    "NumPy": (with_bias(Tensor.numpy), "numpy.core.multiarray._reconstruct, not a plain tensor"),
+    "NumPy": (with_bias(Tensor.numpy), "core.multiarray._reconstruct, not a plain tensor"),
     "two names": (lambda s: saved(s | {f"module.{BIAS}": s[BIAS]}), f"tensor {BIAS} is there under two names"),
     "two networks": (lambda s: saved(named("a.", s) | named("b.", s)), "holds 2 networks"),
     "a module": (lambda s: saved(varied_networks(3, 5)), "holds a mbtref.networks.MBT2018, not a state dict"),

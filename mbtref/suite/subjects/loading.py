@@ -69,11 +69,12 @@ def in_process(given: str) -> Subject:
     try:
         target = getattr(importlib.import_module(module), attribute)
         subject: Subject = target() if callable(target) else target
+        absent = [name for name in ("name", "version", "capabilities", "call") if not hasattr(subject, name)]
     except Exception as error:
         names = (*module.split("."), module, attribute)
         not_there = isinstance(error, ImportError | AttributeError) and error.name in names
         raise ValueError(str(error) if not_there else account(error)) from error
-    if absent := [name for name in ("name", "version", "capabilities", "call") if not hasattr(subject, name)]:
+    if absent:
         raise ValueError(f"{attribute} has no {', '.join(absent)}; protocol.Methods provides call")
     if unknown := [name for name in subject.capabilities if name not in CAPABILITIES]:
         raise ValueError(f"it declares {unknown}; capabilities are {', '.join(CAPABILITIES)}")
