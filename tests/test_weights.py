@@ -25,6 +25,7 @@ from tests.test_suite import run
 MODEL = "lite-q4"
 WIDTH = 192
 """For which the ports were made."""
+MADE = compressai("models").JointAutoregressiveHierarchicalPriors
 
 
 class Fixed(CompressAI):
@@ -33,7 +34,7 @@ class Fixed(CompressAI):
     capabilities = ("transforms", "entropy-float")
 
     def network(self, model: str) -> Any:
-        return filled(model, lambda N, M: compressai("models").JointAutoregressiveHierarchicalPriors(WIDTH, WIDTH))
+        return filled(model, lambda N, M: MADE(WIDTH, WIDTH))
 
 
 class Normalisation(nn.Module):
@@ -65,17 +66,6 @@ class Turns(nn.Module):
         for kernel, between in zip_longest(self.kernels, self.between, fillvalue=nn.Identity()):
             x = between(kernel(x))
         return x
-
-
-class Masked(nn.Conv2d):
-    """A context model whose mask is no buffer."""
-
-    def __init__(self, width: int = WIDTH) -> None:
-        super().__init__(width, 2 * width, 5, padding=2)
-        self.mask = (torch.arange(25).view(5, 5) < 12).float().repeat(2 * width, width, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.conv2d(x, self.weight * self.mask, self.bias, padding=2)
 
 
 @torch.no_grad()
@@ -110,10 +100,14 @@ def test_ports_of_one_width(port: str, count: int, tmp_path: Path) -> None:
     assert passed >= count, f"only {passed} cases were right"
 
 
+@pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize("width", [2, WIDTH])
-def test_masks_and_channels(width: int) -> None:
+def test_masks_and_channels(width: int, buffered: bool) -> None:
     """A mask, a buffer or not, gets the size of its kernel, wider or narrower, and so do the layer's numbers."""
-    context = Masked(width)
+    context = MADE(width, width).context_prediction
+    if not buffered:
+        mask = context._buffers.pop("mask")
+        context.mask = mask
     y_hat = np.arange(64 * 4 * 8, dtype=np.float32).reshape(64, 4, 8) % 7 - 3
     right = Reference().call("parameters", MODEL, {"z_hat": np.zeros((48, 1, 2), np.float32), "y_hat": y_hat})
     phi = through(MODEL, "context_prediction", context, y_hat)
@@ -127,12 +121,10 @@ BY_LAYER = " ".join(f"matrices.{i} biases.{i} factors.{i}" for i in range(5))
 @pytest.mark.parametrize(
     "order",
     [
-        f"quantiles {BY_LAYER}",
         f"{BY_LAYER} quantiles",
+        f"quantiles {BY_LAYER}",
         "quantiles matrices biases factors",
-        "quantiles biases factors matrices",
         "biases factors matrices quantiles",
-        "factors quantiles matrices biases",
     ],
 )
 def test_orders_of_a_density(order: str) -> None:
@@ -147,7 +139,7 @@ def test_orders_of_a_density(order: str) -> None:
 
 
 SHARED = Normalisation(1)
-UNEVEN = Masked()
+UNEVEN = MADE(9, 9).context_prediction
 UNEVEN.mask[7] = 0
 
 
@@ -170,7 +162,7 @@ UNEVEN.mask[7] = 0
         ("entropy_parameters", nn.Sequential(*(nn.Linear(9, 9) for _ in range(3))), "3 of 1 axis, 3 of 2 axes"),
         ("entropy_bottleneck", nn.ParameterList(torch.zeros(9, 3, 1) for _ in range(15)), "15 of 3 axes (3×1)"),
         ("entropy_bottleneck", nn.ParameterList(torch.zeros(9, 1) for _ in range(12)), "12 of 2 axes"),
-        ("context_prediction", UNEVEN, "a mask of (384, 192, 5, 5) isn't the same for all channels"),
+        ("context_prediction", UNEVEN, "a mask of (18, 9, 5, 5) isn't the same for all channels"),
         ("encoder", nn.Identity(), "encoder isn't one of g_a, g_s, h_a"),
     ],
 )
