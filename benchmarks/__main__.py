@@ -24,7 +24,7 @@ from mbtref.files import write_whole
 from mbtref.modelfile import EMBEDDED
 from mbtref.workbench import picturefiles
 from mbtref.workbench.arguments import Parser, checked, count, input_file, names, wanted_model
-from mbtref.workbench.download import DownloadError
+from mbtref.workbench.errors import DownloadError
 from mbtref.workbench.zoo import ZOO
 
 WIDTHS = {"192": (192, 192), "192-320": (192, 320)}

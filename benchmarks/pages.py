@@ -5,7 +5,6 @@ Times belong to a machine and an hour. Ratios of calls that took turns say somet
 
 import os
 import platform
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from importlib import metadata
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from benchmarks import calls
 from benchmarks.measure import Result
+from mbtref.workbench.machine import processor
 
 Place = tuple[str, int, int]
 """Model, height and width."""
@@ -181,11 +181,8 @@ def digits(number: float) -> str:
 
 def machine() -> str:
     """This machine and the versions of what runs on it, as a sentence."""
-    cpuinfo = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else None
-    processor = named[1].strip() if named else platform.processor()
     memory = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     installed = {found.name: found.version for found in metadata.distributions()}
     packages = ", ".join(f"{name} {installed[name]}" for name in PACKAGES if name in installed)
-    return f"{processor}, {os.cpu_count()} cores, {memory}, {system}, {packages}; {date.today().isoformat()}."
+    return f"{processor()}, {os.cpu_count()} cores, {memory}, {system}, {packages}; {date.today().isoformat()}."

@@ -15,11 +15,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import PIL.Image
 import torch
 from torch import Tensor
 
 from mbtref import bitstream, image, planes, rans
 from mbtref.bitstream import BytesLike
+from mbtref.brief import brief
 from mbtref.compiled import Array
 from mbtref.errors import BitstreamError, Kind
 from mbtref.grid import ONE, from_activation, round_half_up, saturate
@@ -32,7 +34,7 @@ from mbtref.tables import z_indexes
 
 
 class Encoded(NamedTuple):
-    """A stream, and the latents and symbols in it."""
+    """A stream, and the latents and symbols in it. A notebook shows the picture that a decoder makes of it."""
 
     data: bytes
     y_hat: Tensor
@@ -41,6 +43,12 @@ class Encoded(NamedTuple):
     """(S,) the message: z by channel, row and column, then y in the order of `scan.wavefronts`."""
     indexes: Array
     """(S,) the table of each symbol."""
+    model: Model
+
+    __repr__ = brief
+
+    def _repr_png_(self) -> bytes | None:
+        return PIL.Image.fromarray(decode(self.model, self.data))._repr_png_()
 
 
 def encode(model: Model, picture: Image, watch: Watch = unwatched) -> bytes:
@@ -102,7 +110,7 @@ def _encoded(model: Model, pictures: Sequence[Image], watch: Watch) -> list[Enco
     y_hat = channels_first(scan(model.entropy, model.entropy.z_hat(k_z), choose, watch))
     messages = zip(torch.cat(symbols, 1).long().numpy(), torch.cat(indexes, 1).numpy(), strict=True)
     return [
-        Encoded(_stream(model, picture, *message), y_hat[i : i + 1], *message)
+        Encoded(_stream(model, picture, *message), y_hat[i : i + 1], *message, model)
         for i, (picture, message) in enumerate(zip(pictures, messages, strict=True))
     ]
 

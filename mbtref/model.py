@@ -52,6 +52,10 @@ class Model:
     tables: Tables
     """(N + SCALES,) all tables of a stream: one for each channel of z, then the Gaussian tables of y."""
 
+    def __repr__(self) -> str:
+        width = f"N={self.networks.N}, M={self.networks.M}"
+        return f"Model({self.name}: {width}, fingerprint {self.fingerprint.hex()}, on {self.device})"
+
     @property
     def device(self) -> torch.device:
         """Where the networks run. The entropy coder runs on the CPU."""

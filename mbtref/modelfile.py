@@ -1,15 +1,15 @@
 """Model files as bytes, without PyTorch: the shipped ones, their names, and the fingerprint."""
 
-import hashlib
 import json
 from collections.abc import Iterable
-from importlib import resources
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mbtref.bitstream import FINGERPRINT_BYTES
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 FINGERPRINTS = {
     "lite-q3": "416ee20fb35f8fb1",
@@ -36,6 +36,8 @@ METADATA_KEY = "mbt2018"
 
 def fingerprint_of(data: bytes) -> bytes:
     """FINGERPRINT_BYTES bytes that name a model file in a stream's header. data: the file's bytes."""
+    import hashlib
+
     return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
 
 
@@ -62,8 +64,10 @@ def description(data: bytes) -> dict[str, str]:
     return found
 
 
-def integers(data: bytes, names: Iterable[str]) -> list[npt.NDArray[np.int32]]:
+def integers(data: bytes, names: Iterable[str]) -> "list[npt.NDArray[np.int32]]":
     """The int32 arrays with these names in a safetensors file, read with NumPy alone. Raises ValueError."""
+    import numpy as np
+
     header, body = split(data)
     try:
         return [
@@ -78,7 +82,7 @@ def integers(data: bytes, names: Iterable[str]) -> list[npt.NDArray[np.int32]]:
 
 def embedded(name: str) -> bytes:
     """The file of a model, or of the Gaussian tables: `gaussian`."""
-    return (resources.files("mbtref") / "data" / f"{name}.safetensors").read_bytes()
+    return (Path(__file__).parent / "data" / f"{name}.safetensors").read_bytes()
 
 
 def name_of(fingerprint: bytes) -> str | None:

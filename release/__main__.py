@@ -5,8 +5,8 @@ that fails ends the release:
 
 1. CHANGELOG.md and CITATION.cff name the version of pyproject.toml, and nothing is uncommitted.
 2. `build` makes both distributions, and `twine check` reads their descriptions.
-3. The source distribution, unpacked, passes the smoke tier of its suite and the tests of SAMPLE.
-4. The wheel has one name at its top and isn't larger than LARGEST_WHEEL.
+3. The wheel has one name at its top, isn't larger than LARGEST_WHEEL, and names the public repository.
+4. The source distribution, unpacked, passes the smoke tier of its suite and the tests of SAMPLE.
 5. In an empty environment, the wheel without extras has no PyTorch. Its suite passes the smoke tier with the
    one-file decoder, as a command and as tests of the installed package.
 """
@@ -33,6 +33,8 @@ SAMPLE = ("tests/test_house.py", "tests/test_release.py")
 """Tests that the unpacked source distribution runs: those that look at the whole project."""
 LARGEST_WHEEL = 60_000_000
 """Bytes. The models take most of them."""
+PLACEHOLDER = "github.com/OWNER/"
+"""Stands in pyproject.toml until there is a public repository."""
 
 
 class ReleaseError(Exception):
@@ -52,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output(sys.executable, "-m", "build", "--outdir", folder, ROOT)
         output(sys.executable, "-m", "twine", "check", "--strict", *folder.iterdir())
         (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
-        try_sdist(sdist)
         check_wheel(wheel)
+        try_sdist(sdist)
         try_wheel(wheel, version)
         name = f"mbtref-vectors-{version}"
         write_whole(folder / f"{name}.zip", archive(name))
@@ -89,12 +91,17 @@ def try_sdist(sdist: Path) -> None:
 
 
 def check_wheel(wheel: Path) -> None:
-    """A wheel installs the package mbtref and nothing beside it, and it isn't too large."""
-    top = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    """A wheel installs the package mbtref and nothing beside it, isn't too large, and names the repository."""
+    with zipfile.ZipFile(wheel) as found:
+        names = found.namelist()
+        shown = [found.read(name).decode() for name in names if name.endswith(".dist-info/METADATA")]
+    top = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     if top != {"mbtref"}:
         raise ReleaseError(f"the wheel would install {', '.join(sorted(top))}")
     if (size := wheel.stat().st_size) > LARGEST_WHEEL:
         raise ReleaseError(f"the wheel has {size} bytes, more than {LARGEST_WHEEL}")
+    if PLACEHOLDER in "".join(shown):
+        raise ReleaseError("pyproject.toml doesn't name the repository yet: see 'A release' in CONTRIBUTING.md")
 
 
 def try_wheel(wheel: Path, version: str) -> None:

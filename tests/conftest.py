@@ -3,6 +3,8 @@
 `pytest --hypothesis-profile=thorough` tries many more examples, and other ones each time.
 """
 
+import os
+
 import pytest
 import torch
 from hypothesis import settings
@@ -16,6 +18,11 @@ settings.load_profile("brief")
 
 # a process of pytest-xdist takes one core; what several threads change is tested where it matters
 torch.set_num_threads(1)
+
+
+def pytest_sessionstart() -> None:
+    """A run of the suite inside a test has no workers: the tests have some."""
+    os.environ["PYTEST_XDIST_AUTO_NUM_WORKERS"] = "0"
 
 
 @pytest.fixture(scope="session")

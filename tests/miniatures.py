@@ -224,14 +224,14 @@ class GoesAstrayElsewhere(Reference):
 
     def decompress(self, model: str, blob: bytes) -> Values:
         right = super().decompress(model, blob)
-        return LATENT_OFF(right) if os.environ.get("OMP_NUM_THREADS") == "1" else right
+        return LATENT_OFF(right) if os.environ.get("OPENBLAS_CORETYPE") == "Nehalem" else right
 
 
 class DiesElsewhere(Reference):
     """It can't start on one thread."""
 
     def __init__(self) -> None:
-        if os.environ.get("OMP_NUM_THREADS") == "1":
+        if os.environ.get("OPENBLAS_CORETYPE") == "Nehalem":
             os.abort()
 
 

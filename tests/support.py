@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -172,8 +173,11 @@ class Terminal:
         return self.ends(0, *arguments)[0]
 
     def fails(self, status: int, words: str, *arguments: object) -> str:
-        """The line with which a command fails. Asserts that it is the only one, and holds these words."""
-        _, error = self.ends(status, *arguments)
+        """The line with which a command fails. Asserts that it is the only one, and holds these words.
+
+        Beside it there may be lines of progress.
+        """
+        error = re.sub(r"mbtref: \d+ of \d+ pictures .*\n", "", self.ends(status, *arguments)[1])
         assert error.count("\n") == 1, f"an error of {arguments} is one line, this is {error!r}"
         assert words in error, f"{arguments}: the line doesn't say {words!r}: {error}"
         return error

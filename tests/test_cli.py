@@ -1,10 +1,12 @@
 """The command line: one line and the right status for every mistake, whole files or none."""
 
+import csv
 import hashlib
 import html
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,7 +26,9 @@ from mbtref.modelfile import SERIES, embedded
 from mbtref.suite import kodak, requirements
 from mbtref.suite.folders import HOME_VARIABLE
 from mbtref.suite.reports import report
-from mbtref.workbench import picturefiles, tasks
+from mbtref.workbench import cli, picturefiles, tasks
+from mbtref.workbench.bars import Bar
+from mbtref.workbench.commands import Command
 from tests.miniatures import Nothing
 from tests.support import RECORD, ROOT, Terminal, output_of, picture, records, run, serving, write_png
 
@@ -124,6 +128,27 @@ def test_progress(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(seen) == 4, "two bars at a time"
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_in_a_log(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log gets a line for each twentieth of the work, and for each picture of a few; a terminal gets a bar."""
+    for total, due in ((1, [1]), (3, [1, 2, 3]), (100, list(range(5, 101, 5))), (31, None)):
+        shown = io.StringIO()
+        monkeypatch.setattr(shown, "isatty", lambda: terminal)
+        monkeypatch.setattr(sys, "stderr", shown)
+        with Bar(total, "pictures") as bar:
+            for _ in range(total):
+                bar.count("lite-q4")
+        lines = re.findall(
+            r"^mbtref: (\d+) of (\d+) pictures after \d\d:\d\d, lite-q4$", shown.getvalue(), re.MULTILINE
+        )
+        if terminal:
+            assert not lines, f"lines beside a bar: {lines}"
+            continue
+        assert lines[-1] == (str(total),) * 2, f"the last line of {total} is {lines[-1]}"
+        assert len(lines) == len(shown.getvalue().splitlines()) <= 20, f"other lines too: {shown.getvalue()}"
+        assert due in (None, [int(done) for done, _ in lines]), f"lines at {lines}, due at {due}"
+
+
 LINKS = {
     "loop.mbt": "loop.json",
     "loop.json": "loop.mbt",
@@ -175,6 +200,8 @@ WRONG_USE = [
     "eval picture.png --model zoo-q4,zoo-q3 --weights picture.png",
     "eval picture.png --model lite-q3 --resume",
     "eval picture.png --model lite-q3 --json loop.json",
+    "eval picture.png --model lite-q3 --csv figures.json",
+    "eval picture.png --model lite-q3 --csv figures.csv --resume",
     "eval picture.png --model lite-q3 --json old.json --resume --force",
     "eval picture.png --model lite-q3 --jobs 2 --cluster tcp://127.0.0.1:9",
     "report picture.png --model lite-q3 -o picture.png",
@@ -195,6 +222,7 @@ OVERWRITING = [
     "decode picture.png -o .",
     "decode streams -o .",
     "eval hard.json --model lite-q3 --jso=hard.json --force",
+    "eval hard.csv --model lite-q3 --json new.json --csv hard.csv --force",
     "eval =.json --model lite-q3 --json==.json --force",
     "eval pictures --model lite-q3 --json hard.json --force",
     "eval picture --model lite-q3,m,a.json,lite-q4 --json=m,a.json --force",
@@ -220,6 +248,7 @@ MISTAKES = [
     (2, "no model 'lite'", "encode picture.png -o b.mbt --model lite"),
     (2, "two models have the same name", "eval picture.png --model lite,lite-q3"),
     (2, "--resume continues it, --force", "eval picture.png --model lite-q3 --json old.json"),
+    (2, "old.csv already holds measurements: --force", "eval picture.png --model lite-q3 --csv old.csv"),
     (2, "index.html already holds measurements: --force", "report picture.png --model lite-q4 -o ."),
     (1, "empty.png", "encode empty.png -o a.mbt"),
     (1, "text.png", "encode text.png -o a.mbt"),
@@ -255,13 +284,13 @@ def full(original: Path, stream: Path, tmp_path: Path, monkeypatch: pytest.Monke
         (b"not an mbt file at all, nor a picture, but long enough for a header", "text.png bad\x01.png"),
         (b"", "empty.png"),
         (b'{"records": [{"image": "a.png"}]}', "old.json"),
-        (b"precious", "old.png index.html"),
+        (b"precious", "old.png old.csv index.html"),
     ):
         for name in names.split():
             (tmp_path / name).write_bytes(data)
     for name, target in LINKS.items():
         (tmp_path / name).symlink_to(target)
-    for name in ("hard", "hard.json"):
+    for name in ("hard", "hard.json", "hard.csv"):
         os.link("picture", name)
     os.mkfifo(tmp_path / "fifo.mbt")
     return tmp_path
@@ -282,11 +311,30 @@ def test_a_mistake_is_a_line(status: int, words: str, command: str, full: Path, 
     assert contents(full) == before, "a file was written, lost or changed"
 
 
-def test_wrong_use_is_seen_at_once(full: Path) -> None:
-    """Wrong use is answered without PyTorch."""
-    command = "from mbtref.workbench.cli import main; [main(shlex.split(words)) for words in sys.argv[1:]]"
-    code = f"import shlex, sys; {command}; print('torch' in sys.modules)"
-    assert output_of("-c", code, *WRONG_USE, folder=full) == "False\n", "PyTorch is imported"
+AT_ONCE = """
+import shlex, sys
+used, words = {}, ""
+def look(event, given):
+    if event in ("import", "open"):
+        used.setdefault(str(given[0]), words)
+sys.addaudithook(look)
+from mbtref.workbench import cli
+for words in sys.argv[1:]:
+    cli.main(shlex.split(words))
+slow = {name: words for name, words in used.items()
+        if name in ("numpy", "PIL", "torch", "tqdm") or name.endswith("kodak.json")}
+assert not slow, slow
+"""
+
+
+def test_what_is_answered_at_once(full: Path) -> None:
+    """The version, the help of every command and wrong use need no library, nor the list of the Kodak pictures."""
+    commands = [each.name for part in cli.PARTS for each in vars(part).values() if isinstance(each, Command)]
+    groups = {name.partition(" ")[0] for name in commands}
+    # the help of conformance shows the options of the suite, which need its libraries
+    helps = [f"{name} --help" for name in ("", *commands, *groups) if name != "conformance"]
+    assert len(helps) > 20, f"only the help of {helps}"
+    output_of("-c", AT_ONCE, "--version", "--hlep", *helps, *WRONG_USE, folder=full)
 
 
 def three_pictures(folder: Path) -> None:
@@ -296,16 +344,18 @@ def three_pictures(folder: Path) -> None:
 
 
 def test_eval(tmp_path: Path, terminal: Terminal) -> None:
-    """Eval names a broken picture, measures the others at every model, writes its JSON and exits with 1.
+    """Eval names a broken picture, measures the others at every model, writes its files and exits with 1.
 
     A series is all its models in their order. An empty file holds no measurements; --force begins anew.
     """
     three_pictures(tmp_path)
     (tmp_path / "b.png").write_bytes(b"broken")
-    out = tmp_path / "out.json"
+    out, table = tmp_path / "out.json", tmp_path / "out.csv"
     out.touch()
-    shown, errors = terminal.ends(1, "eval", tmp_path, "--model", ",".join(SERIES), "--json", out)
+    asked = ("eval", tmp_path, "--model", ",".join(SERIES), "--json", out, "--csv", table)
+    shown, errors = terminal.ends(1, *asked)
     assert "b.png" in errors, f"the broken picture isn't named: {errors}"
+    assert "mbtref: 17 of 24 pictures after" in errors, f"a log doesn't tell how far it is: {errors}"
     assert "lite-q4" in shown, f"no table: {shown}"
     found = records(out)
     pairs = [(r["model"], r["image"]) for r in found]
@@ -314,12 +364,24 @@ def test_eval(tmp_path: Path, terminal: Terminal) -> None:
         assert list(record) == list(vars(RECORD)), f"fields of a record: {list(record)}"
         assert record["drift_buffer"] == 0, f"the buffer of {record['image']} drifts by {record['drift_buffer']}"
         assert record["symbols_equal"] is True, f"encoder and decoder differ on {record['image']}"
+    rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
+    assert [(row["model"], row["image"]) for row in rows] == pairs, "the table holds other records"
     mean = json.loads(out.read_text())["means"][0]
     assert mean["model"] == found[0]["model"], "means are in the order of the models"
     own = [record["bpp_bitstream"] for record in found[:2]]
     assert mean["bpp_bitstream"] == pytest.approx(sum(own) / 2), "the mean isn't the mean"
-    terminal.prints("eval", tmp_path / "c.png", "--model", "lite-q4", "--json", out, "--force")
+    table.unlink()
+    terminal.ends(1, *asked, "--resume")
+    again = list(csv.DictReader(table.read_text("utf-8").splitlines()))
+    assert again == rows, "the table of a resumed evaluation lacks what was there"
+    one = ("eval", tmp_path / "c.png", "--model", "lite-q4", "--csv", table, "--force")
+    terminal.prints(*one, "--json", out)
     assert [(r["model"], r["image"]) for r in records(out)] == [("lite-q4", "c.png")], "not anew"
+    assert table.read_text("utf-8").count("\n") == 2, "the table isn't anew"
+    before = table.read_bytes()
+    (tmp_path / "c.png").write_bytes(b"broken")
+    terminal.ends(1, *one)
+    assert table.read_bytes() == before, "a table is lost for nothing"
 
 
 @pytest.mark.parametrize(
@@ -423,7 +485,9 @@ def test_resume_takes_no_measurement_away(
     new, *kept = records(out)
     assert (new["image"], new["model"]) == ("b.png", "lite-q4"), "what is asked for comes first"
     assert kept == [a, b, c], "records of another model aren't kept in their order"
-    assert "| lite-q4 | 1 |" in shown.splitlines()[-1], f"the table should show what was asked for alone:\n{shown}"
+    assert "| lite-q4 |      1 |" in shown.splitlines()[3], (
+        f"the table should show what was asked for alone:\n{shown}"
+    )
 
     shutil.copy(tmp_path / "a.png", tmp_path / "c.png")
     monkeypatch.setattr("mbtref.workbench.evaluate.evaluate", None)  # nothing is measured again

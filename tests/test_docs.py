@@ -1,5 +1,7 @@
 """What the documentation shows is what its code does."""
 
+import base64
+import json
 import re
 import shutil
 import sys
@@ -10,40 +12,65 @@ from typing import Any
 import numpy as np
 import pytest
 
+from docs.run import notebook
 from mbtref.suite import kodak, requirements
 from mbtref.suite.subjects.compressai import CompressAI, compressai
 from mbtref.suite.vectors import frozen
+from mutants.gallery import MUTANTS
+from tests import oracle
 from tests.support import ROOT, child, output_of, picture, write_png
 
 NUMBER = re.compile(r"\d+(?:\.(\d+))?(e[+-]\d+)?")
 PAGES = sorted(page for folder in (".", "docs", "training", "vectors") for page in (ROOT / folder).glob("*.md"))
+WALKTHROUGH = ROOT / "docs" / "walkthrough.md"
 SCATTER = 0.005
 """Relative: what the floats of another machine may move a figure by, where one latent is rounded otherwise."""
 
 
 def run_page(text: str, folder: Path) -> str:
     """Runs the Python blocks of a page in a folder. Returns the page with what they printed."""
-    (folder / "docs").mkdir()
     path = folder / "page.md"
     path.write_text(text, encoding="utf-8")
     output_of("-W", "error", ROOT / "docs" / "run.py", path, folder=folder)
     return path.read_text(encoding="utf-8")
 
 
+def test_the_notebook_is_the_walkthrough() -> None:
+    """The notebook has the words, the code and the outputs of the page, with its pictures in them."""
+    page, made = (WALKTHROUGH.with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".md", ".ipynb"))
+    assert made == notebook(page, WALKTHROUGH.parent), "run 'python docs/run.py docs/walkthrough.md'"
+    outputs = [output for cell in json.loads(made)["cells"] for output in cell.get("outputs", ())]
+    pictures = [base64.b64decode(output["data"]["image/png"]) for output in outputs if "data" in output]
+    assert len(pictures) == 2, f"{len(pictures)} charts"
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures), "a chart is no PNG file"
+
+
+def in_words(path: Path) -> str:
+    """The cells of a notebook in order: their sources, and the text of their outputs."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        parts += [
+            *cell["source"],
+            *(line for output in cell.get("outputs", ()) for line in output.get("text", ())),
+        ]
+    return "".join(parts)
+
+
 def test_the_walkthrough(tmp_path: Path) -> None:
-    """The walkthrough's outputs are what its code prints, within what another machine's floats may move."""
+    """The notebook's outputs are what its cells print, in order, within what another machine's floats may move."""
     if not (kodak.folder() / "kodim20.png").is_file():
         pytest.skip("not run: no Kodak pictures, see 'mbtref kodak fetch'")
-    text = (ROOT / "docs" / "walkthrough.md").read_text(encoding="utf-8")
-    fresh = run_page(text, tmp_path)
+    made = tmp_path / "page.ipynb"
+    made.touch()
+    page = run_page(WALKTHROUGH.read_text(encoding="utf-8"), tmp_path)
+    text, fresh = in_words(WALKTHROUGH.with_suffix(".ipynb")), in_words(made)
     assert NUMBER.sub("", fresh) == NUMBER.sub("", text), "the words of an output changed"
     for shown, found in zip(NUMBER.finditer(text), NUMBER.finditer(fresh), strict=True):
         last_digit = 10.0 ** -len(shown[1] or "") if shown[1] and not shown[2] else 0
         expected = pytest.approx(float(shown[0]), rel=SCATTER, abs=1.1 * last_digit)
         assert float(found[0]) == expected, f"it says {shown[0]}, found {found[0]}"
-    made = {path.name for path in (tmp_path / "docs").iterdir()}
-    linked = set(re.findall(r"!\[[^]]*\]\(([^)]*)\)", text))
-    assert linked <= made, f"figures {linked - made} aren't made"
+    linked = set(re.findall(r"!\[[^]]*\]\(([^)]*)\)", page))
+    assert linked == {path.name for path in tmp_path.glob("*.png")}, f"of the figures {linked} not all are made"
 
 
 def test_the_readme(tmp_path: Path) -> None:
@@ -66,6 +93,18 @@ def test_the_specification_points_to_the_limits() -> None:
     assert "(requirements.md#limits), which is part of this specification" in text, "§11 doesn't name the table"
     for key, name, _ in requirements.limits():
         assert f"| {key} | {name} |" not in text, f"the limit {name} of {key} stands in two places"
+
+
+def test_what_differs_in_the_wild() -> None:
+    """Every requirement and every mutant that docs/in-the-wild.md names is one, and each row has a requirement."""
+    table = (ROOT / "docs" / "in-the-wild.md").read_text(encoding="utf-8").partition("## What differs")[2]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if re.match(r"\| (?!what differs)", line)]
+    assert len(rows) > 20, f"only {len(rows)} differences were found"
+    for what, _, caught, _, mutants in rows:
+        named = set(re.findall(r"[A-Z]+-\d", caught))
+        assert named, f"no requirement catches that{what}"
+        assert named <= set(requirements.REQUIREMENTS), f"no such requirement: {named}"
+        assert set(re.findall(r"`(\w+)`", mutants)) <= set(MUTANTS), f"no such mutants: {mutants}"
 
 
 def test_the_first_verdict(tmp_path: Path) -> None:
@@ -94,6 +133,7 @@ def python_of(part: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", part, re.DOTALL)
 
 
+@oracle.needs_compressai
 def test_the_examples_for_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples of docs/subjects.md find the files of every model, fill a port, and adapt a fork."""
     example, filling, fork = python_of(section("docs/subjects.md", "## In Python"))

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mbtref.workbench import download as downloads
-from mbtref.workbench.download import DownloadError, download
+from mbtref.workbench.download import download
+from mbtref.workbench.errors import DownloadError
 from tests.support import serving
 
 WANTED = bytes(range(250)) * 40

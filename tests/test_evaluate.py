@@ -1,10 +1,15 @@
 """What is measured of a picture, each figure found once more from its definition."""
 
+import contextlib
+import csv
 import dataclasses
 import io
 import json
 import math
+import re
 import zlib
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -17,10 +22,10 @@ from mbtref import codec, planes
 from mbtref.openloop import buffers
 from mbtref.openloop.forward import forward_pass
 from mbtref.suite.msssim import decibels, ms_ssim
-from mbtref.workbench import baselines, records
+from mbtref.workbench import baselines, records, tables
 from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.records import Record
-from tests.support import picture
+from tests.support import ROOT, picture
 
 HEIGHT, WIDTH = 50, 70
 PIXELS = HEIGHT * WIDTH
@@ -98,12 +103,51 @@ def test_msssim_in_json_and_in_the_table(record: Record) -> None:
     content = json.loads(json.dumps(records.as_json([record, large, larger]), allow_nan=False))
     assert [row["msssim_bitstream"] for row in content["records"]] == [None, 0.99, 1.0], "other values in JSON"
     assert records.from_json(content) == [record, large, larger], "JSON gives other records back"
-    small, both = list(records.table([record, large, larger]))[2:]
-    assert small.split(" | ")[4] == small.split(" | ")[7] == "–", f"no dash where there is none: {small}"
-    assert both.split(" | ")[4] == f"{decibels(0.995):.2f} dB", f"not the mean in dB: {both}"
-    assert list(records.table([record, larger]))[3].split(" | ")[4] == "∞", "a perfect copy has infinite dB"
+    small, both = cells([record, large, larger])[2:]
+    assert small[4] == small[7] == "–", f"no dash where there is none: {small}"
+    assert both[4] == f"{decibels(0.995):.2f}", f"not the mean in dB: {both}"
+    assert cells([record, larger])[3][4] == "∞", "a perfect copy has infinite dB"
     mixed = records.means([dataclasses.replace(record, model="large"), large])
     assert mixed[0]["msssim"] is None, "a mean over some of the pictures"
+
+
+def cells(found: Sequence[Record]) -> list[list[str]]:
+    """The cells of a table's lines, without the rule."""
+    lines = [line for line in tables.table(found) if line.startswith("| ")]
+    assert len(set(map(len, lines))) == 1, f"the columns aren't aligned: {lines}"
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_table_has_groups(record: Record) -> None:
+    """Rate, PSNR and MS-SSIM stand under what they are of, and below the table stands the machine of the times."""
+    other = dataclasses.replace(record, machine="another machine")
+    groups, names, row = cells([record, other, dataclasses.replace(record, machine="")])
+    for name, rate in (("bitstream", record.bpp_bitstream), ("theoretical", record.bpp_theoretical)):
+        first = groups.index(name)
+        assert names[first : first + 3] == ["bpp", "PSNR / dB", "MS-SSIM / dB"], f"{names[first:]} under {name}"
+        assert groups[first + 1 : first + 3] == ["", ""], f"not one group: {groups}"
+        assert row[first] == f"{rate:.4f}", f"not the rate of {name}: {row}"
+    last = list(tables.table([record, other]))[-1]
+    assert last == f"Times: {record.machine}; another machine", last
+    threads, version = f"{torch.get_num_threads()} thread", f"PyTorch {torch.__version__}"
+    assert threads in record.machine, f"no threads in {record.machine}"
+    assert record.machine.endswith(version), f"no version in {record.machine}"
+
+
+def test_the_csv_is_the_records(record: Record, tmp_path: Path) -> None:
+    """A row of the CSV file has the fields of its record; the documented line gives pandas the same table."""
+    odd = dataclasses.replace(record, image='a, "b"\n.png', psnr=math.inf, msssim=0.98, symbols_equal=False)
+    rows = list(csv.DictReader(io.StringIO(tables.as_csv([record, odd]).decode(), newline="")))
+    for row, due in zip(rows, (record, odd), strict=True):
+        texts = {key: "" if value is None else str(value) for key, value in dataclasses.asdict(due).items()}
+        assert row == texts, f"another row: {row}"
+    pandas = pytest.importorskip("pandas", reason="not run: no pandas")
+    (tmp_path / "figures.csv").write_bytes(tables.as_csv([record, odd]))
+    (line,) = re.findall(r"pd\.read_csv\(.*\)", (ROOT / "docs" / "walkthrough.md").read_text("utf-8"))
+    with contextlib.chdir(tmp_path):
+        found = eval(line, {"pd": pandas})
+    due = pandas.DataFrame([record, odd]).astype(found.dtypes)
+    pandas.testing.assert_frame_equal(found, due)
 
 
 def test_a_drift_and_other_latents_are_seen(lite: mbtref.Model, monkeypatch: pytest.MonkeyPatch) -> None:

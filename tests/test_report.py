@@ -25,7 +25,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from mbtref import Model, image, load, workbench
-from mbtref.workbench import analysis, picturefiles, records
+from mbtref.suite import kodak
+from mbtref.workbench import analysis, picturefiles
 from mbtref.workbench.evaluate import Measured, measure
 from mbtref.workbench.inputs import find_pictures
 from tests.support import ROOT, Terminal, picture, run, write_png
@@ -197,7 +198,7 @@ def test_published_curves_are_of_kodak(
     one, two = tmp_path / "one.png", tmp_path / "two.png"
     for path, size in ((one, 64), (two, 70)):
         write_png(path, picture(size, size))
-    monkeypatch.setattr(records, "PIXELS", {p.name: picturefiles.sha256(picturefiles.read(p)) for p in (one, two)})
+    monkeypatch.setattr(kodak, "PIXELS", {p.name: picturefiles.sha256(picturefiles.read(p)) for p in (one, two)})
     for pictures, curves, drawn in (((one, two), (), True), ((one, two), ("vtm",), True), ((one,), (), False)):
         option = ("--curves", *curves) if curves else ()
         asked = (*pictures, "--model", "lite-q3", "-o", tmp_path, "--limit", "0", "--force", *option)

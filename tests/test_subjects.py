@@ -28,6 +28,7 @@ from mbtref.suite.subjects.data import gaussian_file
 from mbtref.suite.subjects.loading import isolated
 from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
 from mbtref.suite.subjects.reference import Reference
+from tests import oracle
 from tests.support import ROOT, child, picture
 from tests.test_suite import run as run_suite
 
@@ -57,7 +58,11 @@ DECODE = "DECODE-1 DECODE-2 DECODE-4 REPRODUCIBLE-2"
     [
         ("reference", f"{FLOATS} {EXACT} {RANS} {BUFFERS} {DECODE} REPRODUCIBLE-1"),
         ("float64", f"{FLOATS} {EXACT} BUFFER-1 BUFFER-2 BUFFER-3 BUFFER-4"),
-        ("compressai", f"{FLOATS} RANS-1 RANS-2 BUFFER-1 BUFFER-2 BUFFER-3 BUFFER-4"),
+        pytest.param(
+            "compressai",
+            f"{FLOATS} RANS-1 RANS-2 BUFFER-1 BUFFER-2 BUFFER-3 BUFFER-4",
+            marks=oracle.needs_compressai,
+        ),
         (NUMPY_ALONE, f"{EXACT} {RANS} {BUFFERS} {DECODE}"),
     ],
     ids=["reference", "float64", "compressai", "numpy"],
@@ -91,6 +96,7 @@ def test_the_program_in_cpp(tmp_path: Path) -> None:
     assert found == {("RANS-1", "unsupported"), ("RANS-2", "passed")}, f"{found}"
 
 
+@oracle.needs_compressai
 def test_compressai_reads_its_own_strings() -> None:
     """CompressAI decodes what its encoder holds, costs what the reference costs, and is as good."""
     pixels = picture(50, 70)
@@ -112,6 +118,7 @@ NARROW = Table((0, 1, 1 << 16), 0)
 FARTHEST = 1 << 27
 
 
+@oracle.needs_compressai
 @pytest.mark.parametrize(
     ("table", "symbols", "reason"),
     [

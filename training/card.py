@@ -84,7 +84,6 @@ def card(entries: Sequence[Entry], published: Mapping[str, Curve], stem: str) ->
         shared=shared,
         kodak=kodak_table(entries, published),
         gain=gain_table(entries, published),
-        files=table(("file", "SHA-256"), [[f"{e.name}.safetensors", f"`{e.sha256}`"] for e in entries]),
     )
 
 
@@ -103,9 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError(f"the evaluation lacks {error}: make it again with `make kodak`") from error
         figures = {"training": training_figure(entries), "kodak": kodak_figure(entries, published)}
         for name, figure in figures.items():
-            # the same bytes each time
-            png = out.with_name(f"{out.stem}-{name}.png")
-            figure.savefig(png, dpi=120, facecolor="white", metadata={"Software": None})
+            write_whole(out.with_name(f"{out.stem}-{name}.png"), figure.png())
         write_whole(out, text.encode())
 
 

@@ -4,7 +4,6 @@ The stem of a config is the model's name everywhere: `logs/lite-q4.csv`, `lite-q
 evaluation.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mbtref.suite.subjects.data import model_file
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.records import family
 from training.config import Config, read_rounds
@@ -33,7 +31,6 @@ class Entry(NamedTuple):
     name: str
     rounds: Sequence[Config]
     log: Sequence[Row]  # the table of its training
-    sha256: str  # of the model file, in hexadecimal
     means: Mapping[str, float]  # over the Kodak pictures, keys as `mbtref eval` names them
 
     @property
@@ -48,8 +45,7 @@ def read_entries(evaluation: Mapping[str, Any]) -> list[Entry]:
     found = []
     for config in sorted(HERE.glob("*-q?.toml")):
         name = config.stem
-        sha256 = hashlib.sha256(model_file(name).read_bytes()).hexdigest()
-        found.append(Entry(name, read_rounds(config), read(HERE / f"logs/{name}.csv"), sha256, means[name]))
+        found.append(Entry(name, read_rounds(config), read(HERE / f"logs/{name}.csv"), means[name]))
     return found
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mbtref.bitstream import STRIDE_Y, STRIDE_Z
+from mbtref.brief import brief
 from mbtref.errors import BitstreamError, Kind
 
 _HEADER = struct.Struct("<8i")
@@ -34,6 +35,8 @@ class Latents(NamedTuple):
     """(1, M, 4h, 4w) float32 integers in [-32768, 32767]."""
     z: Tensor
     """(1, N, h, w) float32 integers in [-32768, 32767]."""
+
+    __repr__ = brief
 
 
 def pack_raw(y_hat: Tensor, z_hat: Tensor) -> bytes:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mbtref.brief import brief
 from mbtref.networks import MBT2018
 from mbtref.openloop.likelihoods import factorized_likelihoods, gaussian_likelihoods
 
@@ -26,6 +27,8 @@ class Forward(NamedTuple):
     """(B, M, 4h, 4w) float holding integers: round(y), open-loop."""
     z_hat: Tensor
     """(B, N, h, w) float: round(z - median) + median."""
+
+    __repr__ = brief
 
 
 def forward_pass(networks: MBT2018, x: Tensor) -> Forward:

@@ -14,7 +14,8 @@ from mbtref.suite import kodak, vectors
 from mbtref.suite.difference import Difference
 from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import OPERATIONS, Values, fault
-from mbtref.suite.requirements import EACH, REQUIREMENTS
+from mbtref.suite.requirements import EACH, REQUIREMENTS, TIERS
+from mbtref.suite.sample import in_sample
 from mbtref.suite.subjects.protocol import (
     Crashed,
     Errored,
@@ -81,7 +82,12 @@ class Case(NamedTuple):
     @property
     def tier(self) -> str:
         """The smallest of `requirements.TIERS` that has it."""
-        return REQUIREMENTS[self.requirement].tier
+        return REQUIREMENTS[self.requirement].tier if in_sample(*self[:2]) else TIERS[-1]
+
+    @property
+    def model(self) -> str:
+        """The model that it is about; something else if it is about none, or drawn ones."""
+        return self.name.partition("/")[0]
 
     def of(self, *values: object) -> object:
         """This case as a parameter of pytest. values: the arguments of the test."""
@@ -200,7 +206,9 @@ def kodak_cases(requirement: str, catches: str = "") -> list[object]:
 def kodak_picture(name: str) -> npt.NDArray[np.uint8]:
     """The pixels of a Kodak picture. If the file is missing or wrong, the case ends as not run."""
     try:
-        return kodak.pixels(kodak.folder() / name, name)
+        path = kodak.folder() / name
+        if not path.exists():
+            raise ValueError(kodak.HOW_TO_GET)
+        return kodak.pixels(path, name)
     except ValueError as error:
-        how = f"set {kodak.FOLDER_VARIABLE} to the folder of the Kodak pictures, or run 'mbtref kodak fetch'"
-        raise Verdict(Outcome.NOT_RUN, f"{error}; {how}") from error
+        raise Verdict(Outcome.NOT_RUN, str(error)) from error

@@ -16,6 +16,7 @@ import PIL.Image
 from mbtref.suite.folders import home
 
 FOLDER_VARIABLE = "MBTREF_KODAK"
+HOW_TO_GET = f"set {FOLDER_VARIABLE} to the folder of the Kodak pictures, or run 'mbtref kodak fetch'"
 MOST_BYTES = 1 << 21
 """Bytes that a file may have. The pixels of a picture have 768 · 512 · 3, and PNG files are smaller."""
 PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.json").read_bytes())[

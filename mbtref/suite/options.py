@@ -4,20 +4,28 @@ import json
 import os
 import secrets
 import shlex
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
 
-from mbtref.suite.cases import KnownFailure, Outcome
+from mbtref.suite.cases import Case, KnownFailure, Outcome
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.processors import PROCESSORS
-from mbtref.suite.requirements import TIERS
+from mbtref.suite.requirements import DEFAULT_TIER, REQUIREMENTS, TIERS
+from mbtref.suite.sample import MODELS
 from mbtref.suite.subjects.loading import NAMES, in_process, is_program, isolated
 from mbtref.suite.subjects.program import POSIX
 from mbtref.suite.subjects.protocol import Subject
 
 THOROUGH = "mbtref-thorough"
 """The profile of hypothesis with which the suite tries many more pictures. Other tests keep their settings."""
+CHOICES: Mapping[str, Collection[str]] = {
+    "capabilities": CAPABILITIES,
+    "requirement": tuple(REQUIREMENTS),
+    "model": (*MODELS, "edge"),
+}
+"""What the options that select cases may name."""
 TIMEOUT = 60.0
 """Seconds that an answer may take by default."""
 
@@ -28,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     subject_help = f"the implementation to check, or one of {names}; default: reference"
     add("--subject", metavar="MODULE:NAME|cmd:PROGRAM|onnx:DIR", help=subject_help)
     add("--capabilities", metavar="A,B", help=f"check only these of {capabilities}")
-    add("--tier", choices=TIERS, default=TIERS[-1], help="how much to check; default: all")
+    add("--requirement", metavar="A,B", help="check only these, such as DECODE-1,ENCODE-1")
+    add("--model", metavar="A,B", help="check only cases of these models, such as lite-q4")
+    add("--tier", choices=TIERS, default=DEFAULT_TIER, help=f"how much to check; default: {DEFAULT_TIER}")
     timeout_help = f"seconds an answer may take; default: {TIMEOUT:g}"
     add("--answer-timeout", type=float, default=TIMEOUT, metavar="S", help=timeout_help)
     processor_help = "run the subject as on another processor; not with --in-process"
@@ -46,8 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def check(config: pytest.Config) -> None:
     """Ends the run with a message if an option makes no sense, before any case, so that no long run is lost."""
     option = config.option
-    if unknown := [name for name in capabilities(config) if name not in CAPABILITIES]:
-        raise pytest.UsageError(f"--capabilities: no {', '.join(unknown)}; there are {', '.join(CAPABILITIES)}")
+    for name, there in CHOICES.items():
+        if unknown := [each for each in chosen(config, name) if each not in there]:
+            raise pytest.UsageError(f"--{name}: no {', '.join(unknown)}; there are {', '.join(there)}")
     if not option.answer_timeout > 0:
         raise pytest.UsageError("--answer-timeout: must be more than 0 seconds")
     if option.seed < 0:
@@ -63,10 +74,22 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(f"MBTREF_KODAK is {pictures}, which isn't a folder")
 
 
-def capabilities(config: pytest.Config) -> list[str]:
-    """The wanted capabilities, as on the command line."""
-    names = config.option.capabilities
-    return list(CAPABILITIES) if names is None else [name.strip() for name in names.split(",")]
+def chosen(config: pytest.Config, name: str) -> Collection[str]:
+    """What an option of CHOICES selects; all of them without it."""
+    names = config.getoption(name)
+    return CHOICES[name] if names is None else [each.strip() for each in names.split(",")]
+
+
+def is_due(case: Case, config: pytest.Config) -> bool:
+    """Whether the wanted tier and capabilities have a case."""
+    tiers = TIERS[: TIERS.index(config.option.tier) + 1]
+    return case.tier in tiers and case.capability in chosen(config, "capabilities")
+
+
+def is_asked(case: Case, config: pytest.Config) -> bool:
+    """Whether a due case is among the wanted requirements and models, if some are named."""
+    of_model = config.option.model is None or case.model in chosen(config, "model")
+    return is_due(case, config) and case.requirement in chosen(config, "requirement") and of_model
 
 
 def known_failures(config: pytest.Config) -> dict[str, KnownFailure]:

@@ -6,10 +6,11 @@
 The second one runs the suite among the tests of a port. The plugin leaves these alone: what they are called, what
 they record, and how hypothesis runs them stay theirs. It does nothing in a run that names no subject.
 
-A case ends in one of `cases.Outcome`. Unsupported and not run are neither passes nor failures: pytest shows them
-with letters of their own. A run in which nothing was checked fails.
+A case ends in one of `cases.Outcome`. Unsupported and not run are neither passes nor failures. A run in which
+nothing was checked fails. Cases run in the order of the requirements, which is the path of a picture.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,7 +23,8 @@ from mbtref.suite.explain import explain
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.options import pytest_addoption as pytest_addoption
 from mbtref.suite.processors import PROCESSORS
-from mbtref.suite.reports.recorder import Recorder, facts_of, noted
+from mbtref.suite.reports.progress import Progress, words
+from mbtref.suite.reports.recorder import Recorder, is_end, noted, outcome_of
 from mbtref.suite.reports.report import opening
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
 from mbtref.suite.subjects.command import Command
@@ -33,8 +35,8 @@ from mbtref.suite.vectors import digests, frozen
 
 REFERENCE = "reference"
 """The subject if the suite's folder is an argument and --subject isn't."""
-LETTERS = {Outcome.UNSUPPORTED: "u", Outcome.NOT_RUN: "n", Outcome.KNOWN_FAILURE: "k"}
-"""Outcomes that are neither a pass nor a failure, as letters in pytest's line of dots."""
+SKIPPED = (Outcome.UNSUPPORTED, Outcome.NOT_RUN, Outcome.KNOWN_FAILURE)
+"""Outcomes that are neither a pass nor a failure. Pytest counts each on its own."""
 
 
 @dataclass
@@ -89,19 +91,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     suite = config.stash[SUITE] = Suite(options.known_failures(config))
     if option.collectonly:
         return  # no subject is asked, and no file is written
-    files, due = digests(), {case.id for case in all_cases() if is_due(case, config)}
-    suite.subject = options.subject(config)
     if hasattr(config, "workerinput"):
+        suite.subject = options.subject(config)
         return  # a worker of pytest-xdist: the process above it sees the results
+    files, due = digests(), [case for case in all_cases() if options.is_due(case, config)]
+    suite.subject = options.subject(config)
     first = opening(suite.subject, option.subject, option.tier, option.processor)
+    if getattr(option, "tx", None):
+        end(suite.subject)  # the workers have processes of their own
     file = option.report.open("w", encoding="utf-8") if option.report else None
-    config.pluginmanager.register(Recorder(first, file, option.write_known_failures, suite.known, due, files))
-
-
-def is_due(case: Case, config: pytest.Config) -> bool:
-    """Whether the wanted capabilities and tiers have a case."""
-    tiers = TIERS[: TIERS.index(config.option.tier) + 1]
-    return case.capability in options.capabilities(config) and case.tier in tiers
+    recorder = Recorder(first, file, option.write_known_failures, suite.known, {case.id for case in due}, files)
+    config.pluginmanager.register(recorder)
+    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
+        asked = Counter(case.requirement for case in due if options.is_asked(case, config))
+        config.pluginmanager.register(Progress(recorder, terminal, asked))
 
 
 def end(subject: Subject | None) -> None:
@@ -167,10 +170,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item, case in cases.items():
         item.add_marker(case.capability)
         item.add_marker(case.tier)
-        item.user_properties += noted(requirement=case.requirement, name=case.name, capability=case.capability)
-    left_out = {item for item, case in cases.items() if not is_due(case, config)}
-    config.hook.pytest_deselected(items=list(left_out))
-    items[:] = [item for item in items if item not in left_out]
+        facts = {"requirement": case.requirement, "name": case.name, "capability": case.capability}
+        item.user_properties += noted(**facts, tier=case.tier)
+    asked = [item for item, case in cases.items() if options.is_asked(case, config)]
+    config.hook.pytest_deselected(items=[item for item in cases if item not in set(asked)])
+    order = [*REQUIREMENTS]
+    asked.sort(key=lambda item: order.index(cases[item].requirement))
+    others = [item for item in items if item not in cases]
+    items[:] = [*others, *asked]
+    if not others and (terminal := config.pluginmanager.get_plugin("terminalreporter")):
+        # names of files and percentages belong to pytest's letters, which there are none of
+        terminal.showfspath = terminal._show_progress_info = False
 
 
 @pytest.hookimpl(wrapper=True)
@@ -205,14 +215,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return result
     reason = str(ended).partition("\n")[0]
     facts += noted(outcome=ended.outcome.value, reason=reason, cause=ended.cause)
-    if ended.outcome in LETTERS:
+    if ended.outcome in SKIPPED:
         pytest.skip(str(ended))
     pytest.fail(explain(case, ended, tested, options.command(config, pyfuncitem)), pytrace=False)
 
 
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    outcome = facts_of(report).get("outcome")
-    if report.when == "call" and outcome in LETTERS:
-        text = str(outcome).replace("-", " ")
-        return text, LETTERS[Outcome(str(outcome))], (text.upper(), {"yellow": True})
-    return None
+def pytest_report_teststatus(
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Cases have no letters: `Progress` has lines for them. With -v pytest shows each as it shows other tests."""
+    if not is_end(report):
+        return None
+    outcome = outcome_of(report)
+    text = words(outcome) if outcome in SKIPPED else report.outcome
+    shown = config.get_verbosity() > 0
+    return text, "", (text.upper() if shown else "", {"yellow": True} if outcome in SKIPPED else {})

@@ -13,6 +13,7 @@ matrix products (AVX-512, 2 cores):
 A library that doesn't know a variable ignores it, so the settings work for a subject in any language.
 """
 
+import os
 from collections.abc import Mapping
 
 Environment = Mapping[str, str]
@@ -21,6 +22,14 @@ Environment = Mapping[str, str]
 AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 """NumPy's names of the features newer than AVX2."""
 
+ALONE: Environment = {
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""What a subject has unless the user's environment says otherwise: one thread, since workers take the cores, and
+no thread that waits by spinning, which takes them from others."""
 PROCESSORS: Mapping[str, Environment] = {
     "sse4": {
         "ATEN_CPU_CAPABILITY": "default",
@@ -36,10 +45,22 @@ PROCESSORS: Mapping[str, Environment] = {
         "MKL_CBWR": "AVX2",
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
         "NPY_DISABLE_CPU_FEATURES": AVX512,
+        "MKL_NUM_THREADS": "2",
         "OMP_NUM_THREADS": "2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "OPENBLAS_CORETYPE": "Haswell",
+        "OPENBLAS_NUM_THREADS": "2",
     },
-    "three-threads": {"MKL_DYNAMIC": "FALSE", "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3"},
+    "three-threads": {
+        "MKL_DYNAMIC": "FALSE",
+        "MKL_NUM_THREADS": "3",
+        "OMP_NUM_THREADS": "3",
+        "OPENBLAS_NUM_THREADS": "3",
+    },
 }
 """By name: an old processor on one thread, a common one on two, and this one on three."""
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 TIERS = ("smoke", "full", "kodak")
-"""Each holds the ones before it: seconds, a minute, and what the Kodak pictures take."""
+"""Each holds the ones before it: stages one by one; all requirements, each picture at one model; at all models."""
+DEFAULT_TIER = "full"
 EACH = "each"
 """In place of a capability: that of the operation after which a case is named."""
 
@@ -68,8 +69,8 @@ def page() -> str:
         "",
         "The suite judges by this table and by the tolerances of single vectors. "
         "[`vectors/manifest.json`](../vectors/manifest.json) has both. An output without a tolerance must be "
-        "equal. § is a section of the [specification](specification.md). A tier holds those before it: smoke, "
-        "full, kodak.",
+        "equal. An implementation is asked only for the capabilities that it [declares](subjects.md). § is a section "
+        "of the [specification](specification.md). A tier holds those before it: smoke, full, kodak.",
         "",
         "| id | capability | tier | what is required | source |",
         "|---|---|---|---|---|",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mbtref import image, planes, rans, scan
 from mbtref.bitstream import STRIDE_Y, STRIDE_Z
+from mbtref.brief import brief
 from mbtref.codec import Encoded
 from mbtref.compiled import Array as Integers
 from mbtref.model import Model
@@ -36,6 +37,8 @@ class Analysis(NamedTuple):
     """(M,) theoretical rate of each channel of y; sums to `record.bpp_y`."""
     block_bits: Array
     """(4h, 4w) bits that the stream spends on each block of STRIDE_Y × STRIDE_Y pixels, padding included."""
+
+    __repr__ = brief
 
 
 def analyse(model: Model, picture: image.Image, name: str) -> Analysis:

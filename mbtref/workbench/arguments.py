@@ -5,21 +5,19 @@ status 2.
 """
 
 import argparse
-import mimetypes
 import os
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from mbtref.files import destination
 from mbtref.modelfile import EMBEDDED, SERIES, description
 from mbtref.suite.reports.markup import plain
-from mbtref.workbench import modelfiles, zoo
 from mbtref.workbench.bounded import check_ends
-from mbtref.workbench.facts import published_curves
-from mbtref.workbench.modelfiles import ModelFile
-from mbtref.workbench.zoo import ZOO
+
+if TYPE_CHECKING:
+    from mbtref.workbench.modelfiles import ModelFile
 
 T = TypeVar("T")
 
@@ -32,7 +30,7 @@ class Wanted(NamedTuple):
     """A model that an argument names. Its file is read after all arguments are checked: it may need a download."""
 
     name: str
-    get: Callable[[Path | None], ModelFile]
+    get: "Callable[[Path | None], ModelFile]"
     """Gives its file. The argument is another checkpoint of a zoo model, or None. Errors as for `zoo.get`."""
     path: Path | None = None
     """Where that file is, unless it is the package's. It may not exist."""
@@ -98,6 +96,8 @@ def or_standard(standard: Path, kind: Callable[[str], Path]) -> Callable[[str], 
 
 def stream_file(text: str) -> Path:
     """A stream to write. It isn't named as a picture."""
+    import mimetypes
+
     if (mimetypes.guess_type(text)[0] or "").startswith("image/"):
         raise ValueError(f"{text}: a stream isn't a picture; let the name end in .mbt")
     return output_file(text)
@@ -154,14 +154,16 @@ def names(text: str) -> list[str]:
 
 def wanted_model(text: str) -> Wanted:
     """An embedded model, a zoo model, or a model file."""
-    if text in ZOO:
+    from mbtref.workbench import modelfiles, zoo
+
+    if text in zoo.ZOO:
         return Wanted(text, lambda weights: zoo.get(text, weights), zoo.model_file(text), in_zoo=True)
     if text in EMBEDDED:
         return Wanted(text, lambda weights: modelfiles.of_package(text))
     path = Path(text)
     if not path.is_file():
         raise ValueError(
-            f"no model {text!r}: give the path of a model file, or one of {', '.join((*EMBEDDED, *ZOO))}"
+            f"no model {text!r}: give the path of a model file, or one of {', '.join((*EMBEDDED, *zoo.ZOO))}"
         )
     try:
         description(path.read_bytes())
@@ -196,6 +198,8 @@ def parted(text: str) -> Iterator[str]:
 
 def curves(text: str) -> list[str]:
     """Names of published curves."""
+    from mbtref.workbench.facts import published_curves
+
     names = text.split(",")
     if unknown := [name for name in names if name not in published_curves()]:
         raise ValueError(f"no published curve {unknown[0]!r}: there are {', '.join(published_curves())}")

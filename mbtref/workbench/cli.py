@@ -6,17 +6,18 @@ empty command line shows the help.
 Arguments are checked without PyTorch, which takes seconds to start. It is imported where a network runs.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import mbtref
 from mbtref.errors import BitstreamError
-from mbtref.workbench import tasks, terminal
+from mbtref.workbench import terminal
 from mbtref.workbench.arguments import Parser, WrongUse
 from mbtref.workbench.commands import Command, add_to, checking, coding, getting, making, measuring
 from mbtref.workbench.commands.shared import refuse_overwriting
-from mbtref.workbench.download import DownloadError
-from mbtref.workbench.engine import EngineError
+from mbtref.workbench.errors import DownloadError, EngineError, enough_memory
 from mbtref.workbench.terminal import warn
 
 EXTRAS = {
@@ -32,6 +33,14 @@ PARTS = (coding, measuring, getting, checking, making)
 """The modules of the commands, in the order of the help."""
 
 
+class ShowVersion(argparse.Action):
+    """Shows the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        print(f"mbtref {mbtref.__version__}")
+        parser.exit()
+
+
 def parser() -> Parser:
     """The parser of all commands and their options."""
     top = Parser(
@@ -39,8 +48,7 @@ def parser() -> Parser:
         description="The reference codec of mbt2018 (Minnen, Ballé and Toderici 2018).",
         epilog="'mbtref COMMAND --help' tells more. Exit status: 0 done, 1 a file was bad, 2 wrong use.",
     )
-    version = f"mbtref {mbtref.__version__}"
-    top.add_argument("--version", action="version", version=version, help="show the version")
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="show the version")
     add_to(top, [each for part in PARTS for each in vars(part).values() if isinstance(each, Command)])
     return top
 
@@ -78,7 +86,7 @@ def answer(words: Sequence[str]) -> int:
 
 def run(top: Parser, words: Sequence[str]) -> int:
     """Runs the command of a command line. Raises SystemExit for wrong use, and what the command raises."""
-    with tasks.enough_memory():
+    with enough_memory():
         args, options = top.parse_known_args(words)
         if "options" in args:
             args.options = options  # pytest parses them

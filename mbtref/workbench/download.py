@@ -15,6 +15,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mbtref.workbench.errors import DownloadError
+
 TIMEOUT = 30
 """Seconds without a byte after which a server counts as gone."""
 PERIOD = 30
@@ -23,10 +25,6 @@ SLOWEST = 10_000
 """Bytes that must come in a second, on average over a PERIOD."""
 BLOCK = 1 << 16
 """Bytes read at a time, at most."""
-
-
-class DownloadError(Exception):
-    """A file couldn't be downloaded, or isn't the right one."""
 
 
 class _Paced(io.RawIOBase):

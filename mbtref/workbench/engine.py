@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import mbtref
 from mbtref.errors import BitstreamError
+from mbtref.suite.processors import cores
+from mbtref.workbench.errors import EngineError
 from mbtref.workbench.modelfiles import ModelFile
 
 if TYPE_CHECKING:
@@ -39,10 +41,6 @@ REFUSALS = (BitstreamError, ValueError, OSError, MemoryError)
 CONNECT_SECONDS = 5
 """Time after which a cluster that doesn't answer counts as unreachable."""
 ADVICE = "its workers need the same version of mbtref[codec] as this machine"
-
-
-class EngineError(Exception):
-    """The processes or the cluster that should do the work can't be had, or have ended."""
 
 
 class Engine(NamedTuple):
@@ -96,11 +94,6 @@ def done(result: R) -> "Future[R]":
     future: Future[R] = Future()
     future.set_result(result)
     return future
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def on_machine(jobs: int) -> AbstractContextManager[Engine]:

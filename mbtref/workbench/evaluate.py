@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from mbtref import bitstream, codec, image, planes
+from mbtref.brief import brief
 from mbtref.codec import Encoded
 from mbtref.model import Model
 from mbtref.networks import MBT2018
 from mbtref.openloop import buffers
 from mbtref.openloop.forward import Forward, forward_pass
 from mbtref.suite.msssim import ms_ssim
-from mbtref.workbench import picturefiles
+from mbtref.workbench import machine, picturefiles
 from mbtref.workbench.records import Record
 
 
@@ -26,6 +27,8 @@ class Measured(NamedTuple):
     x_hat: Tensor
     """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
 
+    __repr__ = brief
+
 
 class OpenLoop(NamedTuple):
     """A forward pass and its latent buffers, without a bitstream."""
@@ -35,6 +38,8 @@ class OpenLoop(NamedTuple):
     """The raw buffer."""
     measures: dict[str, Any]
     """The fields of `Record` that it has."""
+
+    __repr__ = brief
 
 
 @torch.no_grad()
@@ -105,5 +110,6 @@ def measure(model: Model, picture: image.Image, name: str) -> Measured:
         symbols_equal=torch.equal(y_hat, encoded.y_hat),
         encode_seconds=between - start,
         decode_seconds=end - between,
+        machine=machine.setting(model.device),
     )
     return Measured(record, opened.forward, encoded, x_hat)

@@ -7,16 +7,14 @@
 
 import functools
 import json
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 
 @functools.cache
 def facts(name: str) -> dict[str, Any]:
     """The content of one of these files. name: without the suffix."""
-    content: dict[str, Any] = json.loads(
-        (resources.files("mbtref") / "workbench" / "data" / f"{name}.json").read_text("utf-8")
-    )
+    content: dict[str, Any] = json.loads((Path(__file__).parent / "data" / f"{name}.json").read_text("utf-8"))
     return content
 
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from mbtref.bitstream import STRIDE_Y
+from mbtref.brief import brief
 from mbtref.image import Image
+from mbtref.suite.msssim import decibels
+from mbtref.suite.reports.markup import xml
 from mbtref.workbench.analysis import Analysis, Array
-from mbtref.workbench.look import SKY, WIDE, styled, webp
-from mbtref.workbench.records import msssim_text
+from mbtref.workbench.look import BLUE, WIDE, Chart, styled, webp
 
 RESIDUAL_GAIN = 10
 SHOWN = 1024
@@ -49,6 +50,12 @@ class Panel:
     def source(self) -> str:
         """A data URI of it as WebP."""
         return f"data:image/webp;base64,{base64.b64encode(webp(self.pixels, self.photograph)).decode()}"
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return f'<p>{xml(self.title)}</p><img src="{self.source}">'
 
 
 def original(picture: Image) -> Panel:
@@ -102,12 +109,12 @@ def mosaic(a: Analysis) -> tuple[Panel, ...]:
 
 
 @styled
-def channel_rates(a: Analysis, width: float = WIDE) -> Figure:
+def channel_rates(a: Analysis, width: float = WIDE) -> Chart:
     """Theoretical rate of every channel of y, sorted. width: of the chart, in inches."""
     rates = np.sort(a.channel_bpp)[::-1]
-    figure = Figure(figsize=(width, 2.9), layout="constrained")
+    figure = Chart(figsize=(width, 2.9), layout="constrained")
     axes = figure.add_subplot()
-    axes.stairs(rates, np.arange(len(rates) + 1) - 0.5, fill=True, color=SKY)
+    axes.stairs(rates, np.arange(len(rates) + 1) - 0.5, fill=True, color=BLUE)
     axes.set_xlim(-1, len(rates))
     axes.set_xlabel(f"channel of y, sorted (M = {len(rates)})")
     axes.set_ylabel("theoretical rate / bpp")
@@ -148,7 +155,7 @@ def _photograph(picture: Array, title: str) -> Panel:
 
 def _decoded(picture: Array, title: str, psnr: float, msssim: float | None) -> Panel:
     """A reconstruction, with its quality in the title."""
-    more = "" if msssim is None else f", MS-SSIM {msssim_text(msssim)}"
+    more = "" if msssim is None else f", MS-SSIM {decibels(msssim):.2f} dB"
     return _photograph(picture, f"{title}, PSNR {psnr:.2f} dB{more}")
 
 

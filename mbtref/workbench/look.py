@@ -1,8 +1,8 @@
 """The look of figures: colours, type, one SVG for light and dark pages, and WebP for pixels.
 
-A colour means the same in all figures: blues are mbt2018's rates, reds its latent buffers, green is JPEG, purple
-WebP. Colour-blind readers can tell them apart too (after Okabe and Ito 2008). Each colour has
-another one for dark pages; `svg` lets the reader's browser switch.
+A codec has one colour in all figures: mbt2018 is blue, JPEG green, WebP purple, VTM black, BPG grey,
+bmshj2018-factorized orange; latent buffers, which aren't streams, are red. Colour-blind readers can tell them apart
+too (after Okabe and Ito 2008). Each colour has another one for dark pages; `svg` lets the reader's browser switch.
 """
 
 import functools
@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import matplotlib.colors
@@ -20,41 +20,59 @@ from matplotlib.figure import Figure
 from mbtref.image import Image
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
+PAPER, DARK_PAPER = "#fff", "#14181c"
+"""The ground of charts on the report page, around letters that lie over a line."""
 INK, QUIET, RULE = "#1d2329", "#5b6570", "#d5dae0"
-BLUE, SKY, RED, ORANGE, GREEN, PURPLE, GREY = (
-    "#0072b2", "#3d9bd1", "#c84e00", "#e08a00", "#008a66", "#a8508a", "#7d8790",
+BLUE, RED, ORANGE, GREEN, PURPLE, GREY = (
+    "#0072b2", "#c84e00", "#e08a00", "#008a66", "#a8508a", "#7d8790",
 )  # fmt: skip
 DARK = {
-    INK: "#e8ebee", QUIET: "#a3adb8", RULE: "#39424c", BLUE: "#5ab4f0", SKY: "#9ad3f7", RED: "#ff8a4c",
+    INK: "#e8ebee", QUIET: "#a3adb8", RULE: "#39424c", BLUE: "#5ab4f0", RED: "#ff8a4c",
     ORANGE: "#ffc061", GREEN: "#3fcfa4", PURPLE: "#e39ac9", GREY: "#8d98a4",
 }  # fmt: skip
 """The colour that replaces each on a dark page."""
 
 STYLE: Any = {
-    "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.labelsize": 9, "legend.fontsize": 8.5,
+    "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.labelsize": 9,
     "text.color": INK, "axes.titlecolor": INK, "axes.labelcolor": INK, "axes.edgecolor": QUIET,
     "xtick.color": QUIET, "ytick.color": QUIET, "grid.color": RULE, "grid.linewidth": 0.6,
     "figure.facecolor": "none", "axes.facecolor": "none", "axes.axisbelow": True,
-    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False,
     "svg.fonttype": "none", "svg.hashsalt": "mbtref", "text.parse_math": False,
 }  # fmt: skip
 
 WIDE, NARROW = 8.0, 4.0
 """Widths of a chart in inches: beside a text, and on a phone, where its type stays as large."""
+DPI = 130
+"""Pixels of an inch of a chart as a PNG file."""
 PHOTOGRAPH_QUALITY = 95
 """Of WebP: about 45 dB, far above the 30 dB of the reconstructions to be seen."""
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
     """Makes a function draw with STYLE. matplotlib's own settings stay as they were."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
         with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 
     return drawn
+
+
+class Chart(Figure):
+    """A figure that a notebook shows."""
+
+    def png(self) -> bytes:
+        """A PNG file, the same each time."""
+        file = io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            self.savefig(file, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+        return file.getvalue()
+
+    _repr_png_ = png
 
 
 def svg(figure: Figure) -> str:
@@ -70,7 +88,9 @@ def svg(figure: Figure) -> str:
         text = text.replace(colour, f"var(--c{colour[1:]})")
     light = "".join(f"--c{colour[1:]}:{colour};" for colour in DARK)
     dark = "".join(f"--c{colour[1:]}:{other};" for colour, other in DARK.items())
-    style = f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
+    halo = "text{paint-order:stroke;stroke:var(--halo);stroke-width:2px}"
+    style = (f"<style>:root{{{light}--halo:{PAPER};}}{halo}"
+             f"@media (prefers-color-scheme:dark){{:root{{{dark}--halo:{DARK_PAPER};}}}}</style>")  # fmt: skip
     return text.replace(">", f">{style}", 1)
 
 

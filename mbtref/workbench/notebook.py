@@ -14,14 +14,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from mbtref import bitstream, image
 from mbtref.bitstream import STRIDE_Z
 from mbtref.making import checkpoint
 from mbtref.networks import MBT2018
 from mbtref.suite import kodak
 from mbtref.workbench import picturefiles, zoo
+from mbtref.workbench.bars import Bar
 from mbtref.workbench.evaluate import evaluate, open_loop
 from mbtref.workbench.facts import facts, published_curves
 from mbtref.workbench.records import Record
@@ -133,8 +132,10 @@ def check_kodak(weights: Path | None = None) -> list[Figure]:
         records = []
         if path and pictures:
             loaded = zoo.load(model, path)
-            for picture in tqdm(pictures, desc=model, unit="picture", leave=False, disable=None):
-                records.append(evaluate(loaded, picturefiles.read(picture), picture.name))
+            with Bar(len(pictures), "pictures") as bar:
+                for picture in pictures:
+                    records.append(evaluate(loaded, picturefiles.read(picture), picture.name))
+                    bar.count(model)
         figures += against_published(model, bpp, psnr, records)
     return figures
 

@@ -6,15 +6,14 @@ kept without loss. So a page above a limit gets no more figures, and says so. Th
 
 import contextlib
 import functools
-import math
 import os
 import platform
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jinja2
 import torch
@@ -22,45 +21,20 @@ from matplotlib.figure import Figure
 
 from mbtref.bitstream import STRIDE_Y
 from mbtref.model import Model
-from mbtref.suite.msssim import decibels
 from mbtref.suite.reports.markup import plain
-from mbtref.workbench import baselines, figures, look, picturefiles
+from mbtref.workbench import baselines, figures, look, picturefiles, tables
 from mbtref.workbench.analysis import Analysis, analyse
 from mbtref.workbench.baselines import Point
 from mbtref.workbench.evaluate import evaluate
 from mbtref.workbench.facts import published_curves
 from mbtref.workbench.figures import Panel
+from mbtref.workbench.machine import processor
 from mbtref.workbench.quiet import quiet
-from mbtref.workbench.records import NULLABLE, Record, means, of_kodak
+from mbtref.workbench.records import Record, means, of_kodak
 from mbtref.workbench.staircase import MS_SSIM, PSNR, PUBLISHED, staircase
 
 CURVES = ("mbt2018-compressai-cpu", "mbt2018-compressai-msssim-cpu", "vtm", "bpg444", "webp", "jpeg")
 """The published curves that are drawn by default."""
-
-
-class Column(NamedTuple):
-    """A column of the tables."""
-
-    head: str
-    unit: str
-    form: str
-    field: str
-    """Of `Record`, or "over_theoretical", see `cells`."""
-
-
-COLUMNS = (
-    Column("bitstream", "bpp", "{:.4f}", "bpp_bitstream"),
-    Column("bitstream", "PSNR / dB", "{:.2f}", "psnr_bitstream"),
-    Column("bitstream", "MS-SSIM / dB", "{:.2f}", "msssim_bitstream"),
-    Column("theoretical", "bpp", "{:.4f}", "bpp_theoretical"),
-    Column("theoretical", "PSNR / dB", "{:.2f}", "psnr"),
-    Column("theoretical", "MS-SSIM / dB", "{:.2f}", "msssim"),
-    Column("over theoretical", "%", "{:+.2f}", "over_theoretical"),
-    Column("zlib buffer", "bpp", "{:.4f}", "bpp_buffer_zlib"),
-    Column("raw buffer", "bpp", "{:.4f}", "bpp_buffer_raw"),
-    Column("encode", "s", "{:.2f}", "encode_seconds"),
-    Column("decode", "s", "{:.2f}", "decode_seconds"),
-)
 
 
 class Chart(NamedTuple):
@@ -104,8 +78,8 @@ class Picture(NamedTuple):
         return charts + sum(len(panel.source) for panel in (self.original, *panels) if panel)
 
 
-def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Callable[[], object]) -> Picture:
-    """Measures a picture file at all models. step: called after each model.
+def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Callable[[str], object]) -> Picture:
+    """Measures a picture file at all models. step: called after each model, with the file's name.
 
     Raises ValueError, OSError or BitstreamError if it can't be read or coded.
     """
@@ -120,7 +94,7 @@ def measure(path: Path, models: Sequence[Model], with_figures: bool, step: Calla
             picture.figures.append(draw(analysis))
         else:
             picture.records.append(evaluate(model, pixels, plain(path.name)))
-        step()
+        step(plain(path.name))
     return picture
 
 
@@ -193,9 +167,10 @@ def page(
     )
     return environment.from_string(template.read_text("utf-8")).render(
         title=f"mbt2018: {records[0].image if len(pictures) == 1 else f'{len(pictures)} pictures'}",
-        columns=COLUMNS,
-        means=[(row, list(cells(row))) for row in means(records)],
-        records=[(record, list(cells(asdict(record)))) for record in records],
+        columns=tables.COLUMNS,
+        groups=tables.groups(tables.COLUMNS),
+        means=[(row, list(tables.cells(row))) for row in means(records)],
+        records=[(record, list(tables.cells(asdict(record)))) for record in records],
         staircases=[
             chart(
                 functools.partial(staircase, records, measured, published, one),
@@ -210,23 +185,10 @@ def page(
         gradient=look.gradient,
         left_out=left_out,
         models=models,
+        times=tables.machines(records),
         machine=machine(),
         command=command,
     )
-
-
-def cells(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The cells of a row of a table: the text of each, and its value for sorting.
-
-    row: a record, or a mean of them, by the names of `Record`. A PSNR of None is infinite.
-    """
-    in_db = {name: math.nan if row[name] is None else decibels(row[name]) for name in NULLABLE}
-    over = 100 * (row["bpp_bitstream"] / row["bpp_theoretical"] - 1)
-    values = {**row, **in_db, "over_theoretical": over}
-    for column in COLUMNS:
-        value = math.inf if values[column.field] is None else values[column.field]
-        special = "∞" if value == math.inf else "–" if math.isnan(value) else None
-        yield special or column.form.format(value).replace("-", "−"), value
 
 
 def machine() -> dict[str, str]:
@@ -236,5 +198,5 @@ def machine() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):  # mbtref may be run from its folder
             versions.append(f"{name} {metadata.version(name)}")
     cores = f"{os.cpu_count()} cores, torch on {torch.get_num_threads()} of them"
-    machine = f"{platform.system()} on {platform.machine()}, {cores}"
+    machine = f"{platform.system()} on {platform.machine()}, {processor()}, {cores}"
     return {"machine": machine, "versions": ", ".join(versions)}

@@ -1,16 +1,12 @@
-"""What an evaluation finds: records of one picture at one model, their means, both as JSON and as a table."""
+"""What an evaluation finds: records of one picture at one model, and their means; both as JSON."""
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from statistics import fmean
 from typing import Any, get_type_hints
 
 from mbtref.suite import strict
-from mbtref.suite.kodak import PIXELS
-from mbtref.suite.msssim import SMALLEST_SIDE, decibels
-from mbtref.suite.reports.markup import markdown
 
 
 @dataclass(frozen=True)
@@ -57,14 +53,11 @@ class Record:
     """From pixels to bytes."""
     decode_seconds: float
     """From bytes to pixels."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is missing. Files older than MS-SSIM have records without it."""
-        return self.msssim is not None or min(self.height, self.width) < SMALLEST_SIDE
+    machine: str = ""
+    """Where the times were measured: processor, threads and version of PyTorch. Older files don't tell."""
 
 
-GIVEN = ("image", "model", "fingerprint", "pixels", "height", "width")
+GIVEN = ("image", "model", "fingerprint", "pixels", "height", "width", "machine")
 """The fields of which there is no mean. All the others are measures."""
 COMPARED = {
     "bitstream": ("bpp_bitstream", "psnr_bitstream"),
@@ -74,6 +67,8 @@ COMPARED = {
 """The rates that `mbtref compare` knows, each with its fields for rate and PSNR."""
 NULLABLE = ("msssim", "msssim_bitstream")
 """The fields that may be None. In JSON they are null, as is an infinite PSNR."""
+ADDED = (*NULLABLE, "machine")
+"""The fields that older files lack."""
 INFINITE = ("psnr", "psnr_8bit", "psnr_bitstream", "psnr_bitstream_8bit")
 """The fields that may be infinite."""
 
@@ -89,10 +84,10 @@ FIELDS = {
 """The schema of each field in JSON. No measure is negative; the greatest number leaves room for sums."""
 TABLE = {"type": "object", "additionalProperties": False}
 LISTS = {
-    "records": {**TABLE, "properties": FIELDS, "required": [name for name in FIELDS if name not in NULLABLE]},
+    "records": {**TABLE, "properties": FIELDS, "required": [name for name in FIELDS if name not in ADDED]},
     "means": {**TABLE, "properties": {**FIELDS, "images": FIELDS["height"]}},
 }
-"""The schemas of what a file has lists of. Files older than MS-SSIM lack it."""
+"""The schemas of what a file has lists of."""
 
 
 def family(model: str) -> tuple[str, str]:
@@ -121,7 +116,7 @@ def means(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def mean(values: Collection[Any]) -> Any:
     """The mean of one or more floats; None if one of them is None."""
-    return None if None in values else fmean(values)
+    return None if None in values else math.fsum(values) / len(values)
 
 
 def finite(value: Any) -> Any:
@@ -160,30 +155,6 @@ def of_kodak(records: Sequence[Record]) -> bool:
 
 def are_kodak(pixels: Iterable[str]) -> bool:
     """Whether these SHA-256 of pixels are those of all 24 Kodak pictures, each once, and no others."""
-    return sorted(pixels) == sorted(PIXELS.values())
+    from mbtref.suite import kodak
 
-
-def table(records: Sequence[Record]) -> Iterator[str]:
-    """Lines of the means, for a terminal; also valid Markdown."""
-    yield (
-        "| model | images | bpp bitstream | PSNR | dB of mean MS-SSIM | bpp theoretical | PSNR "
-        "| dB of mean MS-SSIM | bpp zlib | encode | decode |"
-    )
-    yield "|---" + "|---:" * 10 + "|"
-    for mean in means(records):
-        yield (
-            f"| {markdown(mean['model'])} | {mean['images']} "
-            f"| {mean['bpp_bitstream']:.4f} | {_db(mean['psnr_bitstream'])} "
-            f"| {msssim_text(mean['msssim_bitstream'])} "
-            f"| {mean['bpp_theoretical']:.4f} | {_db(mean['psnr'])} | {msssim_text(mean['msssim'])} "
-            f"| {mean['bpp_buffer_zlib']:.4f} | {mean['encode_seconds']:.2f} s | {mean['decode_seconds']:.2f} s |"
-        )
-
-
-def _db(value: object) -> str:
-    return "∞" if value in (None, math.inf) else f"{value:.2f} dB"
-
-
-def msssim_text(value: Any) -> str:
-    """MS-SSIM, of a picture or a mean, in dB; a dash for None."""
-    return "–" if value is None else _db(decibels(value))
+    return sorted(pixels) == sorted(kodak.PIXELS.values())

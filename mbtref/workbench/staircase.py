@@ -1,19 +1,19 @@
 """The staircase: a quality's rate as estimate, file, deflated and raw latent buffer, beside other codecs."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from mbtref.suite.msssim import decibels
 from mbtref.suite.reports.markup import plain
+from mbtref.workbench import labels
 from mbtref.workbench.baselines import Point
-from mbtref.workbench.look import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, QUIET, RED, RULE, SKY, WIDE, styled
+from mbtref.workbench.labels import Label
+from mbtref.workbench.look import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, QUIET, RED, RULE, WIDE, Chart, styled
 from mbtref.workbench.records import Record, family, means
 
 Look = dict[str, Any]
@@ -38,22 +38,22 @@ FORMS = (
     Form("bitstream", "bpp_bitstream", CLOSED, {"color": BLUE, "marker": "o", "linewidth": 1.8}),
     Form(
         "theoretical", "bpp_theoretical", OPEN,
-        {"color": SKY, "marker": "s", "linestyle": "--", "fillstyle": "none", "markersize": 9},
+        {"color": BLUE, "marker": "s", "linestyle": "--", "fillstyle": "none", "markersize": 9},
     ),
-    Form("latent buffer, zlib", "bpp_buffer_zlib", OPEN, {"color": RED, "marker": "D"}),
-    Form("latent buffer, raw int16", "bpp_buffer_raw", OPEN, {"color": ORANGE, "marker": "^"}),
+    Form("zlib buffer", "bpp_buffer_zlib", OPEN, {"color": RED, "marker": "D"}),
+    Form("raw buffer", "bpp_buffer_raw", OPEN, {"color": RED, "marker": "^"}),
 )  # fmt: skip
 BASELINES: dict[str, Look] = {"JPEG": {"color": GREEN, "marker": "."}, "WebP": {"color": PURPLE, "marker": "."}}
 PUBLISHED: dict[str, tuple[str, Look]] = {
     "mbt2018-compressai-cpu": ("mbt2018, CompressAI", {"color": BLUE, "linestyle": ":"}),
     "mbt2018-compressai-cuda": ("mbt2018, CompressAI on CUDA", {"color": BLUE, "linestyle": (0, (1, 3))}),
     "mbt2018-paper": ("mbt2018, paper", {"color": BLUE, "linestyle": (0, (6, 2, 1, 2))}),
-    "mbt2018-compressai-msssim-cpu": ("mbt2018 for MS-SSIM", {"color": SKY, "linestyle": ":"}),
-    "bmshj2018-factorized-paper": ("bmshj2018-factorized", {"color": SKY, "linestyle": "-."}),
+    "mbt2018-compressai-msssim-cpu": ("mbt2018 for MS-SSIM", {"color": BLUE, "linestyle": ":"}),
+    "bmshj2018-factorized-paper": ("bmshj2018-factorized", {"color": ORANGE, "linestyle": ":"}),
     "vtm": ("VTM", {"color": INK, "linestyle": ":"}),
-    "bpg444": ("BPG 4:4:4", {"color": GREY, "linestyle": "--"}),
-    "webp": ("WebP", {"color": PURPLE, "linestyle": ":"}),
-    "jpeg": ("JPEG", {"color": GREEN, "linestyle": ":"}),
+    "bpg444": ("BPG 4:4:4", {"color": GREY, "linestyle": ":"}),
+    "webp": ("WebP, published", {"color": PURPLE, "linestyle": ":"}),
+    "jpeg": ("JPEG, published", {"color": GREEN, "linestyle": ":"}),
 }
 """Names in `facts.published_curves`, with their labels and looks in the figure."""
 
@@ -77,9 +77,6 @@ class Measure(NamedTuple):
 PSNR = Measure("PSNR, RGB / dB", "psnr", "psnr-rgb", float)
 MS_SSIM = Measure("MS-SSIM, RGB / dB of the mean", "msssim", "ms-ssim-rgb", decibels)
 
-LINE = 0.19
-"""Height of a line of a legend, in inches."""
-
 
 @styled
 def staircase(
@@ -88,44 +85,27 @@ def staircase(
     published: Mapping[str, Mapping[str, Any]],
     measure: Measure = PSNR,
     width: float = WIDE,
-) -> Figure:
+) -> Chart:
     """Draws rate and distortion, means over the records' pictures: each quality in each form, beside other codecs.
 
     measured: curves on the same pictures, by codec in BASELINES. published: the curves of
     `facts.published_curves` to draw; one without the measure is left out. Raw buffers have their own panel, with
-    its own scale. width: of the figure, in inches; one narrower than WIDE has its legends below each other.
+    its own scale. width: of the figure, in inches.
     """
     rows = {row["model"]: _in_db(row, measure) for row in means(records)}
-    drawn = {name: curve for name, curve in published.items() if measure.published in curve}
-    wide = width >= WIDE
-    below = LINE * (2 + max(len(FORMS), len(drawn)) if wide else 5 + len(FORMS) + len(measured))
-    figure = Figure(figsize=(width, 5.2 + below), layout="constrained")
-    panels = figure.subplot_mosaic(
-        [["near", "far"], ["legend", "legend"]], width_ratios=(width, 1), height_ratios=(5.2, below)
-    )
-    near, far, legends = panels.values()
-    far.sharey(near)
-    own = _draw_models(near, far, rows)
-    here = [
-        _curve(near, [(p.bpp, measure.height(getattr(p, measure.field))) for p in points], codec, BASELINES[codec])
-        for codec, points in measured.items()
-    ]
-    known = []
-    for name, curve in drawn.items():
-        heights = map(measure.height, curve[measure.published])
-        known.append(_curve(near, zip(curve["bpp"], heights, strict=True), *PUBLISHED[name]))
+    figure = Chart(figsize=(width, 5.2 if width >= WIDE else 6.5), layout="constrained")
+    near, far = figure.subplots(1, 2, sharey=True, width_ratios=(width, 1))
+    lines = _draw_models(near, far, rows)
+    for codec, points in measured.items():
+        heights = [(p.bpp, measure.height(getattr(p, measure.field))) for p in points]
+        lines.append(_curve(near, heights, codec, BASELINES[codec]))
+    for name, curve in published.items():
+        if measure.published in curve:
+            heights = zip(curve["bpp"], map(measure.height, curve[measure.published]), strict=True)
+            lines.append(_curve(near, heights, *PUBLISHED[name]))
     _frame(near, far, rows.values(), measure.label)
-    legends.set_axis_off()
-    titles = ("these models", "same pictures, Pillow", "published, Kodak mean")
-    places = ((0, 1), (1 / 3, 1), (2 / 3, 1)) if wide else ((-0.15, 1), (-0.15, 0.4), (0.45, 1))
-    for at, title, lines in zip(places, titles, (own, here, known), strict=True):
-        if lines:
-            names = [str(line.get_label()) for line in lines]
-            legend = Legend(
-                legends, lines, names, title=title, alignment="left", loc="upper left", bbox_to_anchor=at
-            )
-            legend.get_title().set_fontweight("bold")
-            legends.add_artist(legend)
+    labels.laid_out(figure)
+    labels.place(near, [*_names(near, rows), *map(labels.of_line, lines)])
     return figure
 
 
@@ -136,31 +116,40 @@ def _in_db(row: Mapping[str, Any], measure: Measure) -> dict[str, float]:
 
 
 def _draw_models(near: Axes, far: Axes, rows: Mapping[str, Mapping[str, float]]) -> list[Line2D]:
-    """Draws each form's curves, one for each family, and a grey line for each model. Returns one curve a form.
+    """Draws each form's curves, one for each family, and a grey line for each model.
 
-    A model is named by its quality, and the first of several families wholly, below or above its point in turn.
+    Returns one curve of each form on the left; the form on the right is the title there.
     """
     families: dict[str, list[str]] = {}
     for model in rows:
         families.setdefault(family(model)[0], []).append(model)
-    lines = []
+    named = []
     for form in FORMS:
         axes = far if form.rate == "bpp_buffer_raw" else near
         for members in families.values():
             points = [(rows[model][form.rate], rows[model][form.loop]) for model in members]
             line = _curve(axes, points, form.name, {"markersize": 6, **form.look})
-        lines.append(line)
-    for n, members in enumerate(families.values()):
-        whole = len(families) > 1
-        for model in members:
-            row, quality = rows[model], family(model)[1]
-            for axes in (near, far):
-                axes.hlines(row[OPEN], row["bpp_theoretical"], row["bpp_buffer_raw"], color=RULE, zorder=0)
-            name = plain(model if whole or not quality else quality)
-            at, beside = (row["bpp_buffer_zlib"], row[OPEN]), (0, 6 if n % 2 else -14)
-            near.annotate(name, at, beside, textcoords="offset points", ha="center", fontweight="bold")
-            whole = False
-    return lines
+        if axes is near:
+            named.append(line)
+        else:
+            axes.set_title(form.name, color=form.look["color"], fontsize=9, fontweight="normal")
+    for row in rows.values():
+        for axes in (near, far):
+            axes.plot((row["bpp_theoretical"], row["bpp_buffer_raw"]), [row[OPEN]] * 2, color=RULE, zorder=0)
+    return named
+
+
+def _names(near: Axes, rows: Mapping[str, Mapping[str, float]]) -> Iterator[Label]:
+    """The models' names at the points of their deflated buffers: the first of several families wholly."""
+    seen = set()
+    several = len({family(model)[0] for model in rows}) > 1
+    for model, row in rows.items():
+        name, quality = family(model)
+        whole = not quality or (several and name not in seen)
+        seen.add(name)
+        at = near.transData.transform([(row["bpp_buffer_zlib"], row[OPEN])])
+        if np.isfinite(at).all():
+            yield Label(plain(model if whole else quality), at, {"fontweight": "bold"})
 
 
 def _curve(axes: Axes, points: Iterable[tuple[float, float]], label: str, look: Look) -> Line2D:

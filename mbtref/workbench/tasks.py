@@ -4,15 +4,14 @@ A process loads a model once, and keeps it for later tasks.
 """
 
 import functools
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
 from mbtref.progress import Watch, unwatched
 from mbtref.workbench import picturefiles
+from mbtref.workbench.errors import enough_memory
 from mbtref.workbench.inputs import Pair, write
 from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.quiet import quiet
@@ -40,17 +39,6 @@ def loaded(model: ModelFile, reproducible: bool, device: str) -> "Model":
 def bar(steps: Sequence[T], name: str) -> Iterable[T]:
     """A `mbtref.progress.Watch` for a terminal: a loop that takes long has a progress bar."""
     return tqdm(steps, name, unit="step", delay=PATIENCE, leave=False, disable=None)
-
-
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Raises MemoryError, with a text, for PyTorch's lack of memory too, which has no type of its own."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not re.search("allocate memory|out of memory", str(error)):
-            raise
-        raise MemoryError("not enough memory: take a smaller file or model, or fewer --jobs") from error
 
 
 @enough_memory()

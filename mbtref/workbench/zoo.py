@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from mbtref.modelfile import SAFETENSORS, description, split
 from mbtref.suite.folders import home
 from mbtref.workbench import modelfiles
-from mbtref.workbench.download import download
 from mbtref.workbench.facts import facts
 from mbtref.workbench.modelfiles import ModelFile
 
@@ -111,6 +110,8 @@ def fetch(name: str, url: str | None = None) -> Path:
     if path.exists():
         check(path, wanted.digits)
     else:
+        from mbtref.workbench.download import download
+
         source = f"{url or facts('zoo-checkpoints')['root_url']}/{wanted.file}"
         download(source, path, MOST_BYTES, functools.partial(check, digits=wanted.digits))
     return path

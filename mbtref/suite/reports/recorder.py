@@ -1,10 +1,10 @@
-"""Records the outcome of every case for the report, the list of known failures and the end of the run.
+"""Records the outcome of every case for the report and the list of known failures.
 
 It is a pytest plugin in the process that sees all results, including those of pytest-xdist's workers.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,8 +13,6 @@ import pytest
 
 from mbtref.files import write_whole
 from mbtref.suite.cases import KnownFailure, Outcome
-from mbtref.suite.reports.levels import claimed, unproven
-from mbtref.suite.reports.markup import plain
 from mbtref.suite.reports.report import Record, Report, line
 from mbtref.suite.requirements import REQUIREMENTS
 from mbtref.suite.vectors import changed
@@ -46,8 +44,6 @@ class Recorder:
         self.cases: list[Record] = []
         self.closing: Record | None = None
         self.failures: list[dict[str, str]] = []
-        self.causes: defaultdict[str, list[pytest.TestReport]] = defaultdict(list)
-        """The results of the cases that failed, by their cause."""
         self.changed: str | None = None
         """A file that the suite judges by, and that was changed during the run."""
         self.write(opening)
@@ -59,20 +55,15 @@ class Recorder:
             self.file.flush()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        facts = facts_of(report)
-        is_end = report.when == "call" or (report.when == "setup" and report.outcome != "passed")
-        if not is_end or "requirement" not in facts:
-            return  # a phase of a case, or a test of somebody else
-        case, outcome, failed = case_of(report), outcome_of(report), report.outcome == "failed"
-        reason, cause = (str(facts.get(name, "the suite itself failed")) for name in ("reason", "cause"))
+        if not is_end(report):
+            return
+        facts, case = facts_of(report), case_of(report)
+        outcome, failed = outcome_of(report), report.outcome == "failed"
         if outcome == Outcome.KNOWN_FAILURE:
             self.failures.append({"id": case, **self.known[case]._asdict()})
         elif failed and case not in self.known:
+            reason = str(facts.get("reason", "the suite itself failed"))
             self.failures.append({"id": case, "outcome": outcome, "reason": reason})
-        if failed:
-            self.causes[cause].append(report)
-            if crash := getattr(report.longrepr, "reprcrash", None):
-                crash.message = cause  # on CI pytest's summary would repeat the whole message
         requirement = REQUIREMENTS[str(facts["requirement"])]
         self.cases.append({
             "record": "case",
@@ -80,10 +71,10 @@ class Recorder:
             "text": f"{requirement.text} ({requirement.source})",
             "case": facts["name"],
             "capability": facts["capability"],
-            "tier": requirement.tier,
+            "tier": facts["tier"],
             "outcome": outcome,
             "seconds": round(report.duration, 3),
-            "message": report.longreprtext if failed else facts.get("reason", ""),
+            "message": str(report.longrepr) if failed else facts.get("reason", ""),
         })  # fmt: skip
         self.write(self.cases[-1])
 
@@ -102,44 +93,23 @@ class Recorder:
             self.write(self.closing)
         if self.file:
             self.file.close()
-        if session.config.get_verbosity() <= 0:
-            self.shorten()
         if self.failures_to:
             write_whole(self.failures_to, (json.dumps(self.failures, indent=1) + "\n").encode())
 
-    def shorten(self) -> None:
-        """Leaves one whole message of each cause; the others name their case and that one."""
-        for cause, (first, *others) in self.causes.items():
-            for report in others:
-                text = f"{case_of(report)}: {outcome_of(report)}\n  {cause}, as in {case_of(first)}"
-                report.longrepr = f"{text} (-v shows each message)"
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        for cause, reports in self.causes.items():
-            if len(reports) > 1:
-                counts = Counter(case_of(report).partition("/")[0] for report in reports)
-                which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
-                same = f"the same in {len(reports)} cases: {plain(cause)} ({which})"
-                terminalreporter.write_line(same, red=True)
-        neutral = Counter((c["outcome"], plain(c["message"])) for c in self.cases if c["outcome"] in NEUTRAL)
-        for (outcome, reason), n in neutral.items():
-            words = outcome.replace("-", " ")
-            terminalreporter.write_line(f"{words}, {n} case{'s' * (n > 1)}: {reason}", yellow=True)
-        run = Report(self.opening, self.cases, self.closing)
-        if levels := claimed(run):
-            names = ", ".join(level.name for level in levels)
-            terminalreporter.write_line(f"levels that it may claim: {names}", green=True)
-        for reason, levels in unproven(run).items():
-            names = ", ".join(level.name for level in levels)
-            terminalreporter.write_line(f"levels that lack only what wasn't run: {names} ({reason})", yellow=True)
-        if self.changed:
-            terminalreporter.write_line(f"this run proves nothing: {self.changed} was changed meanwhile", red=True)
-        if not self.checked():
-            terminalreporter.write_line("nothing was checked: a run without a verdict fails", red=True)
+    @property
+    def run(self) -> Report:
+        """The report so far."""
+        return Report(self.opening, self.cases, self.closing)
 
     def checked(self) -> bool:
         """Whether a case had a verdict."""
         return any(case["outcome"] not in NEUTRAL for case in self.cases)
+
+
+def is_end(report: pytest.TestReport) -> bool:
+    """Whether this is the result of a case, not of a phase of it, or of a test of somebody else."""
+    ended = report.when == "call" or (report.when == "setup" and report.outcome != "passed")
+    return ended and "requirement" in facts_of(report)
 
 
 def noted(**facts: str) -> list[tuple[str, object]]:

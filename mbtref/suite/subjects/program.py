@@ -12,13 +12,14 @@ import reprlib
 import select
 import signal
 import subprocess
-import time
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from mbtref.suite.processors import ALONE
+from mbtref.suite.subjects.patience import LOOK, Patience
 from mbtref.suite.subjects.protocol import Crashed, ProtocolFault, TimedOut
 
 POSIX = os.name == "posix"
@@ -56,7 +57,7 @@ class Program:
                 stdout=pipe,
                 stderr=pipe,
                 start_new_session=True,
-                env={**os.environ, **more, mark: ""},
+                env={**ALONE, **os.environ, **more, mark: ""},
             )
         except OSError as error:
             raise Crashed(f"{arguments[0]} can't be started: {error}") from error
@@ -75,23 +76,23 @@ class Program:
 
     def ask(self, request: Mapping[str, object]) -> object:
         """The answer to a request. Raises Crashed, TimedOut, or ProtocolFault for a line that isn't JSON."""
-        deadline, data = time.monotonic() + self._timeout, json.dumps(request).encode() + b"\n"
+        patience, data = Patience(self._process.pid, self._timeout), json.dumps(request).encode() + b"\n"
         with suppress(BrokenPipeError):  # reading its output will show that it ended
             while data:
-                self._wait([], [self._input], deadline)
+                self._wait([], [self._input], patience)
                 data = data[os.write(self._input, data) :]
-        line = self._line(deadline)
+        line = self._line(patience)
         try:
             return json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ProtocolFault(f"wrote a line that isn't JSON: {shown(line)}") from error
 
-    def _line(self, deadline: float) -> bytes:
+    def _line(self, patience: Patience) -> bytes:
         """The next line of its output."""
         while b"\n" not in self._unread:
             if len(self._unread) > LINE_MAX:
                 raise ProtocolFault(f"wrote a line of more than {LINE_MAX} bytes: {shown(self._unread)}")
-            self._wait([self._output], [], deadline)
+            self._wait([self._output], [], patience)
             chunk = os.read(self._output, CHUNK)
             if not chunk:
                 with suppress(subprocess.TimeoutExpired):
@@ -101,14 +102,13 @@ class Program:
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
-    def _wait(self, reading: list[int], writing: list[int], deadline: float) -> None:
+    def _wait(self, reading: list[int], writing: list[int], patience: Patience) -> None:
         """Waits until one of these can be read or written. Its standard error is read meanwhile."""
         ready: set[int] = set()
         while not ready.intersection(reading + writing):
-            left = deadline - time.monotonic()
-            if left <= 0:
+            if (left := patience.look()) <= 0:
                 raise TimedOut(f"no answer within {self._timeout:g} s")
-            readable, writable, _ = select.select(reading + self._errors, writing, [], left)
+            readable, writable, _ = select.select(reading + self._errors, writing, [], min(left, LOOK))
             ready = {*readable, *writable}
             if ready.intersection(self._errors):
                 self._hear()

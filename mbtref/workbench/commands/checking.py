@@ -34,7 +34,7 @@ class ShowSuiteHelp(argparse.Action):
     lambda to: to.set_defaults(options=[]),
     add_help=False,
     epilog="For example --subject mypkg.codec:Subject --capabilities rans,buffers --tier smoke "
-    "--report FILE.json. All options of pytest are understood too; docs/subjects.md explains them.",
+    "--report FILE.json. All options of pytest are understood too.",
 )
 def conformance(args: argparse.Namespace) -> int:
     import pytest

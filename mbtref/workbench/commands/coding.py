@@ -4,19 +4,22 @@ import argparse
 import functools
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from mbtref import bitstream
 from mbtref.errors import BitstreamError, Kind
 from mbtref.modelfile import name_of
-from mbtref.workbench import arguments, engine, modelfiles, tasks, zoo
+from mbtref.workbench import arguments
 from mbtref.workbench.commands import Option, command, option, shared
+from mbtref.workbench.errors import enough_memory
 from mbtref.workbench.inputs import STDIN, STDOUT, Pair, find_pictures, find_streams, pairs, read_bytes
-from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.terminal import say, warn
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from mbtref.workbench.modelfiles import ModelFile
 
 SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
 """A path that ends in one of these names a folder."""
@@ -51,6 +54,8 @@ def options(source: str, what: str, suffix: str, same: str, model: Option) -> tu
 def encode(args: argparse.Namespace) -> int:
     todo, many = pair_files(args, find_pictures, ".mbt", arguments.stream_file)
     (model,) = shared.model_files(args)
+    from mbtref.workbench import tasks
+
     return code(args, todo, many, tasks.encode, lambda data: model)
 
 
@@ -63,13 +68,15 @@ def decode(args: argparse.Namespace) -> int:
     todo, many = pair_files(args, find_streams, ".png", arguments.file_named(".png"))
     named, find = shared.model_files(args), functools.cache(find_model)
 
-    def model_of(data: bytes) -> ModelFile:
+    def model_of(data: bytes) -> "ModelFile":
         fingerprint = bitstream.unpack(data).fingerprint
         model = named[0] if named else find(fingerprint)
         if model is None:
             reason = f"made with model {fingerprint.hex()}, which isn't embedded; name its file"
             raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
         return model
+
+    from mbtref.workbench import tasks
 
     return code(args, todo, many, tasks.decode, model_of)
 
@@ -133,12 +140,16 @@ def code(
     todo: Sequence[Pair],
     many: bool,
     work: Callable[..., str],
-    model_of: Callable[[bytes], ModelFile],
+    model_of: "Callable[[bytes], ModelFile]",
 ) -> int:
     """Encodes or decodes files, and prints a line about each. If they are many, a bad one is named and left out.
 
     work: `tasks.encode` or `tasks.decode`. model_of: the model for the bytes of a source; it may refuse them.
     """
+    from tqdm import tqdm
+
+    from mbtref.workbench import engine, tasks
+
     if not many:
         (pair,) = todo
         data = read_bytes(pair.source)
@@ -156,8 +167,8 @@ def code(
         tqdm(total=len(todo), unit="file", leave=False, disable=None) as bar,
     ):
 
-        @tasks.enough_memory()
-        def start(pair: Pair) -> Future[str]:
+        @enough_memory()
+        def start(pair: Pair) -> "Future[str]":
             data = read_bytes(pair.source)
             return place.submit(work, model_of(data), data, pair, args.reproducible, args.device)
 
@@ -171,13 +182,15 @@ def code(
     return 1 if left_out else 0
 
 
-def find_model(fingerprint: bytes) -> ModelFile | None:
+def find_model(fingerprint: bytes) -> "ModelFile | None":
     """The model of a stream if it is embedded, or a zoo model that was used before; otherwise None."""
+    from mbtref.workbench import modelfiles, zoo
+
     name = name_of(fingerprint)
     return modelfiles.of_package(name) if name else zoo.find(fingerprint)
 
 
-def inspected(path: Path, named: Sequence[ModelFile]) -> list[str]:
+def inspected(path: Path, named: "Sequence[ModelFile]") -> list[str]:
     """Lines about a stream. named: its model; empty if it is to be found.
 
     Raises BitstreamError and OSError; ValueError for a bad model file.
@@ -200,7 +213,7 @@ def inspected(path: Path, named: Sequence[ModelFile]) -> list[str]:
     return [*lines, f"  y          {len(stream.payload) - hyper} bytes"]
 
 
-def bytes_of_z(stream: bitstream.Stream, model: ModelFile) -> int:
+def bytes_of_z(stream: bitstream.Stream, model: "ModelFile") -> int:
     """The bytes of a payload that are read when the last z is known. No network runs, so it needs no PyTorch.
 
     Raises BitstreamError, also if the stream is another model's; ValueError or OSError for a bad model file.

@@ -2,14 +2,14 @@
 
 import argparse
 import functools
+from typing import TYPE_CHECKING
 
-from mbtref.suite import kodak
-from mbtref.workbench import zoo
 from mbtref.workbench.arguments import output_folder
 from mbtref.workbench.commands import command, option
-from mbtref.workbench.download import download
 from mbtref.workbench.terminal import say
-from mbtref.workbench.zoo import ZOO
+
+if TYPE_CHECKING:
+    from mbtref.workbench.zoo import Entry
 
 KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 """Rich Franzen's copy of the Kodak Lossless True Color Image Suite."""
@@ -18,11 +18,14 @@ KODAK_URL = "http://r0k.us/graphics/kodak/kodak"
 @command(
     "kodak fetch",
     "download the missing pictures",
-    option("--to", kind=output_folder, help=f"folder; default: {kodak.FOLDER_VARIABLE}, or the cache"),
+    option("--to", kind=output_folder, help="folder; default: MBTREF_KODAK, or the cache"),
     option("--url", default=KODAK_URL,
            help="address of the folder of kodim01.png to kodim24.png; default: %(default)s"),
 )  # fmt: skip
 def kodak_fetch(args: argparse.Namespace) -> int:
+    from mbtref.suite import kodak
+    from mbtref.workbench.download import download
+
     target, came = args.to or kodak.folder(), 0
     for name in kodak.PIXELS:
         path = target / name
@@ -37,14 +40,18 @@ def kodak_fetch(args: argparse.Namespace) -> int:
 
 @command("kodak check", "compare the pixels with their SHA-256")
 def kodak_check(args: argparse.Namespace) -> int:
+    from mbtref.suite import kodak
+
     say(f"{len(kodak.pictures())} pictures in {kodak.folder()}, all pixels right")
     return 0
 
 
 @command("zoo list", "show the names, and which of their files are in the cache")
 def zoo_list(args: argparse.Namespace) -> int:
+    from mbtref.workbench import zoo
+
     say(f"{'name':<14} {'published file':<36} {'fetched':<11} ready")
-    for name in ZOO:
+    for name in zoo.ZOO:
         published = zoo.entry(name).file
         checkpoint_there = "checkpoint" if (zoo.folder() / published).is_file() else "-"
         model_there = "model file" if zoo.model_file(name).is_file() else "-"
@@ -53,13 +60,22 @@ def zoo_list(args: argparse.Namespace) -> int:
     return 0
 
 
+def entries(text: str) -> "list[Entry]":
+    """The entries of zoo models, separated by commas."""
+    from mbtref.workbench import zoo
+
+    return [zoo.entry(name) for name in text.split(",")]
+
+
 @command(
     "zoo fetch",
     "download missing checkpoints and make their model files",
-    option("entries", kind=lambda text: list(map(zoo.entry, text.split(","))), metavar="NAME[,NAME...]"),
+    option("entries", kind=entries, metavar="NAME[,NAME...]"),
     option("--url", help="address of the published files; default: CompressAI's"),
 )
 def zoo_fetch(args: argparse.Namespace) -> int:
+    from mbtref.workbench import zoo
+
     for name, *_ in args.entries:
         zoo.fetch(name, args.url)
         model = zoo.load(name)

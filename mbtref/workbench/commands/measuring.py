@@ -5,23 +5,23 @@ import functools
 import itertools
 import shlex
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from mbtref.files import write_whole
-from mbtref.suite.kodak import pictures
 from mbtref.suite.reports.markup import plain
-from mbtref.workbench import arguments, engine, picturefiles, results, tasks
+from mbtref.workbench import arguments
 from mbtref.workbench.commands import command, one_of, option, shared
+from mbtref.workbench.errors import enough_memory
 from mbtref.workbench.inputs import find_pictures
-from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.quiet import quiet
-from mbtref.workbench.records import COMPARED, Record, are_kodak, table
-from mbtref.workbench.results import Results
 from mbtref.workbench.terminal import say, warn
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from mbtref.workbench.modelfiles import ModelFile
+    from mbtref.workbench.records import Record
 
 PAGE = "index.html"
 """Name of the report in its folder."""
@@ -36,6 +36,8 @@ PAGE = "index.html"
     shared.WEIGHTS,
     option("--json", dest="output", kind=arguments.file_named(".json"), metavar="OUT.json",
            help="write all figures here"),
+    option("--csv", kind=arguments.file_named(".csv"), metavar="OUT.csv",
+           help="write them as a table too: pandas.read_csv reads it"),
     one_of(
         option("--resume", action="store_true", help="measure only what OUT.json lacks, and keep all that it has"),
         shared.FORCE,
@@ -50,24 +52,31 @@ PAGE = "index.html"
 def evaluate(args: argparse.Namespace) -> int:
     if args.resume and not args.output:
         raise arguments.WrongUse("--resume needs --json, the file to continue")
-    if args.output and not args.resume and not args.force:
-        shared.refuse_losing(args.output, "--resume continues it, ")
+    outputs = [path for path in (args.output, args.csv) if path]
+    for path in outputs if not (args.resume or args.force) else ():
+        shared.refuse_losing(path, "--resume continues it, " if path == args.output else "")
     shared.say_skipped(args.pictures)
     files = shared.model_files(args)
-    paths = find_pictures(args.pictures) if args.pictures else pictures()
+    import dataclasses
+
+    from mbtref.suite import kodak
+    from mbtref.workbench import engine, picturefiles, records, results, tables, tasks
+    from mbtref.workbench.bars import Bar
+
+    paths = find_pictures(args.pictures) if args.pictures else kodak.pictures()
     shared.refuse_overwriting(args, sources=paths)
     asked = list(enumerate(itertools.product(files, paths)))
     unreadable: set[Path] = set()
     jobs, left_out = min(args.jobs, len(asked)), 0
     with (
         engine.cluster(args.cluster) if args.cluster else engine.on_machine(jobs) as place,
-        Results(args.output, results.read(args.output) if args.resume else []) as found,
-        tqdm(total=len(asked), unit="picture", leave=False, disable=None) as bar,
+        results.Results(outputs, results.read(args.output) if args.resume else []) as found,
+        Bar(len(asked), "pictures") as bar,
     ):
         share = functools.lru_cache(1)(place.share)  # the measurements go model by model
 
-        @tasks.enough_memory()
-        def start(one: tuple[int, tuple[ModelFile, Path]]) -> Future[Record]:
+        @enough_memory()
+        def start(one: "tuple[int, tuple[ModelFile, Path]]") -> "Future[Record]":
             _, (model, path) = one
             try:
                 with quiet():
@@ -76,26 +85,25 @@ def evaluate(args: argparse.Namespace) -> int:
                 unreadable.add(path)
                 raise
             if known := found.known(picturefiles.sha256(picture), model.fingerprint.hex()):
-                return engine.done(replace(known, image=plain(path.name)))
+                return engine.done(dataclasses.replace(known, image=plain(path.name)))
             return place.submit(tasks.evaluate, share(model), picture, plain(path.name), args.device)
 
         rest = (one for one in asked if one[1][1] not in unreadable)
         for (i, (model, path)), outcome in engine.run(place, rest, start):
-            bar.set_description(model.name, refresh=False)
-            bar.update()
-            if isinstance(outcome, Record):
+            bar.count(model.name)
+            if isinstance(outcome, records.Record):
                 found.add(i, outcome)
             else:
                 left_out += 1
                 where = "" if path in unreadable else f" at {model.name}"
                 warn(f"left out {path.name}{where}: {outcome}", bar.write)
-    if not (records := found.asked()):
+    if not (measured := found.asked()):
         return 1
-    say(*table(records))
-    return 1 if warn_of_unequal(records) or left_out else 0
+    say(*tables.table(measured))
+    return 1 if warn_of_unequal(measured) or left_out else 0
 
 
-def warn_of_unequal(records: Sequence[Record]) -> bool:
+def warn_of_unequal(records: "Sequence[Record]") -> bool:
     """Whether any decoded latents differ from the encoder's. Prints a line that names the pictures and models."""
     unequal = [f"{r.image} at {r.model}" for r in records if not r.symbols_equal]
     if unequal:
@@ -111,8 +119,9 @@ EVALUATION = "file of 'mbtref eval --json', or a published curve, such as vtm"
     "compare two evaluations: BD-rate and BD-PSNR of B against A",
     option("first", kind=arguments.evaluation, metavar="A.json", help=EVALUATION),
     option("second", kind=arguments.evaluation, metavar="B.json", help=EVALUATION),
-    option("--rate", choices=COMPARED, default="bitstream", help="default: %(default)s"),
-)
+    option("--rate", choices=("bitstream", "theoretical", "zlib"), default="bitstream",
+           help="default: %(default)s"),
+)  # fmt: skip
 def compare(args: argparse.Namespace) -> int:
     from mbtref.workbench import compare
 
@@ -141,9 +150,12 @@ def report(args: argparse.Namespace) -> int:
         shared.refuse_losing(target)
     shared.say_skipped(args.pictures)
     paths = find_pictures(args.pictures)
+    from mbtref.workbench import engine, picturefiles, records
+    from mbtref.workbench.bars import Bar
+
     with quiet():
-        known = not args.curves or are_kodak(picturefiles.sha256(picturefiles.read(path)) for path in paths)
-    if not known:
+        hashes = [picturefiles.sha256(picturefiles.read(path)) for path in paths if args.curves]
+    if args.curves and not records.are_kodak(hashes):
         raise arguments.WrongUse("--curves needs the 24 Kodak pictures: published curves are means over them")
     files = shared.model_files(args)
     shared.refuse_overwriting(args, [target], paths)
@@ -154,13 +166,12 @@ def report(args: argparse.Namespace) -> int:
     loaded = [file.load() for file in files]
     measured: list[page.Picture] = []
     left_out = []
-    with tqdm(total=len(paths) * len(loaded), unit="picture", leave=False, disable=None) as bar:
+    with Bar(len(paths) * len(loaded), "pictures") as bar:
         for path in paths:
-            bar.set_description(plain(path.name))
             with_figures = sum(picture.size for picture in measured) < args.limit * 10**6
             try:
-                with tasks.enough_memory():
-                    measured.append(page.measure(path, loaded, with_figures, bar.update))
+                with enough_memory():
+                    measured.append(page.measure(path, loaded, with_figures, bar.count))
             except engine.REFUSALS as error:
                 left_out.append(plain(f"{path.name}: {error}"))
                 warn(f"left out {left_out[-1]}", bar.write)

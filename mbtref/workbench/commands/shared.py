@@ -4,14 +4,17 @@ import argparse
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbtref.devices import check_kind
 from mbtref.modelfile import EMBEDDED, SERIES
 from mbtref.workbench.arguments import Wanted, WrongUse, count, file_named, input_file, output_folder
 from mbtref.workbench.commands import Option, option
 from mbtref.workbench.inputs import overwritten, subfolders
-from mbtref.workbench.modelfiles import ModelFile
 from mbtref.workbench.terminal import warn
+
+if TYPE_CHECKING:
+    from mbtref.workbench.modelfiles import ModelFile
 
 A_MODEL = f"{', '.join(EMBEDDED)}, a zoo model (see 'mbtref zoo list'), or a model file"
 MODELS = f"{A_MODEL}; {' or '.join(SERIES)} stands for all models of its series"
@@ -24,7 +27,7 @@ JOBS = option("--jobs", kind=count, default=1, metavar="N",
               help="processes that share the work and the cores; default: this one alone")  # fmt: skip
 FORCE = option("--force", action="store_true", help="write over a file that holds measurements")
 OUTPUT_FOLDER = option("-o", dest="output", kind=output_folder, metavar="DIR", required=True)
-OUTPUTS = ("output", "markdown")
+OUTPUTS = ("output", "csv", "markdown")
 """The arguments that name what is written; any other path is read."""
 
 
@@ -64,7 +67,7 @@ def say_skipped(paths: Iterable[Path]) -> None:
         warn(f"mbtref: skipped subfolders {', '.join(map(str, skipped))}: name them as inputs")
 
 
-def model_files(args: argparse.Namespace) -> list[ModelFile]:
+def model_files(args: argparse.Namespace) -> "list[ModelFile]":
     """The files of `args.model`, downloaded if need be: call it after all other checks.
 
     Raises WrongUse if --weights isn't for one zoo model; other errors as for `Wanted.get`.

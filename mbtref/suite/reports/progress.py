@@ -1,0 +1,125 @@
+"""What a run shows: the first message of each cause at once, a line for each requirement, and what to do next.
+
+It takes the place of pytest's letters and of its list of failures, for the cases of the suite alone.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterator, Mapping
+
+import pytest
+
+from mbtref.suite.cases import Outcome
+from mbtref.suite.reports.levels import claimed, unproven
+from mbtref.suite.reports.markup import plain
+from mbtref.suite.reports.recorder import NEUTRAL, Recorder, case_of, facts_of, is_end, outcome_of
+from mbtref.suite.requirements import REQUIREMENTS, TIERS
+
+WIDTH = max(map(len, REQUIREMENTS)) + 2
+"""Columns of an id and the gap after it."""
+
+
+class Progress:
+    """recorder: has the records. terminal: pytest's. due: how many cases of each requirement are to come."""
+
+    def __init__(self, recorder: Recorder, terminal: pytest.TerminalReporter, due: Mapping[str, int]) -> None:
+        self.recorder, self.terminal, self.left = recorder, terminal, Counter(due)
+        self.outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """By requirement, of those whose line isn't written yet."""
+        self.causes: defaultdict[str, list[str]] = defaultdict(list)
+        """The cases that failed, by their cause."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not is_end(report):
+            return
+        requirement, verbosity = str(facts_of(report)["requirement"]), self.terminal.config.get_verbosity()
+        self.outcomes[requirement][outcome_of(report)] += 1
+        self.left[requirement] -= 1
+        if report.outcome == "failed":
+            same = self.causes[str(facts_of(report).get("cause", "the suite itself failed"))]
+            same.append(case_of(report))
+            if len(same) == 1 or verbosity > 0:
+                self.write(f"\n{report.longrepr}\n", red=True)
+        if verbosity == 0 and not self.left[requirement]:
+            self.tell(requirement)
+        elif verbosity == 0 and self.terminal.isatty:
+            counts = self.outcomes[requirement].total(), self.left[requirement]
+            self.terminal.rewrite(f"{requirement:{WIDTH}}{counts[0]} of {sum(counts)}", erase=True)
+
+    def write(self, text: str, **colour: bool) -> None:
+        """Writes lines, on a terminal over the one that counts."""
+        self.terminal.ensure_newline()
+        if self.terminal.isatty:
+            self.terminal.rewrite("", erase=True)
+            self.terminal.write("\r")
+        self.terminal.write_line(text, **colour)
+
+    def tell(self, requirement: str) -> None:
+        """Writes the line of a requirement."""
+        found = self.outcomes.pop(requirement)
+        text = ", ".join(f"{n} {words(outcome)}" for outcome, n in sorted(found.items()))
+        colour = "green" if found.keys() == {Outcome.PASSED} else "red" if set(found) - SAFE else "yellow"
+        self.write(f"{requirement:{WIDTH}}{text}", **{colour: True})
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+        """The end, after what pytest says of other tests. It doesn't repeat the messages."""
+        if terminalreporter.verbosity == 0:
+            for requirement in list(self.outcomes):
+                self.tell(requirement)
+        failed = terminalreporter.stats.pop("failed", [])
+        if others := [report for report in failed if not is_end(report)]:
+            terminalreporter.stats["failed"] = others
+        yield
+        if failed:
+            terminalreporter.stats["failed"] = failed
+        for colour, line in self.closing():
+            self.write(line, **{colour: True})
+
+    def closing(self) -> Iterator[tuple[str, str]]:
+        """The last lines, with their colours: failures by cause, what wasn't asked, levels, what to do next."""
+        recorder = self.recorder
+        if self.causes:
+            yield "red", "failed, by cause:"
+        for cause, cases in self.causes.items():
+            counts = Counter(case.partition("/")[0] for case in cases)
+            which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
+            yield "red", f"  {plain(cause)}: {which}; first {cases[0]}"
+        for outcome in NEUTRAL:
+            reasons = Counter(plain(c["message"]) for c in recorder.cases if c["outcome"] == outcome)
+            if reasons:
+                texts = "; ".join(
+                    f"{reason} ({n})" if len(reasons) > 1 else reason for reason, n in reasons.items()
+                )
+                yield "yellow", f"{words(outcome)}, {reasons.total()} case{'s' * (reasons.total() > 1)}: {texts}"
+        run = recorder.run
+        if levels := claimed(run):
+            yield "green", f"levels that it may claim: {', '.join(level.name for level in levels)}"
+        for reason, levels in unproven(run).items():
+            names = ", ".join(level.name for level in levels)
+            yield "yellow", f"levels that lack only what wasn't run: {names} ({reason})"
+        if recorder.changed:
+            yield "red", f"this run proves nothing: {recorder.changed} was changed meanwhile"
+        if not recorder.checked():
+            yield "red", "nothing was checked: a run without a verdict fails"
+        if self.causes:
+            first = min((cases[0] for cases in self.causes.values()), key=place)
+            yield (
+                "red",
+                f"next: mend {first}, the earliest, then ask --requirement {first.partition('/')[0]} again",
+            )
+        elif (tier := recorder.opening["tier"]) != TIERS[-1]:
+            yield "green", f"next: --tier {TIERS[TIERS.index(tier) + 1]}"
+
+
+SAFE = {Outcome.PASSED, Outcome.KNOWN_FAILURE, *NEUTRAL}
+"""Outcomes that fail no run."""
+
+
+def words(outcome: str) -> str:
+    """An outcome in words."""
+    return outcome.replace("-", " ")
+
+
+def place(case: str) -> int:
+    """The place of a case's requirement on the path of a picture."""
+    return list(REQUIREMENTS).index(case.partition("/")[0])
