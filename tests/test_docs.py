@@ -3,12 +3,20 @@
 import base64
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from docs.run import notebook
 from mbtref.suite import kodak, requirements
+from mbtref.suite.subjects.compressai import CompressAI, compressai
+from mbtref.suite.vectors import frozen
+from tests import oracle
 from tests.support import ROOT, child, output_of, picture, write_png
 
 NUMBER = re.compile(r"\d+(?:\.(\d+))?(e[+-]\d+)?")
@@ -104,9 +112,7 @@ def test_what_differs_in_the_wild() -> None:
 
 def test_the_first_verdict(tmp_path: Path) -> None:
     """The subject of docs/subjects.md gets the verdicts shown there: without escapes, then with them."""
-    text = (ROOT / "docs" / "subjects.md").read_text(encoding="utf-8")
-    section = text.partition("## A first verdict")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```(?:python)?\n(.*?)```", section, re.DOTALL)
+    blocks = re.findall(r"```(?:python)?\n(.*?)```", section("docs/subjects.md", "## A first verdict"), re.DOTALL)
     _, code, asked, failure, counts, escapes, right = blocks
     mended, replaced = re.subn(r" *symbols = .*\n", lambda _: escapes, code)
     assert replaced == 1, "there isn't one line of symbols to replace"
@@ -116,6 +122,67 @@ def test_the_first_verdict(tmp_path: Path) -> None:
         said = re.sub(r" \d+ deselected,", "", done.stdout)
         for line in shown.splitlines():
             assert line in said, f"the suite doesn't say {line!r}:\n{said}{done.stderr}"
+
+
+def section(page: str, heading: str) -> str:
+    """The part of a page that a heading begins."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert f"\n{heading}\n" in text, f"{page} has no {heading!r}"
+    return text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+
+
+def python_of(part: str) -> list[str]:
+    """Its blocks of Python."""
+    return re.findall(r"```python\n(.*?)```", part, re.DOTALL)
+
+
+@oracle.needs_compressai
+def test_the_examples_for_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of docs/subjects.md find the files of every model, fill a port, and adapt a fork."""
+    example, filling, fork = python_of(section("docs/subjects.md", "## In Python"))
+    names: dict[str, Any] = {"MyCodec": lambda weights, tables: (weights, tables)}
+    exec(example, names)
+    for model in frozen().models:
+        weights, tables = names["load"](model)
+        assert {"g_a.0.weight", "h_s.4.bias"} <= weights.keys(), f"{model}: the file has {sorted(weights)}"
+        assert tables["thresholds"].shape == (63,), "these aren't the tables of y"
+
+    kind = compressai("models").JointAutoregressiveHierarchicalPriors
+    port = SimpleNamespace(encoder=kind().g_a, hyper_encoder=kind().h_a, decoder=kind().g_s)
+    exec(filling, {"mypkg": SimpleNamespace(Codec=lambda: port), "model": "edge"})
+    assert port.encoder[6].weight.shape == (5, 3, 5, 5), "the port isn't filled"
+
+    monkeypatch.setitem(sys.modules, "theirs", ModuleType("theirs"))
+    monkeypatch.setitem(sys.modules, "theirs.models", SimpleNamespace(JointAutoregressiveHierarchicalPriors=kind))
+    exec(fork, names)
+    pixels = picture(50, 70)
+    held, due = (of.call("reconstruct", "lite-q3", {"image": pixels}) for of in (names["Subject"](), CompressAI()))
+    assert np.array_equal(held["image"], due["image"]), "the fork isn't the same codec"
+
+
+def test_the_requirement_recipe(tmp_path: Path) -> None:
+    """The recipe of CONTRIBUTING.md for a requirement runs as it is written, from its entry to its cases."""
+    recipe = section("CONTRIBUTING.md", "## A requirement")
+    (entry,), (code,) = re.findall(r"```toml\n(.*?)```", recipe, re.DOTALL), python_of(recipe)
+    left_out = shutil.ignore_patterns("__pycache__", "*-q?.safetensors", "gaussian.safetensors")
+    for folder in ("conformance", "docs", "vectors", "mbtref"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=left_out)
+    for path in (ROOT / "mbtref" / "data").iterdir():
+        (tmp_path / "mbtref" / "data" / path.name).symlink_to(path)
+    with (tmp_path / "mbtref" / "suite" / "data" / "requirements.toml").open("a", encoding="utf-8") as file:
+        file.write(f"\n{entry}")
+    (name,) = re.findall(r"`(test_\w+\.py)`, whole:", recipe)
+    (tmp_path / "conformance" / name).write_text(code, encoding="utf-8")
+    commands = re.findall(r"^(mbtref|pytest conformance) (.*?)(?: +#.*)?$", recipe, re.MULTILINE)
+    assert len(commands) == 4, f"the recipe has the commands {commands}"
+    for program, options in commands[:3]:
+        module = program.replace("pytest", "pytest -p no:cacheprovider")
+        said = output_of(
+            "-m", *module.split(), *options.split(), folder=tmp_path, more={"PYTHONPATH": str(tmp_path)}
+        )
+        if "generate" in options:
+            assert re.findall("^  .*", said, re.MULTILINE) == ["  manifest.json, requirements: changed"], said
+    assert re.search(r"[1-9] passed, \d+ deselected", said), said
 
 
 def anchors(path: Path) -> set[str]:

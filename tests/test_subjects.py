@@ -1,8 +1,12 @@
 """The suite's subjects: correct ones pass it, and a bad program ends in its own outcome."""
 
 import fcntl
+import json
 import os
+import re
 import shlex
+import shutil
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -10,6 +14,8 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -69,15 +75,38 @@ def test_subjects_pass_the_suite(given: str, requirements: str, tmp_path: Path) 
     assert passed == {*requirements.split(), "FRESH-1"}, f"it passes {sorted(passed)}"
 
 
+def test_an_encoder_without_its_loop_is_unsupported() -> None:
+    """A fork whose encoder shows no latents says so, where it is asked for them."""
+    subject = CompressAI()
+    with mock.patch.object(subject, "network", return_value=SimpleNamespace()), pytest.raises(Unsupported):
+        subject.call("reconstruct", MODEL, {"image": picture(8, 8)})
+
+
+def test_the_program_in_cpp(tmp_path: Path) -> None:
+    """The example in C++ compiles without a warning, reads every stream, and says what it doesn't support."""
+    compiler = shutil.which("c++")
+    if compiler is None:
+        pytest.skip("not run: no C++ compiler")
+    program = tmp_path / "a program"  # its name has a space
+    source = ROOT / "mbtref" / "suite" / "subjects" / "serve.cpp"
+    subprocess.run([compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", "-o", program, source], check=True)
+    status, cases = run_suite(tmp_path, f"cmd:{shlex.quote(str(program))}", "--capabilities", "rans")
+    assert status == pytest.ExitCode.OK, f"the run ended with {status}"
+    found = {(case["requirement"], case["outcome"]) for case in cases if case["requirement"] != "FRESH-1"}
+    assert found == {("RANS-1", "unsupported"), ("RANS-2", "passed")}, f"{found}"
+
+
 @oracle.needs_compressai
 def test_compressai_reads_its_own_strings() -> None:
-    """CompressAI's round trip keeps a picture's size, costs what the reference's costs, and is as good."""
+    """CompressAI decodes what its encoder holds, costs what the reference costs, and is as good."""
     pixels = picture(50, 70)
     blobs, errors = [], []
     for subject in (CompressAI(), Reference()):
         blob = subject.call("compress", MODEL, {"image": pixels})["blob"]
         again = np.asarray(subject.call("decompress", MODEL, {"blob": blob})["image"])
+        held = np.asarray(subject.call("reconstruct", MODEL, {"image": pixels})["image"])
         assert again.shape == pixels.shape, f"{subject.name}: {pixels.shape} came back as {again.shape}"
+        assert np.array_equal(again, held), f"{subject.name}: its encoder holds another picture"
         blobs.append(len(blob))
         errors.append(np.mean((again.astype(np.float64) - pixels) ** 2))
     assert abs(blobs[0] - blobs[1]) < 0.05 * blobs[1], f"{blobs[0]} bytes, the reference needs {blobs[1]}"
@@ -309,7 +338,9 @@ def test_a_deep_answer_is_no_answer() -> None:
 def test_a_closed_program_is_gone(tmp_path: Path) -> None:
     """A subject is described by its program's greeting; closing it ends the program."""
     lock = tmp_path / "lock"
-    program = miniature(start=f"file = open({str(lock)!r}, 'w'); fcntl.flock(file, fcntl.LOCK_EX)")
+    # a greeting needs no number of the protocol
+    start = f"file = open({str(lock)!r}, 'w'); fcntl.flock(file, fcntl.LOCK_EX); del greeting['protocol']"
+    program = miniature(start=start)
     assert (program.name, program.version, program.capabilities) == ("miniature", "7", ["buffers"]), "greeting"
     works(program)
     program.close()
@@ -339,6 +370,9 @@ if os.path.getsize({str(starts)!r}) == 2:
         ("del greeting['version']", ProtocolFault, "to the greeting of protocol 1"),
         ("greeting['capabilities'] = ['rans', 'flying']", ProtocolFault, "declares \\['flying'\\]"),
         ("print('miniature 7', flush=True)", ProtocolFault, "isn't JSON"),
+        ("greeting['protocol'] = None", ProtocolFault, "to the greeting of protocol 1"),
+        ("greeting = {'protocol': 1, 'error': 'no device'}", Crashed, "no device"),
+        ("greeting = {'error': 'no device'}", Crashed, "no device"),
     ],
 )
 def test_a_program_must_greet(start: str, expected: type[Exception], message: str) -> None:
@@ -413,7 +447,7 @@ def test_requests_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_request_names_all_that_a_program_needs(tmp_path: Path) -> None:
-    """A request has the protocol's seven entries, and its paths lead to files."""
+    """A request has the protocol's seven entries, those of docs/subjects.md, and names its files."""
     bad = f"Path({str(tmp_path / 'request')!r}).write_text(line); say({{'id': number, 'unsupported': True}})"
     with closing(miniature(bad)) as program, pytest.raises(Unsupported):
         program.call("pack_raw", None, LATENTS)
@@ -421,3 +455,8 @@ def test_a_request_names_all_that_a_program_needs(tmp_path: Path) -> None:
     alone = ('"id": 1', '"operation": "pack_raw"', '"model": null', '"model_file": null', str(gaussian_file()))
     missing = [entry for entry in alone if entry not in request]
     assert not missing, f"{missing} aren't in {request}"
+    page = (ROOT / "docs" / "subjects.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^{\"id\": 1, \"operation\".*?^(?={\"id\")", page, re.DOTALL | re.MULTILINE)
+    assert json.loads(shown).keys() == json.loads(request).keys(), (
+        f"the page shows {shown}, a program gets {request}"
+    )

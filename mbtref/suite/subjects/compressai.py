@@ -9,7 +9,7 @@ import importlib.metadata
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -79,7 +79,9 @@ class CompressAI(Methods):
     name = "CompressAI"
     order = torch.contiguous_format
     """The order of a picture's values in memory: plane by plane."""
-    capabilities = ("transforms", "entropy-float", "rans", "buffers", "roundtrip", "portable", "kodak")
+    capabilities: Collection[str] = (
+        "transforms", "entropy-float", "rans", "buffers", "roundtrip", "portable", "kodak",
+    )  # fmt: skip
 
     @property
     def version(self) -> str:

@@ -65,7 +65,7 @@ def by_position(model: str, **modules: nn.Module) -> None:
 
 
 def _by_kind(layers: Iterable[Iterable[Tensor]]) -> list[Tensor]:
-    """The tensors of all layers, in each those of fewer axes first. Layers of one kind stand together, in order."""
+    """The tensors of all layers, biases first in each. Layers of one kind stand together, in their order."""
     by_axes = (sorted(layer, key=Tensor.dim) for layer in layers)
     return list(chain(*sorted(by_axes, key=lambda layer: [tensor.dim() for tensor in layer])))
 
