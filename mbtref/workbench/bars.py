@@ -1,6 +1,7 @@
 """How far a command is: a bar on a terminal, and now and then a line in a log."""
 
 import time
+
 from tqdm import tqdm
 
 from mbtref.workbench.terminal import warn

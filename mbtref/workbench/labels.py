@@ -79,4 +79,4 @@ def place(axes: Axes, labels: Sequence[Label]) -> None:
         covered = sums[right, high] - sums[left, high] - sums[right, low] + sums[left, low]
         (x, y), (width, height) = corners[np.argmin(covered)], size
         cost[max(0, x - GAP // 2) : x + width + GAP // 2, y : y + height] = WORSE
-        text.set_position(axes.transData.inverted().transform(axes.bbox.p0 + (x, y)))
+        text.set_position(axes.transData.inverted().transform(axes.bbox.p0 + np.array([x, y])))
