@@ -3,11 +3,11 @@
 import base64
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
-from docs.run import notebook
 from mbtref.suite import kodak, requirements
 from tests.support import ROOT, child, output_of, picture, write_png
 
@@ -29,6 +29,7 @@ def run_page(text: str, folder: Path) -> str:
 def test_the_notebook_is_the_walkthrough() -> None:
     """The notebook has the words, the code and the outputs of the page, with its pictures in them."""
     page, made = (WALKTHROUGH.with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".md", ".ipynb"))
+    notebook = runpy.run_path(str(ROOT / "docs" / "run.py"))["notebook"]
     assert made == notebook(page, WALKTHROUGH.parent), "run 'python docs/run.py docs/walkthrough.md'"
     outputs = [output for cell in json.loads(made)["cells"] for output in cell.get("outputs", ())]
     pictures = [base64.b64decode(output["data"]["image/png"]) for output in outputs if "data" in output]

@@ -113,7 +113,7 @@ def test_msssim_in_json_and_in_the_table(record: Record) -> None:
 
 @torch.no_grad()
 def test_results_are_short(lite: mbtref.Model) -> None:
-    """In a notebook, what one looks at is a line of dtypes, shapes and sizes; a stream and a panel are pictures."""
+    """In a notebook a result is a line of dtypes, shapes and sizes; a stream and a panel are pictures too."""
     pixels = picture(HEIGHT, WIDTH)
     encoded = codec.encode_latents(lite, pixels)
     forward = forward_pass(lite.networks, planes.pad(planes.to_tensor(pixels)))

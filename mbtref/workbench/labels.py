@@ -18,8 +18,6 @@ GAP = 8
 """Pixels between a point and its label."""
 STEP = 3
 """Pixels between the points of a line at which a label may be."""
-
-
 WORSE = 100
 """To cover a pixel of another label costs so many times as much as one of a line."""
 
@@ -60,22 +58,21 @@ def along(line: Line2D) -> Points:
 
 
 def place(axes: Axes, labels: Sequence[Label]) -> None:
-    """Writes labels inside the axes, where they cover no other label and no line, or as little as possible."""
+    """Writes labels inside the axes, where they cover no other label and no line, or as little as possible.
+
+    A line that isn't seen has no label.
+    """
     cost = np.zeros(np.ceil(axes.bbox.size).astype(int))  # of covering each pixel
     for line in axes.lines:
         points = (along(line) - axes.bbox.p0).astype(int)
         cost[tuple(points[((points >= 0) & (points < cost.shape)).all(1)].T)] = 1
-    for label in labels:
+    for label in filter(lambda label: len(label.points), labels):
         text = axes.text(0, 0, label.text, in_layout=False, va="bottom", **label.look)
         size = np.ceil(text.get_window_extent().size).astype(int)
         corners = label.points[:, None] - axes.bbox.p0 + np.array(SIDES) * (size / 2 + GAP) - size / 2
-        corners = corners.reshape(-1, 2).astype(int)
-        corners = corners[((corners >= 0) & (corners + size < cost.shape)).all(1)]
-        if not len(corners):
-            text.remove()
-            continue
+        corners = np.clip(corners.reshape(-1, 2).astype(int), 0, np.maximum(cost.shape - size, 0))
         sums = np.pad(cost.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        (left, low), (right, high) = corners.T, (corners + size).T
+        (left, low), (right, high) = corners.T, np.minimum(corners + size, cost.shape).T
         covered = sums[right, high] - sums[left, high] - sums[right, low] + sums[left, low]
         (x, y), (width, height) = corners[np.argmin(covered)], size
         cost[max(0, x - GAP // 2) : x + width + GAP // 2, y : y + height] = WORSE
