@@ -8,7 +8,7 @@ LONGEST = 80
 
 def brief(self: Any) -> str:
     """The `__repr__` of a NamedTuple or a dataclass."""
-    names = self._fields if isinstance(self, tuple) else self.__dataclass_fields__
+    names = getattr(self, "_fields", None) or self.__dataclass_fields__
     return f"{type(self).__name__}({', '.join(f'{name}={of_value(getattr(self, name))}' for name in names)})"
 
 

@@ -32,22 +32,21 @@ class Label(NamedTuple):
     """Arguments of `Axes.text`."""
 
 
-def of_line(line: Line2D) -> Label:
-    """The label of a line, in its colour. Its axes have their limits and their place, see `laid_out`."""
-    points = along(line)
-    inside = line.axes.bbox.padded(1).contains
-    return Label(str(line.get_label()), np.array([p for p in points[::-1] if inside(*p)]).reshape(-1, 2),
-                 {"color": line.get_color()})  # fmt: skip
+def of_line(axes: Axes, line: Line2D) -> Label:
+    """The label of a line of these axes, in its colour. They have their limits and their place, see `laid_out`."""
+    points = along(line)[::-1]
+    seen = ((points > axes.bbox.p0 - 1) & (points < axes.bbox.p1 + 1)).all(1)
+    return Label(str(line.get_label()), points[seen], {"color": line.get_color()})
 
 
 def laid_out(figure: Figure) -> None:
     """Gives every axes its place, so that points are known in pixels."""
-    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    figure.draw_without_rendering()
 
 
 def along(line: Line2D) -> Points:
     """Points of a line, STEP apart at most."""
-    corners = line.get_transform().transform(line.get_xydata())
+    corners: Points = line.get_transform().transform(line.get_xydata())
     corners = corners[np.isfinite(corners).all(1)]
     if len(corners) < 2:
         return corners
@@ -76,4 +75,4 @@ def place(axes: Axes, labels: Sequence[Label]) -> None:
         covered = sums[right, high] - sums[left, high] - sums[right, low] + sums[left, low]
         (x, y), (width, height) = corners[np.argmin(covered)], size
         cost[max(0, x - GAP // 2) : x + width + GAP // 2, y : y + height] = WORSE
-        text.set_position(axes.transData.inverted().transform(axes.bbox.p0 + np.array([x, y])))
+        text.set_position(tuple(axes.transData.inverted().transform(axes.bbox.p0 + np.array([x, y]))))
