@@ -3,8 +3,8 @@
     python docs/run.py docs/walkthrough.md
 
 All blocks share their names, in order. A block of text that follows a Python block is its output. A picture that
-follows it is the value of its last line. The notebook has the same words, code and outputs; it is made anew if there
-is one beside the page.
+follows it is the value of its last line. The notebook has the same words, code and outputs. It is made anew if it
+lies beside the page already.
 """
 
 import ast

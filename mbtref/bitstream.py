@@ -16,6 +16,7 @@ import struct
 import zlib
 from typing import NamedTuple, TypeAlias
 
+from mbtref.brief import brief
 from mbtref.errors import BitstreamError, Kind
 
 MAGIC = b"MBT"
@@ -45,6 +46,9 @@ class Stream(NamedTuple):
     height: int
     width: int
     payload: bytes
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def z_size(self) -> tuple[int, int]:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-LONGEST = 60
+LONGEST = 80
 """Characters of a value. A longer one is shown by its type."""
 
 
 def brief(self: Any) -> str:
     """The `__repr__` of a NamedTuple or a dataclass."""
-    values = self._asdict() if isinstance(self, tuple) else vars(self)
-    return f"{type(self).__name__}({', '.join(f'{name}={of_value(value)}' for name, value in values.items())})"
+    names = getattr(self, "_fields", None) or self.__dataclass_fields__
+    return f"{type(self).__name__}({', '.join(f'{name}={of_value(getattr(self, name))}' for name in names)})"
 
 
 def of_value(value: Any) -> str:

@@ -45,7 +45,8 @@ class Encoded(NamedTuple):
     """(S,) the table of each symbol."""
     model: Model
 
-    __repr__ = brief
+    def __repr__(self) -> str:
+        return brief(self)
 
     def _repr_png_(self) -> bytes | None:
         return PIL.Image.fromarray(decode(self.model, self.data))._repr_png_()

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from docs.run import notebook
 from mbtref.suite import kodak, requirements
 from mbtref.suite.subjects.compressai import CompressAI, compressai
 from mbtref.suite.vectors import frozen
@@ -37,6 +37,7 @@ def run_page(text: str, folder: Path) -> str:
 def test_the_notebook_is_the_walkthrough() -> None:
     """The notebook has the words, the code and the outputs of the page, with its pictures in them."""
     page, made = (WALKTHROUGH.with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".md", ".ipynb"))
+    notebook = runpy.run_path(str(ROOT / "docs" / "run.py"))["notebook"]
     assert made == notebook(page, WALKTHROUGH.parent), "run 'python docs/run.py docs/walkthrough.md'"
     outputs = [output for cell in json.loads(made)["cells"] for output in cell.get("outputs", ())]
     pictures = [base64.b64decode(output["data"]["image/png"]) for output in outputs if "data" in output]

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 
 import mbtref
-from mbtref import codec, planes
+from mbtref import bitstream, codec, planes
 from mbtref.openloop import buffers
 from mbtref.openloop.forward import forward_pass
 from mbtref.suite.msssim import decibels, ms_ssim
-from mbtref.workbench import baselines, records, tables
-from mbtref.workbench.evaluate import evaluate
+from mbtref.workbench import analysis, baselines, figures, records, tables
+from mbtref.workbench.evaluate import evaluate, measure, open_loop
 from mbtref.workbench.records import Record
 from tests.support import ROOT, picture
 
@@ -109,6 +109,30 @@ def test_msssim_in_json_and_in_the_table(record: Record) -> None:
     assert cells([record, larger])[3][4] == "∞", "a perfect copy has infinite dB"
     mixed = records.means([dataclasses.replace(record, model="large"), large])
     assert mixed[0]["msssim"] is None, "a mean over some of the pictures"
+
+
+@torch.no_grad()
+def test_results_are_short(lite: mbtref.Model) -> None:
+    """In a notebook a result is a line of dtypes, shapes and sizes; a stream and a panel are pictures too."""
+    pixels = picture(HEIGHT, WIDTH)
+    encoded = codec.encode_latents(lite, pixels)
+    forward = forward_pass(lite.networks, planes.pad(planes.to_tensor(pixels)))
+    latents = buffers.unpack_raw(buffers.pack_raw(forward.y_hat, forward.z_hat))
+    found, panel = analysis.analyse(lite, pixels, "a.png"), figures.original(pixels)
+    measured = (measure(lite, pixels, "a.png"), open_loop(lite.networks, pixels))
+    for result in (lite, encoded, forward, latents, bitstream.unpack(encoded.data), found, panel, *measured):
+        assert len(repr(result)) < 300, f"{len(repr(result))} characters: {result!r}"[:1000]
+        assert repr(result).startswith(f"{type(result).__name__}("), f"no type: {result!r}"
+    for fact in ("lite-q4", "N=48, M=64", lite.fingerprint.hex()):
+        assert fact in repr(lite), f"{fact} isn't in {lite!r}"
+    assert f"data={len(encoded.data)} bytes, y_hat=float32 (1, 64, 4, 8)" in repr(encoded), f"it shows {encoded!r}"
+    shown = np.array(PIL.Image.open(io.BytesIO(encoded._repr_png_() or b"")))
+    assert np.array_equal(shown, mbtref.decode(lite, encoded.data)), "not the picture that a decoder makes"
+    due = '<p>a &lt;b&gt;</p><img src="data:image/webp;base64,'
+    assert dataclasses.replace(panel, title="a <b>")._repr_html_().startswith(due), "not its title and its pixels"
+    charts = [figures.channel_rates(found)._repr_png_() for _ in range(2)]
+    assert charts[0] == charts[1], "a chart has other bytes each time"
+    assert charts[0].startswith(b"\x89PNG"), "a chart is no PNG file"
 
 
 def cells(found: Sequence[Record]) -> list[list[str]]:

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
@@ -29,6 +30,7 @@ from mbtref.suite import kodak
 from mbtref.workbench import analysis, picturefiles
 from mbtref.workbench.evaluate import Measured, measure
 from mbtref.workbench.inputs import find_pictures
+from mbtref.workbench.machine import setting
 from tests.support import ROOT, Terminal, picture, run, write_png
 
 MODELS = ("lite-q3", "lite-q4")
@@ -117,13 +119,17 @@ def test_one_file_without_outside_references(made: Made) -> None:
 def test_all_records_are_shown(made: Made) -> None:
     """Tables hold the figures of every picture at every model, and their means; times are positive."""
     summary, table = Page(made.page.read_text("utf-8")).tables
+    groups = ["bitstream", "theoretical", "over theoretical", "buffer / bpp", "time / s"]
+    for heads, first in ((summary, "model"), (table, "picture")):
+        assert list(filter(None, heads[0])) == groups, f"groups of columns: {heads[0]}"
+        assert heads[1][0] == first, f"columns: {heads[1]}"
     expected = {
         (path.name, name): measure(load(name), picturefiles.read(path), path.name).record
         for path in find_pictures([made.folder])
         if path.name != "e.png"
         for name in MODELS
     }
-    rows = {(row[0], row[1]): row[2:] for row in table[1:]}
+    rows = {(row[0], row[1]): row[2:] for row in table[2:]}
     assert rows.keys() == expected.keys(), "a result is missing, or one too many"
     for key, record in expected.items():
         r = dataclasses.asdict(record)
@@ -135,10 +141,10 @@ def test_all_records_are_shown(made: Made) -> None:
         assert figures == due, f"other figures of {key}"
         assert min(float(encode), float(decode)) >= 0, f"{key} took {encode} and {decode} s"
         assert equal == "equal", f"the latents of {key} differ"
-    for name, mean, *_ in summary[1:]:
+    for name, mean, *_ in summary[2:]:
         own = [record.bpp_bitstream for (_, model), record in expected.items() if model == name]
         assert mean == f"{sum(own) / len(own):.4f}", f"the mean of {name} is another"
-    assert [row[0] for row in summary[1:]] == list(MODELS), "the summary lacks a model"
+    assert [row[0] for row in summary[2:]] == list(MODELS), "the summary lacks a model"
 
 
 def decibels(msssim: float | None) -> str:
@@ -155,6 +161,7 @@ def test_origin(made: Made, terminal: Terminal) -> None:
         assert load(name).fingerprint.hex() in words, f"the fingerprint of {name} is missing"
     for fact in (f"mbtref report {made.folder}", "Python 3.", "numpy ", platform.machine()):
         assert fact in words, f"{fact!r} is missing"
+    assert f"Times are of {setting(torch.device('cpu'))}." in words, "the times belong to no machine"
 
 
 def test_limit(tmp_path: Path, terminal: Terminal) -> None:
@@ -170,7 +177,7 @@ def test_limit(tmp_path: Path, terminal: Terminal) -> None:
     page = Page((tmp_path / "index.html").read_text("utf-8"))
     assert len(page.alternatives) == 2 + len(FIGURES), "the figures don't stop at the limit"
     assert page.alternatives[1].startswith("MS-SSIM"), f"the second is {page.alternatives[1]}"
-    assert len(page.tables[1]) == 1 + 2, "the table isn't whole"
+    assert len(page.tables[1]) == 2 + 2, "the table isn't whole"
     words = "".join(page.words)
     assert "1 of 2 pictures" in words, "the page doesn't say what it lacks"
     assert "no second staircase" not in words, "it says that it lacks what it has"
@@ -188,7 +195,7 @@ def test_unequal_symbols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, termin
     asked = ("report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path)
     terminal.fails(1, "a.png at lite-q3", *asked)
     summary, table = Page((tmp_path / "index.html").read_text("utf-8")).tables
-    assert summary[1][-1] == table[1][-1] == "differ", "the page doesn't show it"
+    assert summary[2][-1] == table[2][-1] == "differ", "the page doesn't show it"
 
 
 def test_published_curves_are_of_kodak(
@@ -219,7 +226,7 @@ def test_names_on_the_page(tmp_path: Path, terminal: Terminal) -> None:
     model = tmp_path / "$x$ {{ y }}\n<b>.safetensors"
     shutil.copy(ROOT / "mbtref" / "data" / "lite-q3.safetensors", model)
     terminal.prints("report", tmp_path, "--model", model, "-o", tmp_path)
-    _, row = Page((tmp_path / "index.html").read_text("utf-8")).tables[1]
+    *_, row = Page((tmp_path / "index.html").read_text("utf-8")).tables[1]
     assert row[:2] == [r"\udcff\x1b\u202e <i>.png", r"$x$ {{ y }}\n<b>"], f"the page shows {row[:2]}"
 
 
@@ -305,7 +312,7 @@ def test_browser_sorts(opened: Any) -> None:
         "[...document.querySelectorAll('table.sortable tbody tr')].forEach((row, i) => {"
         "  row.cells[2].dataset.value = row.cells[2].textContent = ['10.5', 'inf', '-1', '9'][i]; })"
     )
-    heads = opened.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
+    heads = opened.find_elements(By.CSS_SELECTOR, "table.sortable thead tr:last-child th")
     buttons = [head.find_element(By.TAG_NAME, "button") for head in heads]
     for _ in range(20):
         opened.switch_to.active_element.send_keys(Keys.TAB)

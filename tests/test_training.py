@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -376,17 +377,20 @@ def test_card_says_what_was_measured(tmp_path: Path, refused: Refused, monkeypat
     for i, name in enumerate((*SERIES["lite"], *SERIES["wide"])):
         rate, psnr = 0.35 + 0.1 * i, 29.0 + i
         means.append({"model": name, "psnr": psnr + 0.1, "bpp_theoretical": rate / 0.9, "bpp_bitstream": rate,
-                      "psnr_bitstream": psnr, "psnr_bitstream_8bit": psnr - 0.1})  # fmt: skip
+                      "psnr_bitstream": psnr, "msssim": 0.9, "msssim_bitstream": 0.99})  # fmt: skip
     evaluation, out = tmp_path / "kodak.json", tmp_path / "card.md"
-    for lacking, complaint in (([], "lacks 'lite-q3'"), ([{"model": m["model"]} for m in means], "lacks 'bpp")):
+    for lacking, complaint in (([], "lacks 'lite-q3'"), ([{"model": m["model"]} for m in means], "lacks 'msssim")):
         evaluation.write_text(json.dumps({"means": lacking}))
         refused(complaint, card.main, evaluation, "-o", out)
     evaluation.write_text(json.dumps({"means": means}))
     assert status(card.main, evaluation, "-o", out) == 0, "the card ended with an error"
-    text = out.read_text()
+    text = re.sub(" +", " ", out.read_text())
     for expected in (
+        "| | bitstream | | | theoretical | | | over theoretical | PSNR / dB at the bitstream's rate | | |",
+        "| model | bpp | PSNR / dB | MS-SSIM / dB | bpp | PSNR / dB | MS-SSIM / dB | % | JPEG (gain) |",
         # JPEG and WebP at 0.45 bpp last
-        "| lite-q4 | 0.500 | 30.10 | 0.450 | 30.00 | 29.90 | 0.9000 | 28.00 (+2.00) | 30.50 (-0.50) | outside |",
+        "| lite-q4 | 0.4500 | 30.00 | 20.00 | 0.5000 | 30.10 | 10.00 | −10.00 "
+        "| 28.00 (+2.00) | 30.50 (-0.50) | outside |",
         "| lite-q4 | 64 | 0.013 | 7500 | 0.0005 | 1 | 4 | 0.7 | an earlier lite-q4 |",
         "| wide-q5 | 128 | 0.025 | 75000 | 0.0004 | 0.5 | 45 | 3.5 | lite-q5-M128 |",  # three rounds
         "| BD-rate against | lite | wide |",

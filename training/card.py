@@ -15,17 +15,20 @@ import numpy as np
 from bjontegaard import bd_rate
 
 from mbtref.files import write_whole
+from mbtref.workbench import tables
 from training.closed_loop import STEPS
 from training.command import refusing
 from training.entries import HERE, Curve, Entry, curve, read_entries, read_published, series
 from training.figures import kodak_figure, training_figure
 from training.log import SMOOTHING
 
+MEASURES = [column for column in tables.COLUMNS if not column.group.startswith(("buffer", "time"))]
+"""The columns of an evaluation that the card shows."""
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table. The first column is aligned left, the others right."""
-    head, *lines = (f"| {' | '.join(cells)} |\n" for cells in (header, *rows))
-    return f"{head}|---|{'---:|' * (len(header) - 1)}\n{''.join(lines)}"
+    return "".join(f"{line}\n" for line in tables.lines([header, *rows]))
 
 
 def schedule_table(entries: Sequence[Entry]) -> tuple[str, str]:
@@ -48,18 +51,17 @@ def schedule_table(entries: Sequence[Entry]) -> tuple[str, str]:
 
 
 def kodak_table(entries: Sequence[Entry], published: Mapping[str, Curve]) -> str:
-    """Rate and PSNR on Kodak, of the forward pass and of the bitstreams, and published codecs at the same rate."""
-    header = ("forward bpp", "PSNR", "bitstream bpp", "PSNR", "PSNR of 8 bits", "real / theoretical rate")
-    rows = []
+    """The bitstreams and the forward pass on Kodak, and the PSNR of published codecs at the bitstreams' rate."""
+    groups, names = tables.heads(MEASURES, "model")
+    rows = [[*names, *(f"{name} (gain)" for name in published)]]
     for entry in entries:
-        mean, (rate, psnr) = entry.means, entry.point
-        row = [entry.name, f"{mean['bpp_theoretical']:.3f}", f"{mean['psnr']:.2f}", f"{rate:.3f}", f"{psnr:.2f}"]
-        row += [f"{mean['psnr_bitstream_8bit']:.2f}", f"{rate / mean['bpp_theoretical']:.4f}"]
+        row = [entry.name, *(text for text, _ in tables.cells(entry.means, MEASURES))]
+        rate, psnr = entry.point
         for points in published.values():
             other = np.interp(rate, *points, left=np.nan, right=np.nan)
             row.append("outside" if np.isnan(other) else f"{other:.2f} ({psnr - other:+.2f})")
         rows.append(row)
-    return table(("model", *header, *(f"{name} (gain)" for name in published)), rows)
+    return table([*groups, "PSNR / dB at the bitstream's rate", *[""] * (len(published) - 1)], rows)
 
 
 def gain_table(entries: Sequence[Entry], published: Mapping[str, Curve]) -> str:

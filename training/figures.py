@@ -33,7 +33,7 @@ def training_figure(entries: Sequence[Entry]) -> Chart:
     labels.laid_out(figure)
     for axes in figure.axes:
         axes.grid()
-        labels.place(axes, [labels.of_line(line) for line in axes.lines])
+        labels.place(axes, [labels.of_line(axes, line) for line in axes.lines])
     return figure
 
 
@@ -56,5 +56,5 @@ def kodak_figure(entries: Sequence[Entry], curves: Mapping[str, Curve]) -> Chart
     points = [
         Label(family(entry.name)[1], axes.transData.transform([entry.point]), {"color": BLUE}) for entry in entries
     ]
-    labels.place(axes, [*points, *map(labels.of_line, axes.lines)])
+    labels.place(axes, [*points, *(labels.of_line(axes, line) for line in axes.lines)])
     return figure

@@ -36,7 +36,8 @@ class Latents(NamedTuple):
     z: Tensor
     """(1, N, h, w) float32 integers in [-32768, 32767]."""
 
-    __repr__ = brief
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def pack_raw(y_hat: Tensor, z_hat: Tensor) -> bytes:

@@ -28,7 +28,8 @@ class Forward(NamedTuple):
     z_hat: Tensor
     """(B, N, h, w) float: round(z - median) + median."""
 
-    __repr__ = brief
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def forward_pass(networks: MBT2018, x: Tensor) -> Forward:

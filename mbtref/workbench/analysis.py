@@ -38,7 +38,8 @@ class Analysis(NamedTuple):
     block_bits: Array
     """(4h, 4w) bits that the stream spends on each block of STRIDE_Y × STRIDE_Y pixels, padding included."""
 
-    __repr__ = brief
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def analyse(model: Model, picture: image.Image, name: str) -> Analysis:

@@ -27,7 +27,8 @@ class Measured(NamedTuple):
     x_hat: Tensor
     """(1, 3, H', W') float, unclamped and padded: g_s of the decoder's latents, closed-loop."""
 
-    __repr__ = brief
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class OpenLoop(NamedTuple):
@@ -39,7 +40,8 @@ class OpenLoop(NamedTuple):
     measures: dict[str, Any]
     """The fields of `Record` that it has."""
 
-    __repr__ = brief
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
 """The look of figures: colours, type, one SVG for light and dark pages, and WebP for pixels.
 
 A codec has one colour in all figures: mbt2018 is blue, JPEG green, WebP purple, VTM black, BPG grey,
-bmshj2018-factorized orange; latent buffers, which aren't streams, are red. Colour-blind readers can tell them apart
-too (after Okabe and Ito 2008). Each colour has another one for dark pages; `svg` lets the reader's browser switch.
+bmshj2018-factorized orange. Latent buffers, which aren't streams, are red. Colour-blind readers can tell them
+apart too (after Okabe and Ito 2008). Each has another one for dark pages; `svg` lets the reader's browser switch.
 """
 
 import functools

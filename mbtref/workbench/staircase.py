@@ -101,11 +101,11 @@ def staircase(
         lines.append(_curve(near, heights, codec, BASELINES[codec]))
     for name, curve in published.items():
         if measure.published in curve:
-            heights = zip(curve["bpp"], map(measure.height, curve[measure.published]), strict=True)
-            lines.append(_curve(near, heights, *PUBLISHED[name]))
+            known = zip(curve["bpp"], map(measure.height, curve[measure.published]), strict=True)
+            lines.append(_curve(near, known, *PUBLISHED[name]))
     _frame(near, far, rows.values(), measure.label)
     labels.laid_out(figure)
-    labels.place(near, [*_names(near, rows), *map(labels.of_line, lines)])
+    labels.place(near, [*_names(near, rows), *(labels.of_line(near, line) for line in lines)])
     return figure
 
 
