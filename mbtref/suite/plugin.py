@@ -167,7 +167,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item, case in cases.items():
         item.add_marker(case.capability)
         item.add_marker(case.tier)
-        item.user_properties += noted(requirement=case.requirement, name=case.name, capability=case.capability)
+        item.user_properties += noted(**case._asdict(), capability=case.capability)
     left_out = {item for item, case in cases.items() if not is_due(case, config)}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
