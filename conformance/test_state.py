@@ -2,9 +2,9 @@
 
 import pytest
 
-from mbtref.suite.cases import Case, Question, WrongAnswer, ask
+from mbtref.suite.cases import Case, WrongAnswer, ask
 from mbtref.suite.difference import first_difference
-from mbtref.suite.operations import OPERATIONS, Values
+from mbtref.suite.operations import OPERATIONS
 from mbtref.suite.options import anew
 from mbtref.suite.questions import alike
 from mbtref.suite.subjects.protocol import Subject
@@ -13,23 +13,23 @@ from mbtref.suite.subjects.protocol import Subject
 @pytest.mark.parametrize("operation", [Case("STATE-1", operation).of(operation) for operation in OPERATIONS])
 def test_state(subject: Subject, pytestconfig: pytest.Config, operation: str) -> None:
     """A question gets the same answer again after others of its shape, which get those that they get alone."""
-
-    def alone(*questions: Question) -> list[Values]:
-        with anew(pytestconfig) as other:
-            return [ask(other, *question) for question in questions]
-
     (name, first), *others = alike(subject, operation).items()
-    answer = ask(subject, *first.asked)
-    for other, (asked, due, tolerance) in others:
+    answer, before, is_wrong_alone = ask(subject, *first.asked), name, False
+    for other, (asked, due, tolerance) in [*others, (name, first)]:
         after = ask(subject, *asked)
-        is_kept = first_difference(after, answer, {}) is None
-        # a wrong answer is no sign of memory if it is as wrong alone
-        is_suspect = is_kept or first_difference(after, due, tolerance)
-        if is_suspect and (difference := first_difference(after, *alone(asked), tolerance)):
-            what = "it is the answer to that question" if is_kept else "something of that question"
-            raise WrongAnswer(f"{other} has another answer after {name} than alone: {difference}\n{what}, kept")
-    if difference := first_difference(ask(subject, *first.asked), answer, {}):
-        once, again = alone(first.asked, first.asked)
-        if first_difference(again, once, {}):
-            raise WrongAnswer(f"{name}, asked twice, has two answers, in a new process too: {difference}")
-        raise WrongAnswer(f"{name} has another answer after {other} than before: {difference}")
+        changed = first_difference(after, answer, {})
+        is_due = is_wrong_alone or not first_difference(after, due, tolerance)
+        if is_due and bool(changed) != (other == name):
+            before = other
+            continue
+        # a wrong answer isn't a sign of memory yet
+        with anew(pytestconfig) as fresh:
+            alone, again = ask(fresh, *asked), ask(fresh, *asked)
+        if difference := first_difference(again, alone, {}):
+            raise WrongAnswer(f"{other}, asked twice of a new process, has two answers: {difference}")
+        if difference := changed if other == name else first_difference(after, alone, tolerance):
+            what = "something" if changed else "the whole answer"
+            raise WrongAnswer(
+                f"{other} has another answer after {before} than alone: {difference}\n{what} is kept"
+            )
+        before, is_wrong_alone = other, True
