@@ -61,7 +61,7 @@ def beyond_ties(stage: str, came: Values, due: Values, places: Value) -> Differe
 
 def comparable(operation: str, answer: Values) -> Values:
     """An answer without what is free: how a zlib stream is deflated, and whether a scale is bounded already."""
-    if operation == "parameters":
+    if operation == "parameters" and "sigma" in answer:
         return {**answer, "sigma": np.maximum(answer["sigma"], SIGMA_MIN)}
     if operation != "pack_zlib":
         return answer

@@ -14,7 +14,7 @@ SMALL = 0.01
 """Errors of networks in a lower precision, of the largest value: up to 0.006 in bfloat16. In 8 bits: 0.01 to 0.03,
 with a slope of 1/128 or 1/80 of LeakyReLU 0.02 to 0.16."""
 GRID_UNITS = f"grid units, off by a factor of {GRID}"
-PRECISION = "small errors everywhere, as of another precision (float16, bfloat16, TF32) or order of sums"
+PRECISION = "small errors everywhere, as of another precision (float16, bfloat16, TF32), order of sums or constant"
 ROUNDING = "small errors everywhere, as of another rounding, or of floats in place of integers (§2)"
 ROW_LAG = 3
 """Latents are coded by t = column + ROW_LAG · row, then row, then channel (specification, §3). It isn't the
