@@ -40,6 +40,6 @@ def test_brightness(subject: Subject) -> None:
     if abs(shift) > allowed:
         raise WrongAnswer(
             f"pictures come out {abs(shift):.2f} levels {'darker' if shift < 0 else 'lighter'}, {allowed:g} are "
-            f"allowed: {black:+.2f} where all samples are {BLACK}, {white:+.2f} where they are {WHITE}\n"
+            f"allowed: {black:+z.2f} where all samples are {BLACK}, {white:+z.2f} where they are {WHITE}\n"
             "look at how samples become x: each is divided by 255"
         )

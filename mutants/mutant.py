@@ -96,7 +96,7 @@ class Mutant(NamedTuple):
     requirement: str
     """The one whose purpose names this mistake."""
     stage: str
-    """What the message must name: an output, a field or a kind of refusal."""
+    """What the message must name: an output, a field, a kind of refusal, or the mistake."""
     wrong: str
     """How it is wrong."""
     changes: tuple[Change, ...]

@@ -20,7 +20,9 @@ import mbtref
 from mbtref import bitstream, codec
 from mbtref.grid import ACTIVATION_BITS, ONE
 from mbtref.suite.difference import first_difference
+from mbtref.suite.mistakes import to_decoder
 from mbtref.suite.operations import CAPABILITIES, OPERATIONS, Values
+from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Methods, Rejected
 from mbtref.suite.subjects.reference import Reference
 from mbtref.suite.vectors import frozen
@@ -63,10 +65,9 @@ def added(place: tuple[int, ...], more: float = 1) -> Change:
     return change
 
 
-def with_sides_exchanged(stream: bytes) -> bytes:
-    """The stream with width and height in each other's place."""
-    right = bitstream.unpack(stream)
-    return bitstream.pack(right._replace(height=right.width, width=right.height))
+def indexes(values: Any, side: Any = "left") -> Any:
+    """Indexes of tables, looked up by these values."""
+    return np.searchsorted(one_file.load("lite-q3").thresholds, values, side).astype(np.int32)
 
 
 LATENT_OFF = value("y_hat", added((3, 1, 2)))
@@ -93,7 +94,14 @@ ForgetsTheMean = differs(
 OtherByteOrder = differs(decode=raising(Rejected("too-large")))
 """Its decoder reads the sides as big-endian numbers."""
 RefusesAll = differs(decompress=raising(Rejected("bad-magic")))
-SwapsSides = differs(encode=value("stream", with_sides_exchanged))
+OneChannelLess = differs(h_a=value("z", lambda z: z[:-1]))
+WrongAlways = differs(
+    g_s=value("x_hat", lambda x_hat: x_hat + 1), encode=lambda right: {"stream": b"always the same"}
+)
+Chance = differs(h_a=value("z", lambda z: z + np.random.default_rng().normal(size=z.shape).astype(np.float32)))
+BoundsSigma = differs(parameters=value("sigma", lambda sigma: sigma.clip(np.float32(0.11))))
+OfMu = differs(exact_parameters=lambda right: {**right, "index": indexes(right["mu"])})
+AtThreshold = differs(exact_parameters=lambda right: {**right, "index": indexes(right["sigma"], "right")})
 ShowsNegatives = differs(decode=LATENT_OFF, decompress=value("image", lambda image: 255 - image))
 
 
@@ -105,6 +113,40 @@ class BlueFirst(Reference):
 
     def compress(self, model: str, image: Any) -> Values:
         return {"blob": self.encode(model, image)["stream"]}
+
+
+class Writes(Reference):
+    """Its streams have a mistake, by the first words that tell it."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def encode(self, model: str, image: Any) -> Values:
+        right = bytes(super().encode(model, image)["stream"])
+        return next({"stream": wrong} for mistake, wrong, _ in to_decoder(model, right) if self.words in mistake)
+
+
+ExchangesSides, InRows, UnderMu, ChecksPayload = (
+    Writes(words) for words in ("width are exchanged", "row by row", "by mu", "payload alone")
+)
+
+
+class PadsWithZeros(Reference):
+    """Its reproducible encoder pads a picture with zeros."""
+
+    def encode_reproducible(self, model: str, image: Any) -> Values:
+        height, width, _ = image.shape
+        padded = np.pad(image, ((0, -height % 64), (0, -width % 64), (0, 0)))
+        stream = bitstream.unpack(bytes(super().encode_reproducible(model, padded)["stream"]))
+        return {"stream": bitstream.pack(stream._replace(height=height, width=width))}
+
+
+class HalfPrecision(Reference):
+    """The weights of its float networks are float16."""
+
+    def model(self, name: str) -> mbtref.Model:
+        right = super().model(name)
+        return dataclasses.replace(right, networks=copy.deepcopy(right.networks).half().float())
 
 
 class Remembers(Reference):

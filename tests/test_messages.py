@@ -2,13 +2,15 @@
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mbtref.suite import check, explain, kodak
+from mbtref.suite import check, explain, kodak, mistakes
 from mbtref.suite.difference import first_difference
+from mbtref.suite.figures import U8, made, too_dear
 from mbtref.suite.subjects import one_file
 from mbtref.suite.vectors import frozen
 from tests.test_suite import REFERENCE, run
@@ -39,15 +41,39 @@ WrongOnce roundtrip test_size
 OneLatentOff roundtrip test_both_sides
     decoder and encoder disagree: y_hat[3, 1, 2] is
 Remembers roundtrip test_padding
-    the answer is that of an earlier picture
+    other pixels give these bytes, too
 ForgetsZ roundtrip test_buffer
     z of the raw buffer isn't what was packed: z[0, 0, 0] is 7.0, expected
-SwapsSides encode lite-q3/tall
-    refuses the stream as truncated … its header has a height of 64 and a width of 128
-SwapsSides encode lite-q3/odd
-    the stream holds a picture (71, 97, 3), the encoder was given (97, 71, 3)
+ExchangesSides encode lite-q3/tall
+    refuses the stream as truncated … height and width are exchanged … its header has a height of 64
+ExchangesSides encode lite-q3/odd
+    the stream holds a picture (71, 97, 3), the encoder was given (97, 71, 3) … height and width are exchanged
+InRows encode lite-q3/odd
+    refuses the stream … the stream is right but for this: symbols of y come row by row
+UnderMu encode lite-q3/odd
+    the stream is right but for this: tables of y are looked up by mu, not by sigma
+ChecksPayload encode lite-q3/square
+    checksum-mismatch … is that of the payload alone … little-endian: … expected
 BlueFirst encode lite-q3/odd
-    dB worse … padded before it is encoded, is wrong too
+    dB worse … with red and blue exchanged is right … padded before it is encoded, is wrong too
+PadsWithZeros vectors REPRODUCIBLE-1/lite-q3/odd
+    stream[20] is … latents moved … padded before it is encoded, is right: look at the padding
+OneChannelLess vectors TRANSFORM-2/lite-q3/square
+    z is of shape (47, 1, 1), expected (48, 1, 1) … catches
+OfMu vectors EXACT-1/lite-q3/square
+    index[ … look at the index (§4): it is looked up by mu, not by sigma
+AtThreshold vectors EXACT-1/lite-q3/square
+    index[ … look at the index (§4): a scale at a threshold counts as above it
+HalfPrecision vectors TRANSFORM-1/lite-q3/square
+    y[ … small errors everywhere, as of another precision
+HalfPrecision vectors TRANSFORM-3/lite-q6/odd
+    x_hat[ … small errors everywhere, as of another precision
+HalfPrecision vectors FLOAT-1/lite-q6/odd
+    psi[ … small errors everywhere, as of another precision
+Remembers state STATE-1/compress
+    the noise at lite-q3 has another answer after the gradient at lite-q3 than alone: blob[ … kept
+Chance state STATE-1/h_a
+    asked twice of a new process, has two answers: z[
 ShowsNegatives kodak closed_loop and lite-q3/kodim20
     PSNR is … the decoder is wrong: y_hat[3, 1, 2] is … every stage is right
 BlueFirst kodak closed_loop and lite-q3/kodim20
@@ -92,7 +118,9 @@ def holds(text: str, *parts: str) -> None:
     assert " object at 0x" not in text, f"the message is another one in the next run:\n{text}"
 
 
-OF_HEADER = "look at the header (§6): bytes 12 to 15, height and width, little-endian: 61 00 47 00\n"
+OF_HEADER = (
+    "look at the header (§6): bytes 12 to 15, height and width, little-endian: 61 00 47 00, as it should be\n"
+)
 OF_LOOP = """\
 the stream is whole: 20 bytes of header, 124 words of payload
   height 97, width 71: 2×2 blocks of 64×64 pixels (§3)
@@ -178,17 +206,92 @@ def test_likelihoods_have_a_unit(error: float, unit: str) -> None:
     assert str(difference).count(unit) == 2, f"both values should have the unit: {difference}"
 
 
+LOOK = "look at the header (§6)"
+
+
 @pytest.mark.parametrize(
     ("stream", "kind", "words"),
     [
-        (b"MBT", "truncated", ["look at the header (§6): it has 20 bytes, this stream has 3"]),
-        (bytes(40), "bad-magic", ["look at the header (§6): bytes 0 to 2, the letters MBT: 00 00 00"]),
+        (b"MBT", "truncated", [f"{LOOK}: it has 20 bytes, this stream has 3"]),
+        (bytes(40), "bad-magic", [f"{LOOK}: bytes 0 to 2, the letters MBT: 00 00 00, expected 4d 42 54"]),
+        (b"MBT\2" + bytes(36), "unsupported-version", [f"{LOOK}: byte 3, the version: 02, expected 01"]),
+        (bytes(40), "bad-dimensions", [f"{LOOK}: bytes 12 to 15, height and width, little-endian: 00 00 00 00"]),
         (bytes(40), "bad-final-state", []),
     ],
 )
 def test_a_refusal_leads_to_the_header(stream: bytes, kind: str, words: list[str]) -> None:
     """A kind that is known before the payload is read points to its field; others don't."""
-    assert list(explain.field(stream, kind)) == words, "another field"
+    assert list(explain.field("lite-q3", stream, kind)) == words, "another field"
+
+
+STREAM = bytes(frozen().vector("DECODE-1/lite-q3/odd").inputs["stream"])
+
+
+def test_the_mistake_of_a_stream_is_recognised() -> None:
+    """A right stream that is written with one mistake is explained by this mistake."""
+    tried = list(mistakes.to_decoder("lite-q3", STREAM))
+    assert len(tried) == len(mistakes.HEADERS) + len(mistakes.LAYOUTS), "a mistake isn't tried"
+    for mistake, wrong, _ in tried:
+        found = list(mistakes.of_encoder("lite-q3", wrong, *mistakes.sides(STREAM)))
+        assert found[:1] == [mistake], f"{mistake}: the stream is explained by {found}"
+
+
+@pytest.mark.parametrize("size", [(97, 71), (64, 64), (70, 128)])
+def test_the_mistake_of_a_picture_is_recognised(size: tuple[int, int]) -> None:
+    """A picture that is made wrongly of right latents is explained by this mistake; a right one by none."""
+    right = one_file.decode("lite-q3", STREAM)
+    y_hat = np.asarray(right["y_hat"])
+    guesses = list(mistakes.picture_by("lite-q3", y_hat, *size))
+    for mistake, wrong in guesses:
+        same = [name for name, other in guesses if np.array_equal(wrong, other)]
+        assert mistakes.fitting(wrong, iter(guesses)) in ([name] for name in same), f"{mistake} isn't recognised"
+    if size == (97, 71):
+        assert not mistakes.fitting(np.asarray(right["image"]), iter(guesses)), "a right picture is called wrong"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda image: image, "has 300 bytes in place of 260, and its picture is as good;"),
+        (lambda image: image ^ (image == image.max()), "300 bytes in place of 260, and its picture is as good;"),
+        (lambda image: 255 - image, "dB worse; 5% more and 0.20 dB worse are allowed"),
+    ],
+)
+def test_a_stream_that_costs_too_much(change: Callable[[U8], U8], words: str) -> None:
+    """Bytes and quality are told as one reads them: no loss of -0.00."""
+    image, golden = made(frozen().pictures[0])
+    came = {"stream": bytes(golden["stream"]).ljust(300), "image": change(np.asarray(golden["image"], np.uint8))}
+    assert words in str(too_dear(image, came, golden)), f"{too_dear(image, came, golden)}"
+
+
+@pytest.mark.parametrize(
+    ("value", "right", "where"),
+    [
+        (b"MBT" + bytes(20), b"MBT" + bytes(13) + b"crc." + b"\0\1\0", 21),
+        (b"MBT" + bytes(20), b"MBT" + bytes(13) + b"crc." + bytes(3), 16),
+        (b"MBT" + bytes(20), b"MBT" + bytes(13) + b"crc." + bytes(9), 23),
+        (b"MBT" + bytes(20), b"MBT\1" + bytes(12) + b"crc." + bytes(3), 3),
+        (bytes(20), bytes(16) + b"four", 16),
+    ],
+)
+def test_a_checksum_is_named_last(value: bytes, right: bytes, where: int) -> None:
+    """The first difference of two streams is what the checksum follows from, if there is such a thing."""
+    difference = first_difference({"stream": value}, {"stream": right}, {})
+    assert difference, "no difference"
+    assert difference.where == (where,), f"{difference}"
+
+
+def test_a_wrong_answer_is_no_memory(tmp_path: Path) -> None:
+    """A subject that is wrong, or has one answer for all questions, but the same alone, keeps nothing."""
+    _, cases = run(tmp_path, "WrongAlways", "--in-process", "-k", "g_s or 1/encode]", file="test_state.py")
+    assert [(case["case"], case["outcome"]) for case in cases] == [("g_s", "passed"), ("encode", "passed")], cases
+
+
+def test_a_bounded_sigma_is_right(tmp_path: Path) -> None:
+    """A network that gives max(sigma, 0.11) is the same codec."""
+    assert np.min(frozen().vector("FLOAT-1/lite-q3/tall").expected["sigma"]) < 0.11, "nothing is bounded"
+    _, cases = run(tmp_path, "BoundsSigma", "--in-process", "-k", "FLOAT-1/lite-q3")
+    assert {case["outcome"] for case in cases} == {"passed"}, f"{cases}"
 
 
 @pytest.mark.parametrize("on_ci", ["", "true"])
@@ -204,6 +307,13 @@ def test_one_cause_is_one_message(
     assert "the same in 3 cases: g_s: x_hat has dtype float64, not float32 (TRANSFORM-3 3)" in short, short
     assert short.count("repeat: pytest") == 1, f"one message should be whole:\n{short}"
     assert all("repeat: pytest" in str(case["message"]) for case in cases), "the report lacks a message"
+    run(tmp_path, "AtThreshold", "--in-process", "-k", "EXACT-1 and (lite-q3 or thresholds)")
+    last = capsys.readouterr().out.partition("the same in 5 cases: the first wrong stage is index (EXACT-1 5)\n")[
+        2
+    ]
+    assert last.startswith("  catches: a threshold one off"), (
+        f"the vector that was made for it isn't first: {last}"
+    )
     run(tmp_path, "WrongDtype", *only, "-vv")
     assert capsys.readouterr().out.count("repeat: pytest") == 3, "-v should show each message"
 

@@ -1,7 +1,8 @@
 """Asking: the cases of the suite, the questions that they put to a subject, and how a case may end."""
 
 import runpy
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -101,6 +102,12 @@ def all_cases() -> Iterator[Case]:
             for mark in getattr(test, "pytestmark", ()):
                 marks = [m for p in mark.args[1] for m in p.marks] if mark.name == "parametrize" else [mark]
                 yield from (Case(*each.args) for each in marks if each.name == "case")
+
+
+def most_special(catches: Iterable[str]) -> list[str]:
+    """What cases with one cause catch: first what the fewest vectors catch, which were made for it."""
+    of = Counter(vector.purpose for vector in vectors.frozen().vectors)
+    return sorted({text for text in catches if text}, key=lambda text: (of[text], text))
 
 
 class KnownFailure(NamedTuple):

@@ -14,6 +14,8 @@ from mbtref.suite.vectors import Vector, read
 
 ZLIB_AT = int(limit("BUFFER-2", "header"))
 """The byte at which the zlib stream of a latent buffer begins."""
+SIGMA_MIN = np.float32(limit("FLOAT-1", "sigma"))
+"""Scales that are smaller count as this one (specification, §13)."""
 
 
 def check(subject: Subject, vector: Vector) -> None:
@@ -30,7 +32,8 @@ def check(subject: Subject, vector: Vector) -> None:
         raise WrongAnswer(difference, asked, came, due)
     for stage, places in vector.may_differ.items():
         if difference := beyond_ties(stage, came, due, read(places)):
-            raise WrongAnswer(f"{difference}\nNone of them is near a rounding tie: g_s isn't right", asked, came)
+            far = difference._replace(pattern="not near a rounding tie")
+            raise WrongAnswer(far, asked, came, due)
 
 
 def first_wrong(vector: Vector, came: Values, due: Values) -> Difference | None:
@@ -57,7 +60,9 @@ def beyond_ties(stage: str, came: Values, due: Values, places: Value) -> Differe
 
 
 def comparable(operation: str, answer: Values) -> Values:
-    """An answer with its zlib stream inflated, if it has one, since builds of zlib deflate differently."""
+    """An answer without what is free: how a zlib stream is deflated, and whether a scale is bounded already."""
+    if operation == "parameters" and "sigma" in answer:
+        return {**answer, "sigma": np.maximum(answer["sigma"], SIGMA_MIN)}
     if operation != "pack_zlib":
         return answer
     buffer = bytes(answer["buffer"])

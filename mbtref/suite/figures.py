@@ -120,7 +120,8 @@ def too_dear(image: U8, came: Values, golden: Values) -> str | None:
     allowed = PSNR + WORTH * 100 * max(0.0, -more)
     if more <= RATE and loss <= allowed:
         return None
+    quality = f"{abs(loss):.2f} dB {'worse' if loss > 0 else 'better'}" if round(loss, 2) else "as good"
     return (
-        f"the stream has {size} bytes, {more:+.1%} against the golden one, and its picture is "
-        f"{loss:.2f} dB worse; {RATE:+.0%} and {allowed:.2f} dB are allowed"
+        f"the stream has {size} bytes in place of {right_size}, and its picture is {quality}; "
+        f"{RATE:.0%} more and {allowed:.2f} dB worse are allowed"
     )

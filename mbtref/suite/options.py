@@ -4,16 +4,18 @@ import json
 import os
 import secrets
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from mbtref.suite.cases import Case, KnownFailure, Outcome
+from mbtref.suite.cases import Case, KnownFailure, Outcome, Verdict
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.requirements import DEFAULT_TIER, REQUIREMENTS, TIERS
 from mbtref.suite.sample import MODELS
+from mbtref.suite.subjects.command import Command
 from mbtref.suite.subjects.loading import NAMES, in_process, is_program, isolated
 from mbtref.suite.subjects.program import POSIX
 from mbtref.suite.subjects.protocol import Subject
@@ -116,6 +118,19 @@ def subject(config: pytest.Config) -> Subject:
         return isolated(text, config.option.answer_timeout, PROCESSORS[processor] if processor else None)
     except ValueError as error:
         raise pytest.UsageError(f"--subject {text}: {error}") from error
+
+
+@contextmanager
+def anew(config: pytest.Config) -> Iterator[Subject]:
+    """The subject of --subject in a new process, which was asked nothing before. Raises Verdict without one."""
+    option = config.option
+    try:
+        process = isolated(option.subject, option.answer_timeout, PROCESSORS.get(option.processor))
+    except ValueError as error:
+        raise Verdict(Outcome.NOT_RUN, f"it can't be asked in a new process: {error}") from error
+    assert isinstance(process, Command)
+    with closing(process):
+        yield process
 
 
 def command(config: pytest.Config, item: pytest.Item) -> str:

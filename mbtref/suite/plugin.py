@@ -170,8 +170,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item, case in cases.items():
         item.add_marker(case.capability)
         item.add_marker(case.tier)
-        facts = {"requirement": case.requirement, "name": case.name, "capability": case.capability}
-        item.user_properties += noted(**facts, tier=case.tier)
+        item.user_properties += noted(**case._asdict(), capability=case.capability, tier=case.tier)
     asked = [item for item, case in cases.items() if options.is_asked(case, config)]
     config.hook.pytest_deselected(items=[item for item in cases if item not in set(asked)])
     order = [*REQUIREMENTS]

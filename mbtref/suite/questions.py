@@ -1,14 +1,14 @@
 """Questions of one shape, about which a subject that keeps something of an earlier question is wrong."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from mbtref.suite.cases import NOTHING, Question, ask
 from mbtref.suite.difference import first_difference
-from mbtref.suite.explain import sides
+from mbtref.suite.mistakes import sides
 from mbtref.suite.operations import OPERATIONS, Value, Values
 from mbtref.suite.pictures import draw
 from mbtref.suite.subjects import one_file
@@ -17,7 +17,7 @@ from mbtref.suite.vectors import Vector, frozen
 
 MODELS = ("lite-q3", "lite-q4")
 """Of pictures that are drawn here."""
-PICTURES: Sequence[Value] = [draw(content, 64, 64) for content in ("gradient", "noise")]
+PICTURES: Mapping[str, Value] = {content: draw(content, 64, 64) for content in ("gradient", "noise")}
 MOST = 3
 """Vectors that are asked in between."""
 FIRST = ("square", "gdn", "small_scales", "improbable", "rare")
@@ -32,25 +32,26 @@ class Known(NamedTuple):
     tolerance: Mapping[str, float] = {}
 
 
-def alike(subject: Subject, operation: str) -> list[Known]:
-    """Questions of one shape: the first, others about its model, and one about another model."""
+def alike(subject: Subject, operation: str) -> dict[str, Known]:
+    """Questions of one shape, by name: the first, others about its model, and one about another model."""
     if operation == "decompress":
-        blobs = [ask(subject, "compress", MODELS[0], {"image": picture}) for picture in PICTURES]
-        return [Known(Question(operation, MODELS[0], blob)) for blob in blobs]
+        blobs = {name: ask(subject, "compress", MODELS[0], {"image": image}) for name, image in PICTURES.items()}
+        return {f"the {name}": Known(Question(operation, MODELS[0], blob)) for name, blob in blobs.items()}
     vectors = [v for v in frozen().vectors if v.operation == operation and not v.rejected and v.expected_files]
     if not vectors:
         both = itertools.product(MODELS, PICTURES)
-        return [Known(Question(operation, model, {"image": picture})) for model, picture in both]
+        return {f"the {n} at {m}": Known(Question(operation, m, {"image": PICTURES[n]})) for m, n in both}
     first = next(v for v in vectors if v.name.endswith(FIRST))
     inputs = first.inputs
     similar = (v for v in vectors if only_values_differ(inputs, v.inputs))
-    others = [known(v) for v in itertools.islice(similar, MOST)]
+    others = {v.id: known(v) for v in itertools.islice(similar, MOST)}
     if "cdf" in inputs or any(isinstance(value, bytes) for value in inputs.values()):
-        return [known(first), *others]
+        return {first.id: known(first), **others}
     flipped = {key: np.flip(np.asarray(value)).copy() for key, value in inputs.items()}
     is_exact = OPERATIONS[operation].capability == "entropy-exact"
     right = one_file.REFERENCE_DECODER.call(operation, str(first.model), flipped) if is_exact else NOTHING
-    return [known(first), Known(Question(operation, first.model, flipped), right), *others]
+    turned = Known(Question(operation, first.model, flipped), right)
+    return {first.id: known(first), f"{first.id} with its axes turned": turned, **others}
 
 
 def known(vector: Vector) -> Known:

@@ -127,9 +127,9 @@ MUTANTS = (
     mutant("no_medians", "EXACT-1", "z_hat", "z_hat lacks the medians",
       instead(EntropyNetworks.z_hat, lambda self, symbols: saturate(symbols * ONE))),
     # §4: from a scale to its table
-    mutant("index_at_threshold", "EXACT-1", "index", "a scale at a threshold counts as above it",
+    mutant("index_at_threshold", "EXACT-1", "threshold", "a scale at a threshold counts as above it",
       instead(Model.index, lambda self, sigma: torch.bucketize(sigma.contiguous(), self.thresholds, right=True))),
-    mutant("next_larger_scale", "EXACT-1", "index", "the index names the next larger scale, as CompressAI's does",
+    mutant("next_larger_scale", "EXACT-1", "larger", "the index names the next larger scale, as CompressAI's does",
       instead(Model.index, lambda self, sigma: torch.bucketize(
           sigma.contiguous(), 1024 * 0.11 * (256 / 0.11) ** (torch.arange(63).double() / 63)))),
 )  # fmt: skip

@@ -83,10 +83,11 @@ def all_truncated(right: Callable[..., object], *given: object) -> object:
 
 MUTANTS = (
     # §6: the header
-    mutant("checksum_of_payload", "DECODE-1", "checksum-mismatch", "the checksum is that of the payload alone",
-      around(bitstream.unpack, early(Kind.CHECKSUM_MISMATCH, lambda data:
-             data[16:20] != zlib.crc32(data[20:]).to_bytes(4, "little")))),
-    mutant("width_first", "DECODE-1", "height", "the width is read before the height",
+    mutant("checksum_of_payload", "DECODE-1", "payload alone", "the checksum is that of the payload alone",
+      around(bitstream.unpack, lambda right, data: early(
+          Kind.CHECKSUM_MISMATCH, lambda data: data[16:20] != zlib.crc32(data[20:]).to_bytes(4, "little")
+      )(lambda data: right(whole(data)), data))),
+    mutant("width_first", "DECODE-1", "exchanged", "the width is read before the height",
       around(bitstream.unpack, lambda right, data: exchanged(right(data)))),
     mutant("blocks_of_the_floor", "DECODE-1", "blocks", "blocks are counted by floor",
       instead(Stream.z_size, lambda self: (max(1, self.height // 64), max(1, self.width // 64)))),

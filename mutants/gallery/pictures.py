@@ -99,15 +99,15 @@ MUTANTS = (
     mutant("h_a_of_magnitude", "TRANSFORM-2", "z", "h_a gets |y|, as in other models",
       built(lambda m: m.h_a.register_forward_pre_hook(lambda module, given: given[0].abs()))),
     # §9: the picture
-    mutant("multiplied_by_256", "DECODE-1", "image", "x_hat is multiplied by 256",
+    mutant("multiplied_by_256", "DECODE-1", "256", "x_hat is multiplied by 256",
       around(planes.to_image, lambda right, x_hat: right(x_hat * 256 / 255))),
-    mutant("samples_floored", "DECODE-1", "image", "samples are truncated",
+    mutant("samples_floored", "DECODE-1", "truncated", "samples are truncated",
       around(planes.to_image, lambda right, x_hat: right((x_hat * 255).floor() / 255))),
-    mutant("reach_of_g_s", "DECODE-4", "image", "a tile sees one latent beyond its border",
+    mutant("reach_of_g_s", "DECODE-4", "g_s alone is right", "a tile sees one latent beyond its border",
       constant(transforms, "MARGIN", 1)),
-    mutant("decoder_whole_latents", "DECODE-1", "image", "g_s gets whole latents",
+    mutant("decoder_whole_latents", "DECODE-1", "whole latents", "g_s gets whole latents",
       around(decoder.synthesis, lambda right, model, y_hat: right(model, np.round(y_hat)))),
-    mutant("decoder_blue_first", "DECODE-1", "image", "samples are blue, green, red",
+    mutant("decoder_blue_first", "DECODE-1", "blue", "samples are blue, green, red",
       around(decoder.synthesis, lambda right, *given: right(*given)[::-1])),
     mutant("decoder_tiles_of_512", "DECODE-4", "image", "g_s works on tiles of 512 columns without overlap",
       around(decoder.synthesis, in_columns_of_512)),
@@ -119,7 +119,7 @@ MUTANTS = (
     mutant("decoder_x_hat_in_float32", "REPRODUCIBLE-2", "image", "x_hat is rounded to float32",
       around(decoder.synthesis, lambda right, *given: right(*given).astype(np.float32))),
     # §12: from pictures to latents
-    mutant("blue_first", "ENCODE-1", "", "an encoder takes a picture for blue, green, red",
+    mutant("blue_first", "ENCODE-1", "colours", "an encoder takes a picture for blue, green, red",
       around(planes.to_tensor, lambda right, image: right(image[..., ::-1]))),
     mutant("divided_by_256", "ENCODE-1", "255", "samples are divided by 256",
       around(planes.to_tensor, lambda right, image: right(image) * 255 / 256)),
@@ -128,7 +128,7 @@ MUTANTS = (
     mutant("padded_by_reflection", "ENCODE-1", "padding", "a picture is padded with its reflection",
       around(planes.pad, lambda right, x: F.pad(x, (0, -x.shape[-1] % 64, 0, -x.shape[-2] % 64), mode="reflect")
              if min(x.shape[-2:]) > 63 else right(x))),
-    mutant("encoder_h_a_of_magnitude", "ENCODE-1", "k_z", "the encoder gives |y| to h_a",
+    mutant("encoder_h_a_of_magnitude", "ENCODE-1", "h_a, which gets y, not |y|", "the encoder gives |y| to h_a",
       around(Transforms.h_a, lambda right, self, y: right(self, y.abs()))),
     mutant("one_pixel", "ROUNDTRIP-6", "dB", "a picture is stored as its first pixel",
       around(Reference.compress, lambda right, self, model, image:
@@ -136,7 +136,7 @@ MUTANTS = (
     mutant("dithered", "ROUNDTRIP-2", "bytes", "the encoder adds noise to y",
       around(Transforms.g_a, lambda right, *given: (y := right(*given)) + torch.rand_like(y) / 4)),
     # §12: from latents to symbols
-    mutant("k_z_without_medians", "ENCODE-1", "k_z", "z is rounded without its medians",
+    mutant("k_z_without_medians", "ENCODE-1", "medians", "z is rounded without its medians",
       around(EntropyNetworks.__init__, medians_forgotten),
       instead(EntropyNetworks.z_hat, lambda self, symbols: saturate(symbols * ONE + self.added))),
     mutant("open_loop", "ENCODE-1", "", "the encoder rounds y in place of y - mu",

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 
 import pytest
 
-from mbtref.suite.cases import Outcome
+from mbtref.suite.cases import Outcome, most_special
 from mbtref.suite.reports.levels import claimed, unproven
 from mbtref.suite.reports.markup import plain
 from mbtref.suite.reports.recorder import NEUTRAL, Recorder, case_of, facts_of, is_end, outcome_of
@@ -16,6 +16,8 @@ from mbtref.suite.requirements import REQUIREMENTS, TIERS
 
 WIDTH = max(map(len, REQUIREMENTS)) + 2
 """Columns of an id and the gap after it."""
+SHOWN = 4
+"""What the cases of one cause catch is shown of so many, the most special first."""
 
 
 class Progress:
@@ -25,8 +27,8 @@ class Progress:
         self.recorder, self.terminal, self.left = recorder, terminal, Counter(due)
         self.outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """By requirement, of those whose line isn't written yet."""
-        self.causes: defaultdict[str, list[str]] = defaultdict(list)
-        """The cases that failed, by their cause."""
+        self.causes: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        """The cases that failed, by their cause, and what each catches."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not is_end(report):
@@ -36,7 +38,7 @@ class Progress:
         self.left[requirement] -= 1
         if report.outcome == "failed":
             same = self.causes[str(facts_of(report).get("cause", "the suite itself failed"))]
-            same.append(case_of(report))
+            same[case_of(report)] = str(facts_of(report)["catches"])
             if len(same) == 1 or verbosity > 0:
                 self.write(f"\n{report.longrepr}\n", red=True)
         if verbosity == 0 and not self.left[requirement]:
@@ -83,7 +85,9 @@ class Progress:
         for cause, cases in self.causes.items():
             counts = Counter(case.partition("/")[0] for case in cases)
             which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
-            yield "red", f"  {plain(cause)}: {which}; first {cases[0]}"
+            yield "red", f"  {plain(cause)}: {which}; first {next(iter(cases))}"
+            if len(cases) > 1:
+                yield from (("red", f"    catches: {text}") for text in most_special(cases.values())[:SHOWN])
         for outcome in NEUTRAL:
             reasons = Counter(plain(c["message"]) for c in recorder.cases if c["outcome"] == outcome)
             if reasons:
@@ -102,7 +106,7 @@ class Progress:
         if not recorder.checked():
             yield "red", "nothing was checked: a run without a verdict fails"
         if self.causes:
-            first = min((cases[0] for cases in self.causes.values()), key=place)
+            first = min((next(iter(cases)) for cases in self.causes.values()), key=place)
             yield (
                 "red",
                 f"next: mend {first}, the earliest, then ask --requirement {first.partition('/')[0]} again",
