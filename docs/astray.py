@@ -53,7 +53,8 @@ def landscape(seed: int) -> Image:
         haze, forest = np.array((96, 118, 132)), np.array((18, 46, 30))
         grain = random.normal(0, 2 + 10 * near, (HEIGHT, WIDTH)) - depth / 8
         picture = np.where(depth[..., None] > 0, haze + near * (forest - haze) + grain[..., None], picture)
-    return picture.clip(0, 255).astype(np.uint8)
+    pixels: Image = picture.clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def decoded(pair: tuple[Subject, Subject], picture: Image) -> Iterator[Image]:
