@@ -21,8 +21,6 @@ from mbtref.suite.vectors import changed
 
 OURS = "mbtref."
 """Begins the names of what is noted of a case: tests of somebody else may note things of the same names."""
-SHOWN = 4
-"""What cases of one cause catch is shown of so many, the most special first."""
 NEUTRAL = (Outcome.UNSUPPORTED, Outcome.NOT_RUN)
 """Outcomes in which nothing was checked."""
 CUT_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
@@ -123,8 +121,7 @@ class Recorder:
                 which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
                 same = f"the same in {len(reports)} cases: {plain(cause)} ({which})"
                 terminalreporter.write_line(same, red=True)
-                special = most_special(str(facts_of(report)["catches"]) for report in reports)
-                for catches in special[:SHOWN]:
+                for catches in most_special(str(facts_of(report)["catches"]) for report in reports):
                     terminalreporter.write_line(f"  catches: {catches}")
         neutral = Counter((c["outcome"], plain(c["message"])) for c in self.cases if c["outcome"] in NEUTRAL)
         for (outcome, reason), n in neutral.items():
