@@ -105,9 +105,10 @@ def all_cases() -> Iterator[Case]:
 
 
 def most_special(catches: Iterable[str]) -> list[str]:
-    """What cases with one cause catch: first what the fewest vectors catch, which were made for it."""
-    of = Counter(vector.purpose for vector in vectors.frozen().vectors)
-    return sorted({text for text in catches if text}, key=lambda text: (of[text], text))
+    """What cases with one cause catch: first what the fewest vectors catch, which were made for it alone."""
+    purposes = [vector.purpose for vector in vectors.frozen().vectors]
+    of = Counter(purposes)
+    return sorted({text for text in catches if text}, key=lambda text: (of[text] or len(purposes), text))
 
 
 class KnownFailure(NamedTuple):

@@ -122,7 +122,7 @@ def pattern(value: Array, right: Array, tolerance: float) -> str:
     """What is true of all values of an answer that is wrong beyond the tolerance, if something is."""
     if in_grid_units(value, right, tolerance) or in_grid_units(right, value, tolerance / GRID):
         return GRID_UNITS
-    error = np.abs(value.astype(np.float64) - right)
+    error = np.abs(value.astype(np.float64) - right.astype(np.float64))
     everywhere = np.mean(error > tolerance / 10) > 1 / 2
     small = error.max() <= SMALL * np.abs(right.astype(np.float64)).max()
     if right.dtype == np.uint8 or not (everywhere and small):

@@ -16,8 +16,6 @@ from mbtref.suite.requirements import REQUIREMENTS, TIERS
 
 WIDTH = max(map(len, REQUIREMENTS)) + 2
 """Columns of an id and the gap after it."""
-SHOWN = 4
-"""What the cases of one cause catch is shown of so many, the most special first."""
 
 
 class Progress:
@@ -87,7 +85,7 @@ class Progress:
             which = ", ".join(f"{requirement} {n}" for requirement, n in counts.items())
             yield "red", f"  {plain(cause)}: {which}; first {next(iter(cases))}"
             if len(cases) > 1:
-                yield from (("red", f"    catches: {text}") for text in most_special(cases.values())[:SHOWN])
+                yield from (("red", f"    catches: {text}") for text in most_special(cases.values()))
         for outcome in NEUTRAL:
             reasons = Counter(plain(c["message"]) for c in recorder.cases if c["outcome"] == outcome)
             if reasons:
