@@ -111,8 +111,8 @@ def test_a_part_is_not_the_whole(options: str, whole: bool, tmp_path: Path) -> N
     (cache / "v" / "cache" / "lastfailed").write_text(json.dumps(failed))
     plugins = [Deselecting()] if options == "another plugin" else []
     given = [] if plugins else shlex.split(options)
-    common = ["-p", "cacheprovider", "--in-process", "-o", f"cache_dir={cache}", "--report", str(path)]
-    pytest_on(CONFORMANCE, *RANS, *common, *given, plugins=plugins)
+    common = ["--in-process", "--report", str(path)]
+    pytest_on(CONFORMANCE, *RANS, *common, *given, plugins=plugins, cache=f"-ocache_dir={cache}")
     found = report.read(path)
     assert found.closing, "the run was cut off"
     assert found.closing["whole"] is whole, f"{len(found.cases)} cases"

@@ -31,7 +31,7 @@ REFERENCE = "reference"
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads(Path(report.__file__).with_name("report.schema.json").read_text())
 )
-QUICK = shlex.split("-q -p no:cacheprovider -p no:unraisableexception -p no:threadexception")
+QUICK = shlex.split("-q -p no:unraisableexception -p no:threadexception")
 """Options of a run inside another one: pytest's searches for lost exceptions walk through all of PyTorch."""
 Codec = Callable[[U8, Any], tuple[bytes, U8]]
 """Of a picture and its golden stream: what it stores, and what it shows."""
@@ -49,10 +49,10 @@ def run(folder: Path, subject: str, *options: str, file: str = "test_vectors.py"
     return status, found.cases
 
 
-def pytest_on(path: Path, *options: str, plugins: Sequence[object] = ()) -> int:
+def pytest_on(path: Path, *options: str, plugins: Sequence[object] = (), cache: str = "-pno:cacheprovider") -> int:
     """The exit status of pytest, run in this process. Files that change meanwhile are noticed in `test_plugin`."""
     with mock.patch.object(vectors, "digest", return_value=(0, "")):
-        return int(pytest.main([str(path), *QUICK, *options], plugins))
+        return int(pytest.main([str(path), cache, *QUICK, *options], plugins))
 
 
 def transforms(folder: Path, miniature: str, *options: str) -> tuple[int, Sequence[Record]]:
