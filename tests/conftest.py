@@ -16,8 +16,11 @@ settings.register_profile("brief", deadline=None, max_examples=25, derandomize=T
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("brief")
 
-# a process of pytest-xdist takes one core; what several threads change is tested where it matters
+# a process of pytest-xdist, and each that it starts, takes one core; where a test asks for more, they don't spin
 torch.set_num_threads(1)
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+# a process that codes one small picture is slower to start with numba than without; this one has it
+os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 
 def pytest_sessionstart() -> None:

@@ -309,7 +309,7 @@ EXHAUSTING: dict[str, Make] = {
     "compressed": lambda s: packed({"a/data.pkl": b"\x80\2}.", "a/data/0": bytes(1 << 26)}, zipfile.ZIP_DEFLATED),
     "overlapping": lambda s: repeating(100_000, 9_999),
     "records": lambda s: repeating(0, 400_000),
-    "many steps": lambda s: pickled(b"}" * 3_000_000),
+    "many steps": lambda s: pickled(b"}" * 1_500_000),
     "long copies": lambda s: pickled(LONG + b"q\0" + b"h\0h\0\x93" * 200),
     "memo": lambda s: pickled(b"}r\xff\xff\xff\x7f"),
     "length": lambda s: pickled(b"\x96" + struct.pack("<Q", 1 << 33)),

@@ -30,15 +30,6 @@ def test_extreme_latents_come_back(tmp_path: Path) -> None:
     assert torch.equal(codec.decode_latents(model, [encoded.data]), y_hat), "decoder and encoder disagree"
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 5000), (5000, 1)])
-def test_long_pictures_come_back(lite: Model, height: int, width: int) -> None:
-    """A picture of one row or column has its latents and its size again."""
-    encoded = codec.encode_latents(lite, picture(height, width))
-    assert torch.equal(codec.decode_latents(lite, [encoded.data]), encoded.y_hat), "decoder and encoder disagree"
-    shape = decode(lite, encoded.data).shape
-    assert shape == (height, width, 3), f"{height}×{width} pixels became {shape}"
-
-
 @pytest.mark.parametrize("reproducible", [False, True])
 def test_pictures_in_a_batch_are_independent(reproducible: bool) -> None:
     """In a batch, each picture has the stream and each stream the latents and the picture that it has alone.

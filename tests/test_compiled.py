@@ -1,11 +1,10 @@
 """The loops of the entropy coder: compiled or not, they give the same bytes, symbols and errors."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 
 import pytest
+
+from tests.support import output_of
 
 CHILD = """
 import hashlib
@@ -34,12 +33,7 @@ print(rans.encode([], [], tables))
 
 def answers(compiles: bool) -> str:
     """What a process prints that compiles its loops, or doesn't."""
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": str(int(not compiles))}
-    child = subprocess.run(
-        [sys.executable, "-c", CHILD.format(compiles=compiles)], capture_output=True, text=True, env=environment
-    )
-    assert child.returncode == 0, child.stderr
-    return child.stdout
+    return output_of("-c", CHILD.format(compiles=compiles), more={"NUMBA_DISABLE_JIT": str(int(not compiles))})
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba isn't installed")

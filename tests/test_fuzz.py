@@ -63,7 +63,7 @@ def fuzzed(folder: Path, *options: str) -> int:
 def test_a_seed_fixes_the_inputs() -> None:
     """The same seed gives the same inputs, and another seed others."""
     first, again, other = (
-        [(q[:3], q.data) for _, q in itertools.islice(damage.questions(seed), 200)] for seed in (3, 3, 4)
+        [(q[:3], q.data) for _, q in itertools.islice(damage.questions(seed), 50)] for seed in (3, 3, 4)
     )
     assert first == again, "the inputs of a seed are others the second time"
     assert first != other, "the seed changes nothing"
@@ -120,7 +120,7 @@ def test_a_decoder_that_never_ends_is_found(tmp_path: Path, monkeypatch: pytest.
 
 def test_no_input_is_large() -> None:
     """A stream that claims a large picture has no words for it, so that no input takes long."""
-    for _, question in itertools.islice(damage.questions(0), 2000):
+    for _, question in itertools.islice(damage.questions(0), 500):
         data = question.data
         if question.operation == "decode" and len(data) >= HEADER_BYTES:
             height, width = struct.unpack_from("<HH", data, DIMENSIONS_AT)

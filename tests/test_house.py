@@ -130,25 +130,24 @@ def test_what_needs_no_network_starts_without_torch(code: str) -> None:
     output_of("-c", f"{code}\n{check}")
 
 
-def test_loading_makes_no_tables() -> None:
-    """Loading a model imports nothing that makes tables or model files."""
-    code = "import mbtref, sys; mbtref.load('lite-q3'); print(*sys.modules)"
-    found = {name for name in output_of("-c", code).split() if name.startswith("mbtref.")}
-    assert all(part(name) == "mbtref" for name in found), f"mbtref.load imports {sorted(found)}"
-
-
-def test_encoding_reads_no_facts(tmp_path: Path) -> None:
-    """`mbtref encode` opens nothing of what is known from elsewhere."""
+def test_what_loading_and_encoding_need(tmp_path: Path) -> None:
+    """Loading imports nothing that makes tables or files; `mbtref encode` opens nothing known from elsewhere."""
     write_png(tmp_path / "a.png", picture(64, 64))
-    opened = """
+    code = """
 import sys
+import mbtref
+mbtref.load("lite-q4")
+print(*sys.modules)
 opened = []
 sys.addaudithook(lambda event, given: event == "open" and opened.append(str(given[0])))
 from mbtref.workbench.cli import main
 assert main(sys.argv[1:]) == 0
 assert not [path for path in opened if "workbench/data" in path], "the facts are read"
 """
-    output_of("-c", opened, "encode", tmp_path / "a.png", "-o", tmp_path / "a.mbt")
+    printed = output_of("-c", code, "encode", tmp_path / "a.png", "-o", tmp_path / "a.mbt")
+    found = {name for name in printed.partition("\n")[0].split() if name.startswith("mbtref.")}
+    assert found, f"no module is printed, but {printed!r}"
+    assert all(part(name) == "mbtref" for name in found), f"mbtref.load imports {sorted(found)}"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from mbtref.suite.operations import Values
 from mbtref.suite.reports import emulate, machines
-from mbtref.suite.subjects.reference import Reference
 from mbtref.suite.vectors import frozen
+from tests.miniatures import LooksUp
 
 GOOD = ("real", "mbtref", "3 passed", "`aa`", "`bb`", "`cc`")
 
@@ -35,16 +35,16 @@ def test_packages_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_digest_stands_for_all_latents() -> None:
     """The digest of a subject changes with any latent of any stream."""
-    whole = machines.digest(Reference(), "DECODE-1", "y_hat")
-    assert whole == machines.digest(Reference(), "DECODE-1", "y_hat"), "a digest isn't the same twice"
+    whole = machines.digest(LooksUp(), "DECODE-1", "y_hat")
+    assert whole == machines.digest(LooksUp(), "DECODE-1", "y_hat"), "a digest isn't the same twice"
 
     last = max((v for v in frozen().vectors if v.requirement == "DECODE-1"), key=lambda v: v.id)
 
-    class Wrong(Reference):
-        def decode(self, model: str, stream: bytes) -> Values:
-            right = super().decode(model, stream)
+    class Wrong(LooksUp):
+        def call(self, operation: str, model: str | None, inputs: Values) -> Values:
+            right = super().call(operation, model, inputs)
             y_hat = np.array(right["y_hat"])
-            y_hat[-1, -1, -1] += stream == last.inputs["stream"]
+            y_hat[-1, -1, -1] += inputs["stream"] == last.inputs["stream"]
             return {**right, "y_hat": y_hat}
 
     assert machines.digest(Wrong(), "DECODE-1", "y_hat") != whole, "the last latent isn't in the digest"

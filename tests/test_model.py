@@ -11,14 +11,11 @@ import torch
 from torch import Tensor
 
 from mbtref import load
-from mbtref.making import complete as making
 from mbtref.making.complete import export
 from mbtref.model import parse
 from mbtref.modelfile import EMBEDDED, embedded, name_of
-from mbtref.networks import MBT2018
 from mbtref.openloop.likelihoods import probability
 from mbtref.tables import PARTS, from_arrays
-from tests import oracle
 from tests.support import varied_networks
 
 State = dict[str, Tensor]
@@ -110,18 +107,6 @@ def test_z_tables_follow_the_density(path: Path) -> None:
         error = np.abs(np.diff(table.cdf)[:-1] / 2**16 - p).max()
         assert error < 1e-3, f"channel {channel}: a frequency is {error:.2g} from its probability"
         assert p.sum() > 0.999, f"channel {channel}: the table holds {p.sum():.4f} of its distribution only"
-
-
-def test_state_dict_is_compressais() -> None:
-    """Names, shapes, types and constants of a state dict are those of CompressAI's fresh model."""
-    networks = MBT2018(48, 64)
-    constants = making.constants(networks)
-    ours = {**constants, **networks.state_dict()}
-    theirs = oracle.compressai("models.google").JointAutoregressiveHierarchicalPriors(48, 64).state_dict()
-    assert ours.keys() == theirs.keys(), f"names differ: {ours.keys() ^ theirs.keys()}"
-    for key, tensor in theirs.items():
-        assert (ours[key].shape, ours[key].dtype) == (tensor.shape, tensor.dtype), f"{key} has another form"
-        assert key not in constants or torch.equal(ours[key], tensor), f"{key} isn't CompressAI's"
 
 
 def replaces(part: str, change: Callable[[Tensor], Tensor]) -> Callable[[State], object]:

@@ -14,8 +14,8 @@ from mbtref.suite import vectors
 from mbtref.suite.cases import all_cases
 from mbtref.suite.reports import report
 from tests.support import ROOT, pytest_in
+from tests.test_suite import CONFORMANCE, pytest_on
 
-CONFORMANCE = ROOT / "conformance"
 RANS = ("--subject", "numpy", "--capabilities", "rans")
 IN_PORT = {
     "conftest.py": """
@@ -61,33 +61,21 @@ def test_fails():
 }
 
 
-@pytest.fixture
-def port(tmp_path: Path) -> Path:
-    """The folder of a port with tests of its own."""
+def test_a_ports_own_tests_are_left_alone(tmp_path: Path) -> None:
+    """With the plugin a port's tests have the same results, search, fixtures, settings and warnings as without."""
     for name, text in IN_PORT.items():
         (tmp_path / name).write_text(text)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        (),
-        (str(CONFORMANCE), *RANS, "--tier", "smoke"),
-        (str(CONFORMANCE), *RANS, "--tier", "smoke", "--hypothesis-profile", "mbtref-thorough"),
-    ],
-    ids=["alone", "beside the suite", "beside a thorough suite"],
-)
-def test_a_ports_own_tests_are_left_alone(options: Sequence[str], port: Path) -> None:
-    """With the plugin a port's tests have the same results, search, fixtures, settings and warnings as without."""
 
     def own(*given: str) -> Sequence[object]:
-        status, said = pytest_in(port, "test_mine.py", "-v", "-rA", *given, path=f"{ROOT}{os.pathsep}{port}")
+        path = f"{ROOT}{os.pathsep}{tmp_path}"
+        status, said = pytest_in(tmp_path, "test_mine.py", "-v", "-rA", *given, path=path)
         verdicts = [line.split(" [")[0] for line in said.splitlines() if "test_mine.py::" in line]
-        return status, verdicts, re.sub("'(ci|mbtref-thorough)'", "'default'", (port / "seen").read_text())
+        return status, verdicts, re.sub("'(ci|mbtref-thorough)'", "'default'", (tmp_path / "seen").read_text())
 
-    without, beside = own(), own("-p", "mbtref.suite.plugin", *options)
-    assert beside == without, "the plugin changes something"
+    suite = (str(CONFORMANCE), *RANS, "--tier", "smoke", "-k", "mine or rare")
+    without = own()
+    for options in ((), suite, (*suite, "--hypothesis-profile", "mbtref-thorough")):
+        assert own("-p", "mbtref.suite.plugin", *options) == without, f"it changes something with {options}"
 
 
 class Deselecting:
@@ -123,8 +111,8 @@ def test_a_part_is_not_the_whole(options: str, whole: bool, tmp_path: Path) -> N
     (cache / "v" / "cache" / "lastfailed").write_text(json.dumps(failed))
     plugins = [Deselecting()] if options == "another plugin" else []
     given = [] if plugins else shlex.split(options)
-    common = ["-q", "--in-process", "-o", f"cache_dir={cache}", "--report", str(path)]
-    pytest.main([str(CONFORMANCE), *RANS, *common, *given], plugins)
+    common = ["--in-process", "--report", str(path)]
+    pytest_on(CONFORMANCE, *RANS, *common, *given, plugins=plugins, cache=f"-ocache_dir={cache}")
     found = report.read(path)
     assert found.closing, "the run was cut off"
     assert found.closing["whole"] is whole, f"{len(found.cases)} cases"
@@ -132,8 +120,7 @@ def test_a_part_is_not_the_whole(options: str, whole: bool, tmp_path: Path) -> N
 
 def test_all_cases(capsys: pytest.CaptureFixture[str]) -> None:
     """What the suite has is what a run of all its files collects: no test of it is without a case."""
-    options = ["-q", "-p", "no:cacheprovider", "--collect-only", "--subject", "numpy", "--tier", "kodak"]
-    pytest.main([str(CONFORMANCE), *options])
+    pytest_on(CONFORMANCE, "--collect-only", "--subject", "numpy", "--tier", "kodak")
     collected = [line for line in capsys.readouterr().out.splitlines() if "::" in line]
     ids = [case.id for case in all_cases()]
     assert len(ids) == len(set(ids)) == len(collected), f"{len(ids)} cases, {len(collected)} tests"

@@ -27,9 +27,12 @@ PYTHONS = re.findall(r"Python :: (3\.\d+)", " ".join(PROJECT["project"]["classif
 
 @pytest.fixture(scope="module")
 def unpacked() -> dict[str, bytes]:
-    """The files of the archive, by path."""
-    with zipfile.ZipFile(io.BytesIO(archive.archive("set"))) as found:
-        return {name.removeprefix("set/"): found.read(name) for name in found.namelist()}
+    """The files of the archive, by path, before they are compressed."""
+    files: dict[str, bytes] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "zipped", files.update)
+        archive.archive("set")
+    return {name.removeprefix("set/"): data for name, data in files.items()}
 
 
 def test_the_vectors_are_there_as_they_are(unpacked: dict[str, bytes]) -> None:
@@ -67,7 +70,10 @@ def test_pictures_as_ppm(unpacked: dict[str, bytes]) -> None:
 def test_the_archive_depends_on_its_files_alone() -> None:
     """The same files give the same bytes, in whatever order they come."""
     files = {"b/c": b"1", "a": b"2" * 1000}
-    assert archive.zipped(files) == archive.zipped(dict(reversed(files.items()))), "another order, other bytes"
+    zipped = archive.zipped(files)
+    assert zipped == archive.zipped(dict(reversed(files.items()))), "another order, other bytes"
+    with zipfile.ZipFile(io.BytesIO(zipped)) as found:
+        assert {name: found.read(name) for name in found.namelist()} == files, "other files come out of it"
 
 
 def test_big_endian_arrays() -> None:

@@ -56,7 +56,6 @@ DECODE = "DECODE-1 DECODE-2 DECODE-3 DECODE-4 REPRODUCIBLE-2 REPRODUCIBLE-4"
 @pytest.mark.parametrize(
     ("given", "requirements"),
     [
-        ("reference", f"{FLOATS} {EXACT} {RANS} {BUFFERS} {DECODE} REPRODUCIBLE-1"),
         ("float64", f"{FLOATS} {EXACT} BUFFER-1 BUFFER-2 BUFFER-3 BUFFER-4"),
         pytest.param(
             "compressai",
@@ -65,10 +64,10 @@ DECODE = "DECODE-1 DECODE-2 DECODE-3 DECODE-4 REPRODUCIBLE-2 REPRODUCIBLE-4"
         ),
         (NUMPY_ALONE, f"{EXACT} {RANS} {BUFFERS} {DECODE}"),
     ],
-    ids=["reference", "float64", "compressai", "numpy"],
+    ids=["float64", "compressai", "numpy"],
 )
 def test_subjects_pass_the_suite(given: str, requirements: str, tmp_path: Path) -> None:
-    """Every subject passes the vectors of what it can do, and the fresh questions."""
+    """Every other subject than the reference passes the vectors of what it can do, and the fresh questions."""
     status, cases = run_suite(tmp_path, given, "--tier", "full", "-k", ONE_MODEL)
     assert status == pytest.ExitCode.OK, f"the run ended with {status}"
     passed = {str(case["requirement"]) for case in cases if case["outcome"] == "passed"}
