@@ -61,7 +61,8 @@ def filtered(rows: Samples, step: int, first: int) -> bytes:
     y = np.arange(len(rows))
     kinds = (first + y) % 5
     predicted = np.stack([0 * left, left, up, (left + up) // 2, paeth])[kinds, y]
-    return np.insert((rows - predicted).astype(np.uint8), 0, kinds, axis=1).tobytes()
+    filtered = np.insert((rows - predicted).astype(np.uint8), 0, kinds, axis=1)
+    return bytes(filtered.tobytes())
 
 
 def stream(samples: Samples, bits: int, first: int = 0, interlaced: int = 0) -> bytes:

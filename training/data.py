@@ -42,7 +42,7 @@ def draw_batch(pictures: Sequence[Pixels], batch: int, crop: int, rng: np.random
     """Random crops in one of the eight orientations of the square: (batch, 3, crop, crop) float32 in [0, 1]."""
     crops = []
     for _ in range(batch):
-        picture = pictures[rng.integers(len(pictures))]
+        picture = pictures[int(rng.integers(len(pictures)))]
         top, left = (rng.integers(side - crop + 1) for side in picture.shape[:2])
         flip_rows, flip_columns, transpose = rng.integers(2, size=3)
         patch = picture[top : top + crop, left : left + crop][:: 1 - 2 * flip_rows, :: 1 - 2 * flip_columns]

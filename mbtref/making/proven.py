@@ -185,7 +185,7 @@ def z_table(prior: FactorizedPrior, medians: Tensor, c: int) -> Table:
         [parameter[c].detach().cpu().double().numpy() for parameter in parameters]
         for parameters in (prior.matrices, prior.biases, prior.factors)
     )
-    edges = np.arange(-Z_REACH, Z_REACH + 2) - 0.5 + float(medians[c])
+    edges = np.arange(-Z_REACH, Z_REACH + 2, dtype=np.float64) - 0.5 + float(medians[c])
     channel = Channel(matrices, biases, factors, edges[None])
     try:
         try:

@@ -98,7 +98,8 @@ def context(state: State) -> None:
     taps[0, 0, -1] = 1
     taps[-1] = near_the_limit(M * len(CONTEXT_TAPS)).reshape(len(CONTEXT_TAPS), M).T
     weight[:] = FORBIDDEN
-    weight[:, :, *zip(*CONTEXT_TAPS, strict=True)] = taps
+    rows, columns = np.array(CONTEXT_TAPS).T
+    weight[:, :, rows, columns] = taps
     bias[:] = mixed(bias.shape, 1 << 10, 6)
     bias[:2] = TIE, WIDE
     bias[-1] = 0

@@ -44,7 +44,7 @@ def noise(rows: Integers, columns: Integers, cell: int, *keys: int) -> Integers:
 
     above = corner(0, 0) * (cell - right) + corner(0, 1) * right
     below = corner(1, 0) * (cell - right) + corner(1, 1) * right
-    return (above * (cell - down) + below * down) // cell**2
+    return np.asarray((above * (cell - down) + below * down) // cell**2, np.int64)
 
 
 def picture(size: Size, seed: int) -> Image:

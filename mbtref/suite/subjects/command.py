@@ -164,7 +164,7 @@ def at_once(path: str, flags: int) -> int:
 def array(data: bytes) -> Array:
     """The array of a .npy file, in this machine's byte order. Raises ValueError if it isn't one."""
     try:
-        values = np.asarray(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))  # type: ignore[no-untyped-call]
+        values = np.asarray(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))
     except Exception as error:  # a damaged header makes NumPy raise a dozen kinds of errors
         raise ValueError(f"not a .npy file: {str(error) or type(error).__name__}") from error
     return values.astype(native(values.dtype), copy=False)

@@ -50,7 +50,8 @@ def units(latent: F32) -> I64:
 
 def latents(k: I64, mu: I32) -> I64:
     """saturate(k + mu). k: symbols. mu: grid units. Returns grid units."""
-    return np.clip(k * ONE + mu, -LIMIT, LIMIT - 1)
+    units: I64 = np.clip(k * ONE + mu, -LIMIT, LIMIT - 1)
+    return units
 
 
 class Exported:
