@@ -151,7 +151,7 @@ def test_commands_take_zoo_names(
         expected = mbtref.decode(zoo.load("zoo-q4"), stream.read_bytes())
         assert np.array_equal(picturefiles.read(out), expected), "not the picture that the library decodes"
     shown = terminal.prints("eval", original, "--model", "zoo-q4,lite-q4")
-    assert "| zoo-q4 | 1 |" in shown, f"zoo-q4 isn't evaluated:\n{shown}"
+    assert "| zoo-q4  |      1 |" in shown, f"zoo-q4 isn't evaluated:\n{shown}"
 
 
 def test_a_wrong_download_is_not_kept(published: tuple[str, Path], cache: Path, terminal: Terminal) -> None:

@@ -51,8 +51,7 @@ class Panel:
         """A data URI of it as WebP."""
         return f"data:image/webp;base64,{base64.b64encode(webp(self.pixels, self.photograph)).decode()}"
 
-    def __repr__(self) -> str:
-        return brief(self)
+    __repr__ = brief
 
     def _repr_html_(self) -> str:
         return f'<p>{xml(self.title)}</p><img src="{self.source}">'
