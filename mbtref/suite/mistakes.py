@@ -4,6 +4,7 @@ The stream of a wrong encoder is read as a decoder with the same mistake would r
 stream as an encoder with the same mistake would write it. Pictures and indexes are made wrongly, and compared.
 """
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -35,7 +36,7 @@ def sides(stream: bytes) -> tuple[int, int]:
 
 def is_small(stream: bytes) -> bool:
     """Whether a stream is tried."""
-    return len(stream) >= HEADER and 0 < np.prod(sides(stream)) <= PIXELS
+    return len(stream) >= HEADER and 0 < math.prod(sides(stream)) <= PIXELS
 
 
 def crc(data: bytes) -> int:
@@ -75,7 +76,7 @@ class Layout(NamedTuple):
     axes: tuple[int, ...] = (0, 1, 2)
     """Of k_z, in the order of its symbols."""
     table_axes: tuple[int, ...] = (0, 1, 2)
-    index: Callable[[Model, Array, Array], Array] = lambda model, index, mu: index
+    tables_of_y: Callable[[Model, Array, Array], Array] = lambda model, index, mu: index
     z_tables: Callable[[list[Table]], list[Table]] = list
 
 
@@ -92,10 +93,10 @@ LAYOUTS: Mapping[str, Layout] = {
     "symbols of z come position by position, not in the order of §3": Layout(axes=(1, 2, 0), table_axes=(1, 2, 0)),
     "symbols of z come position by position, and their tables don't": Layout(axes=(1, 2, 0)),
     "tables of y are looked up by mu, not by sigma (§4)": Layout(
-        index=lambda model, _, mu: np.searchsorted(model.thresholds, mu)
+        tables_of_y=lambda model, _, mu: np.searchsorted(model.thresholds, mu)
     ),
     "tables of y are looked up by |mu|, not by sigma (§4)": Layout(
-        index=lambda model, _, mu: np.searchsorted(model.thresholds, abs(mu))
+        tables_of_y=lambda model, _, mu: np.searchsorted(model.thresholds, abs(mu))
     ),
     "all channels of z use the first of their tables": Layout(z_tables=lambda tables: tables[:1] * len(tables)),
 }
@@ -110,7 +111,9 @@ def walk(model: Model, layout: Layout, k_z: Array, y_hat: Array, code: Code) -> 
 
     def choose(row: int, column: int, index: Array, mu: Array) -> Array:
         k = (y_hat[:, row, column] - mu + GRID // 2) // GRID
-        return decoder.saturate(code([model.y_tables[i] for i in layout.index(model, index, mu)], k) * GRID + mu)
+        return decoder.saturate(
+            code([model.y_tables[i] for i in layout.tables_of_y(model, index, mu)], k) * GRID + mu
+        )
 
     return decoder.visit(model, symbols.transpose(np.argsort(layout.axes)), layout.order(*y_hat.shape[1:]), choose)
 
