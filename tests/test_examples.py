@@ -25,7 +25,9 @@ def names() -> dict[str, Any]:
     """What the blocks of the page computed."""
     names: dict[str, Any] = {}
     text = PAGE.read_text(encoding="utf-8")
-    assert RUN["page"](text, names) == text, "another number: make it anew, 'python docs/run.py docs/examples.md'"
+    assert RUN["page"](text, names, PAGE.parent) == text, (
+        "another number: make it anew, 'python docs/run.py docs/examples.md'"
+    )
     return names
 
 

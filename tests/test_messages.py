@@ -261,8 +261,10 @@ def test_the_mistake_of_a_picture_is_recognised(size: tuple[int, int]) -> None:
 def test_a_stream_that_costs_too_much(change: Callable[[U8], U8], words: str) -> None:
     """Bytes and quality are told as one reads them: no loss of -0.00."""
     image, golden = made(frozen().pictures[0])
-    image_of: U8 = change(np.asarray(golden["image"], np.uint8))
-    came: Values = {"stream": bytes(golden["stream"]).ljust(300), "image": image_of}
+    came: Values = {
+        "stream": bytes(golden["stream"]).ljust(300),
+        "image": change(np.asarray(golden["image"], np.uint8)),
+    }
     assert words in str(too_dear(image, came, golden)), f"{too_dear(image, came, golden)}"
 
 

@@ -76,7 +76,7 @@ class Layout(NamedTuple):
     axes: tuple[int, ...] = (0, 1, 2)
     """Of k_z, in the order of its symbols."""
     table_axes: tuple[int, ...] = (0, 1, 2)
-    index_of: Callable[[Model, Array, Array], Array] = lambda model, index, mu: index
+    tables_of_y: Callable[[Model, Array, Array], Array] = lambda model, index, mu: index
     z_tables: Callable[[list[Table]], list[Table]] = list
 
 
@@ -93,10 +93,10 @@ LAYOUTS: Mapping[str, Layout] = {
     "symbols of z come position by position, not in the order of §3": Layout(axes=(1, 2, 0), table_axes=(1, 2, 0)),
     "symbols of z come position by position, and their tables don't": Layout(axes=(1, 2, 0)),
     "tables of y are looked up by mu, not by sigma (§4)": Layout(
-        index_of=lambda model, _, mu: np.searchsorted(model.thresholds, mu)
+        tables_of_y=lambda model, _, mu: np.searchsorted(model.thresholds, mu)
     ),
     "tables of y are looked up by |mu|, not by sigma (§4)": Layout(
-        index_of=lambda model, _, mu: np.searchsorted(model.thresholds, abs(mu))
+        tables_of_y=lambda model, _, mu: np.searchsorted(model.thresholds, abs(mu))
     ),
     "all channels of z use the first of their tables": Layout(z_tables=lambda tables: tables[:1] * len(tables)),
 }
@@ -112,7 +112,7 @@ def walk(model: Model, layout: Layout, k_z: Array, y_hat: Array, code: Code) -> 
     def choose(row: int, column: int, index: Array, mu: Array) -> Array:
         k = (y_hat[:, row, column] - mu + GRID // 2) // GRID
         return decoder.saturate(
-            code([model.y_tables[i] for i in layout.index_of(model, index, mu)], k) * GRID + mu
+            code([model.y_tables[i] for i in layout.tables_of_y(model, index, mu)], k) * GRID + mu
         )
 
     return decoder.visit(model, symbols.transpose(np.argsort(layout.axes)), layout.order(*y_hat.shape[1:]), choose)
