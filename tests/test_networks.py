@@ -34,10 +34,10 @@ def bits(likelihoods: Tensor) -> float:
 
 def test_forward_is_compressais() -> None:
     """Pictures, likelihoods and rates are CompressAI's within 1e-5, for random weights."""
-    networks = varied_networks(24, 40)
+    networks = varied_networks(64, 96)
     with torch.no_grad():
         ours = forward_pass(networks, X)
-        theirs = compressai_model(24, 40, {**making.constants(networks), **networks.state_dict()})(X)
+        theirs = compressai_model(64, 96, {**making.constants(networks), **networks.state_dict()})(X)
     pairs = {
         "x_hat": (ours.x_hat, theirs["x_hat"]),
         "likelihood of y": (ours.y_likelihoods, theirs["likelihoods"]["y"]),
