@@ -23,6 +23,10 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "case: what a test of conformance/ checks")
+
+
 def pytest_sessionstart() -> None:
     """A run of the suite inside a test has no workers: the tests have some."""
     os.environ["PYTEST_XDIST_AUTO_NUM_WORKERS"] = "0"

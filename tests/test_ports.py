@@ -225,7 +225,7 @@ def take(name: str, inputs: Mapping[str, str], folder: Path, **variables: str) -
 @pytest.mark.parametrize(
     ("subject", "options", "status", "says"),
     [
-        ("numpy", "--capabilities decode -n 0", 0, "exact decoder"),
+        ("reference", "--capabilities transforms -n 0", 0, "transforms"),
         ("port:Subject", "--capabilities transforms", 1, levels.NONE),
         ("numpy", "--capabilities rans -k 'RANS-1 or RANS-2' -o \"junit_logging=no\"", 0, levels.NONE),
         ("numpy", "--capabilities rans --deselect '$(touch run); `touch run`' --deselect *", 0, levels.NONE),

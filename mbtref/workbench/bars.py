@@ -11,7 +11,10 @@ LINES = 20
 
 
 class Bar(tqdm):  # type: ignore[type-arg]  # it has no arguments when it runs
-    """A progress bar on standard error; if this is no terminal, a line for each twentieth of the work."""
+    """A progress bar on standard error; if this is no terminal, a line for each twentieth of the work.
+
+    The only one needs none.
+    """
 
     def __init__(self, total: int, what: str) -> None:
         super().__init__(total=total, unit=f" {what}", leave=False, disable=None)
@@ -22,6 +25,6 @@ class Bar(tqdm):  # type: ignore[type-arg]  # it has no arguments when it runs
         self.set_description(name, refresh=False)
         self.update()
         before, self._done = self._done, self._done + 1
-        if self.disable and self._done * LINES // self._total > before * LINES // self._total:
+        if self.disable and self._total > 1 and self._done * LINES // self._total > before * LINES // self._total:
             after = self.format_interval(time.monotonic() - self._began)
             warn(f"mbtref: {self._done} of {self._total} {self._what} after {after}, {name}")

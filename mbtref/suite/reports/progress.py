@@ -109,7 +109,7 @@ class Progress:
                 "red",
                 f"next: mend {first}, the earliest, then ask --requirement {first.partition('/')[0]} again",
             )
-        elif (tier := recorder.opening["tier"]) != TIERS[-1]:
+        elif recorder.checked() and (tier := recorder.opening["tier"]) != TIERS[-1]:
             yield "green", f"next: --tier {TIERS[TIERS.index(tier) + 1]}"
 
 
