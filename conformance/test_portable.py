@@ -60,6 +60,5 @@ def check(subject: Subject, elsewhere: Callable[[str], Subject], model: str, ima
             raise
         if difference := first_difference(there, here, LIMITS):
             now, before = (psnr_8bit(image, values["image"]) for values in (there, here))
-            raise WrongAnswer(
-                f"{where}: {difference.place}: {difference}; the picture has {now:.1f} dB in place of {before:.1f}"
-            )
+            psnr = f"the picture has {now:.1f} dB in place of {before:.1f}"
+            raise WrongAnswer(f"{where}, {difference.stage} differs\n{difference.place}: {difference}; {psnr}")

@@ -151,7 +151,7 @@ def of_encoder(name: str, stream: bytes, height: int, width: int) -> Iterator[st
     """Mistakes that explain the stream of a picture of this size."""
     right = one_file.file_of(one_file.load(name), height, width, stream[HEADER:])
     yield from (mistake for mistake, wrong in HEADERS.items() if stream == wrong(right) != right)
-    if is_small(right):
+    if is_small(right) and not is_whole(name, right, Layout()):
         yield from (mistake for mistake, layout in LAYOUTS.items() if is_whole(name, right, layout))
 
 
