@@ -25,7 +25,7 @@ minima: .venv/ready  ## the tests with the oldest versions that pyproject.toml a
 	.venv/minima/bin/pytest tests -W default -n auto --maxprocesses 4
 	.venv/minima/bin/pytest conformance --tier smoke -W default
 
-kodak: .venv/ready  ## the figures of the README
+kodak: .venv/ready  ## the figures of docs/usage.md
 	$(BIN)/mbtref eval --model lite,wide --json kodak.json --force
 
 matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; more than an hour

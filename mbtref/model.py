@@ -78,7 +78,7 @@ def load(name: str | Path, reproducible: bool = False, device: str = "cpu") -> M
     """An embedded model by its name, or a model file by its path. Loading a file twice returns the same object.
 
     reproducible: whether bytes and pixels are the same on every machine, which takes several times as long
-    (README). The latents of a stream are the same on every machine either way.
+    (docs/usage.md). The latents of a stream are the same on every machine either way.
     device: where the networks run, one of `devices.DEVICES`.
     Raises ValueError if there is no such model or device, the file isn't a model file or its weights can't be made
     exact.
