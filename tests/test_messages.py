@@ -34,7 +34,7 @@ GridUnits vectors DECODE-1/lite-q3/square
 OneLatentOff vectors DECODE-3/lite-q5/kodim20
     y_hat: its SHA-256 isn't … y_hat[3, 1, 2] is … every stage is right … look at the entropy coder
 OneSymbolOff vectors EXACT-2/lite-q3/square
-    k[5, 2, 1] is … teacher-forced, every stage is right … look at what a step hands on
+    k[5, 2, 1] is … teacher-forced, every stage is right … look at how y comes to the grid
 RefusesAll roundtrip test_size
     decompress: refused as bad-magic, should be taken
 WrongOnce roundtrip test_size
@@ -119,16 +119,14 @@ def holds(text: str, *parts: str) -> None:
     assert " object at 0x" not in text, f"the message is another one in the next run:\n{text}"
 
 
-OF_HEADER = (
-    "look at the header (§6): bytes 12 to 15, height and width, little-endian: 61 00 47 00, as it should be\n"
-)
+OF_HEADER = "look at the header (§6): bytes 12 to 15, height and width, little-endian: 61 00 47 00, which is right: what is wrong is how it is read\n"
 OF_LOOP = """\
 the stream is whole: 20 bytes of header, 124 words of payload
   height 97, width 71: 2×2 blocks of 64×64 pixels (§3)
   teacher-forced, every stage is right
   in closed loop without the coder, the first wrong value is y_hat at channel 0, row 0, column 0: y_hat[0, 0, 0] \
 is -1024, expected -991; 4087 of 4096 values differ
-  look at what a step hands on: y_hat = saturate(k + mu), and which neighbours the context takes
+  look at how y comes to the grid (§12), at y_hat = saturate(k + mu), and at the neighbours of a position
 """
 
 

@@ -136,7 +136,7 @@ def rounds_down(graph: onnx.GraphProto) -> None:
         ("g_s", skips_the_root, "TRANSFORM-3", ["x_hat[", "times the tolerance"]),
         ("parameters", rounds_down, "EXACT-1", ["psi["]),
         ("h_s", rounds_down, "EXACT-2", ["teacher-forced, every stage is right"]),
-        ("step", rounds_down, "EXACT-2", ["teacher-forced, every stage is right", "look at what a step hands on"]),
+        ("step", rounds_down, "EXACT-2", ["teacher-forced, every stage is right", "how y comes to the grid"]),
     ],
 )
 def test_a_wrong_file_is_found(

@@ -232,7 +232,7 @@ def stages(subject: Subject, model: str, forced: Values, free: Values | None) ->
             "of k and mu; or decode runs other networks"
         )
         return
-    yield "look at what a step hands on: y_hat = saturate(k + mu), and which neighbours the context takes"
+    yield "look at how y comes to the grid (§12), at y_hat = saturate(k + mu), and at the neighbours of a position"
 
 
 def beside_the_right_one(
@@ -331,5 +331,11 @@ def field(name: str, stream: bytes, kind: str, size: tuple[int, int] | None = No
         right += crc(stream).to_bytes(4, "little")
         due = right[begin:end].hex(" ") if begin != 12 or size else ""
         found = stream[begin:end].hex(" ") or "not there"
-        beside = ", as it should be" if due == found else f", expected {due}" if due else ""
+        beside = (
+            ", which is right: what is wrong is how it is read"
+            if due == found
+            else f", expected {due}"
+            if due
+            else ""
+        )
         yield f"look at the header (§6): {place}, {meaning}: {found}{beside}"

@@ -177,7 +177,7 @@ def index_by(name: str, sigma: Array, mu: Array) -> Guesses:
     right = np.searchsorted(thresholds, sigma)
     yield "it is looked up by mu, not by sigma", np.searchsorted(thresholds, mu)
     yield "it is looked up by |mu|, not by sigma", np.searchsorted(thresholds, abs(mu))
-    yield "a scale at a threshold counts as above it", np.searchsorted(thresholds, sigma, "right")
+    yield "a scale at a threshold counts as above it, not below", np.searchsorted(thresholds, sigma, "right")
     scales = GRID * 0.11 * (256 / 0.11) ** (np.arange(63) / 63)
     yield "it names the next larger scale, as CompressAI's does", np.searchsorted(scales, sigma)
     yield "it is one too large", right + 1

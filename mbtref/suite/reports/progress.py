@@ -14,6 +14,10 @@ from mbtref.suite.reports.markup import plain
 from mbtref.suite.reports.recorder import NEUTRAL, Recorder, case_of, facts_of, is_end, outcome_of
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
 
+Line = tuple[str, str]
+"""A colour and a text."""
+MEMORY = ("ROUNDTRIP-2/", "STATE-1/")
+"""Begin the cases that fail if an answer depends on earlier questions."""
 WIDTH = max(map(len, REQUIREMENTS)) + 2
 """Columns of an id and the gap after it."""
 
@@ -75,9 +79,15 @@ class Progress:
         for colour, line in self.closing():
             self.write(line, **{colour: True})
 
-    def closing(self) -> Iterator[tuple[str, str]]:
-        """The last lines, with their colours: failures by cause, what wasn't asked, levels, what to do next."""
-        recorder = self.recorder
+    def closing(self) -> Iterator[Line]:
+        """The last lines."""
+        yield from self.failed()
+        yield from self.not_asked()
+        yield from self.proven()
+        yield from self.next_step()
+
+    def failed(self) -> Iterator[Line]:
+        """What failed, by cause, and what the vectors of a cause were made for."""
         if self.causes:
             yield "red", "failed, by cause:"
         for cause, cases in self.causes.items():
@@ -86,30 +96,41 @@ class Progress:
             yield "red", f"  {plain(cause)}: {which}; first {next(iter(cases))}"
             if len(cases) > 1:
                 yield from (("red", f"    catches: {text}") for text in most_special(cases.values()))
+
+    def not_asked(self) -> Iterator[Line]:
+        """What had no verdict, and why."""
         for outcome in NEUTRAL:
-            reasons = Counter(plain(c["message"]) for c in recorder.cases if c["outcome"] == outcome)
+            reasons = Counter(plain(c["message"]) for c in self.recorder.cases if c["outcome"] == outcome)
             if reasons:
-                texts = "; ".join(
-                    f"{reason} ({n})" if len(reasons) > 1 else reason for reason, n in reasons.items()
-                )
-                yield "yellow", f"{words(outcome)}, {reasons.total()} case{'s' * (reasons.total() > 1)}: {texts}"
-        run = recorder.run
+                shown = [f"{reason} ({n})" if len(reasons) > 1 else reason for reason, n in reasons.items()]
+                n = f"{reasons.total()} case{'s' * (reasons.total() > 1)}"
+                yield "yellow", f"{words(outcome)}, {n}: {'; '.join(shown)}"
+
+    def proven(self) -> Iterator[Line]:
+        """The levels, and what takes its worth from the run."""
+        run = self.recorder.run
         if levels := claimed(run):
             yield "green", f"levels that it may claim: {', '.join(level.name for level in levels)}"
         for reason, levels in unproven(run).items():
             names = ", ".join(level.name for level in levels)
             yield "yellow", f"levels that lack only what wasn't run: {names} ({reason})"
-        if recorder.changed:
-            yield "red", f"this run proves nothing: {recorder.changed} was changed meanwhile"
-        if not recorder.checked():
+        if self.recorder.changed:
+            yield "red", f"this run proves nothing: {self.recorder.changed} was changed meanwhile"
+        if not self.recorder.checked():
             yield "red", "nothing was checked: a run without a verdict fails"
-        if self.causes:
-            first = min((next(iter(cases)) for cases in self.causes.values()), key=place)
-            yield (
-                "red",
-                f"next: mend {first}, the earliest, then ask --requirement {first.partition('/')[0]} again",
-            )
-        elif recorder.checked() and (tier := recorder.opening["tier"]) != TIERS[-1]:
+
+    def next_step(self) -> Iterator[Line]:
+        """What to do now."""
+        cases = sorted((case for cases in self.causes.values() for case in cases), key=place)
+        if kept := [case for case in cases if case.startswith(MEMORY)]:
+            yield "red", f"others may be wrong because of {kept[0]}: an answer depends on earlier questions"
+        tier, closing = self.recorder.opening["tier"], self.recorder.closing
+        if cases:
+            requirement = cases[0].partition("/")[0]
+            yield "red", f"next: mend {cases[0]}, the earliest, then ask --requirement {requirement} again"
+        elif closing and not closing["whole"]:
+            yield "green", f"next: all of --tier {tier}"
+        elif closing and self.recorder.checked() and tier != TIERS[-1]:
             yield "green", f"next: --tier {TIERS[TIERS.index(tier) + 1]}"
 
 
