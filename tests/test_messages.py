@@ -118,8 +118,11 @@ def holds(text: str, *parts: str) -> None:
         assert place >= 0, f"{part!r} isn't in the message, or not where it should be:\n{text}"
     assert " object at 0x" not in text, f"the message is another one in the next run:\n{text}"
 
+
+OF_HEADER = (
     "look at the header (§6): bytes 12 to 15, height and width, little-endian: 61 00 47 00, which is right: "
     "what is wrong is how it is read\n"
+)
 
 
 OF_LOOP = """\

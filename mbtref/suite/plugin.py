@@ -77,10 +77,25 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"questions that stand in no file: --seed {config.option.seed}", *alone]
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionstart(session: pytest.Session) -> Generator[None]:
+    """Options and vectors are checked first. Then the workers of pytest-xdist start, and meanwhile the subject."""
     config, option = session.config, session.config.option
-    if option.subject is None:
-        return
+    is_worker = hasattr(config, "workerinput")  # the process above it sees its results
+    if option.subject is not None:
+        config.stash[SUITE] = prepared(config)
+    # no subject is asked, and no file is written, if cases are collected alone
+    is_above = option.subject is not None and not option.collectonly and not is_worker
+    files = digests() if is_above else {}
+    yield
+    if option.subject is not None and not option.collectonly:
+        config.stash[SUITE].subject = options.subject(config)
+    if is_above:
+        watch(config, files)
+
+
+def prepared(config: pytest.Config) -> Suite:
+    """A run whose options and vectors are right. Otherwise the run ends with a message."""
     options.check(config)
     for name in (*CAPABILITIES, *TIERS):
         config.addinivalue_line("markers", f"{name}: cases of this capability or tier")
@@ -88,17 +103,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         frozen()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
-    suite = config.stash[SUITE] = Suite(options.known_failures(config))
-    if option.collectonly:
-        return  # no subject is asked, and no file is written
-    if hasattr(config, "workerinput"):
-        suite.subject = options.subject(config)
-        return  # a worker of pytest-xdist: the process above it sees the results
-    files, due = digests(), [case for case in all_cases() if options.is_due(case, config)]
-    suite.subject = options.subject(config)
-    first = opening(suite.subject, option.subject, option.tier, option.processor)
+    return Suite(options.known_failures(config))
+
+
+def watch(config: pytest.Config, files: Mapping[str, tuple[int, str]]) -> None:
+    """Begins the report and the lines on the terminal. files: their digests before the subject was started."""
+    option, suite = config.option, config.stash[SUITE]
+    tested, due = cast(Subject, suite.subject), [case for case in all_cases() if options.is_due(case, config)]
+    first = opening(tested, option.subject, option.tier, option.processor)
     if getattr(option, "tx", None):
-        end(suite.subject)  # the workers have processes of their own
+        end(tested)  # the workers have processes of their own
     file = option.report.open("w", encoding="utf-8") if option.report else None
     recorder = Recorder(first, file, option.write_known_failures, suite.known, {case.id for case in due}, files)
     config.pluginmanager.register(recorder)
