@@ -130,7 +130,7 @@ def test_progress(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_progress_in_a_log(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log gets a line for each twentieth of the work, for each picture of a few, and none for one; a terminal gets a bar."""
+    """A log has a line for each twentieth of the work, or picture of a few, and none for one; a terminal a bar."""
     for total, due in ((1, []), (3, [1, 2, 3]), (100, list(range(5, 101, 5))), (31, None)):
         shown = io.StringIO()
         monkeypatch.setattr(shown, "isatty", lambda: terminal)
