@@ -26,6 +26,8 @@ LEFT_OUT = ("portable", "kodak")
 """Capabilities that need other processes or the Kodak pictures."""
 SECONDS = 30
 """A wrong implementation that computes longer for a case gives no answer: it hangs."""
+ASLEEP = 20 * SECONDS
+"""So does one that waits so long, which isn't the time of a busy machine."""
 NO_ANSWER = "NONE/no-answer"
 """In place of a case: the process raised, ended or hung."""
 ALWAYS = "ALWAYS/import"
@@ -98,6 +100,7 @@ class Runner(Generic[Q]):
             if question.enough(self.failed, name):
                 break
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(ASLEEP)
             session.config.hook.pytest_runtest_protocol(item=items[name], nextitem=None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -36,7 +36,7 @@ def answers(compiles: bool) -> str:
     return output_of("-c", CHILD.format(compiles=compiles), more={"NUMBA_DISABLE_JIT": str(int(not compiles))})
 
 
-@pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba isn't installed")
+@pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="not run: numba isn't installed")
 def test_compiled_loops_give_the_same() -> None:
     """Streams, symbols and refusals are those of plain Python."""
     plain = answers(False)

@@ -96,7 +96,7 @@ def test_no_link_is_tracked() -> None:
     """A clone without symbolic links, as on Windows, is whole."""
     listed = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
-        pytest.skip("not a clone: an unpacked sdist has no list of tracked files")
+        pytest.skip("not run: an unpacked sdist has no list of tracked files")
     links = [line for line in listed.stdout.splitlines() if line.startswith("120000")]
     assert not links, f"symbolic links hide the structure: {links}"
 

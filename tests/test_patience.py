@@ -22,8 +22,8 @@ LINUX = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("looks", "left"),
     [
-        ([Seen(0.1, True), Seen(0.2, True), Seen(0.3, True)], 9.7),  # it waits for a core
-        ([Seen(20.0, True)], 0.0),  # many threads: no faster than the clock
+        ([Seen(99.1, True), Seen(99.2, True), Seen(99.3, True)], 9.8),  # it waits for a core
+        ([Seen(99.0, True), Seen(120.0, True)], 0.0),  # many threads: no faster than the clock
         ([Seen(0.0, False), Seen(0.0, False)], -10.0),  # it sleeps
         ([Seen(0.1, False), Seen(0.2, True)], -0.1),  # it slept, then it waits for a core
     ],

@@ -11,6 +11,8 @@ from mbtref.suite import kodak
 from mbtref.suite.cases import all_cases
 from mbtref.suite.pictures import CONTENTS
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
+from mbtref.suite.sample import MODELS
+from mbtref.suite.vectors import frozen
 from tests.support import ROOT, child
 
 CONFORMANCE = ROOT / "conformance"
@@ -78,6 +80,7 @@ def test_a_part_gives_no_level(tmp_path: Path) -> None:
 @pytest.mark.parametrize("requirement", ["PORTABLE-1", "PORTABLE-2", "DECODE-3", "REPRODUCIBLE-3", "KODAK-2"])
 def test_each_picture_at_one_model(requirement: str) -> None:
     """The tier `full` has each picture at one model, and the models about equally often; `kodak` has all."""
+    assert tuple(frozen().models) == MODELS, "sample.MODELS lacks a shipped model"
     cases = [case for case in all_cases() if case.requirement == requirement]
     pictures = CONTENTS if requirement == "PORTABLE-1" else kodak.PIXELS
     assert len(cases) == 8 * len(pictures), f"{len(cases)} cases"

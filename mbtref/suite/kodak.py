@@ -16,7 +16,9 @@ import PIL.Image
 from mbtref.suite.folders import home
 
 FOLDER_VARIABLE = "MBTREF_KODAK"
-HOW_TO_GET = f"set {FOLDER_VARIABLE} to the folder of the Kodak pictures, or run 'mbtref kodak fetch'"
+HOW_TO_GET = (
+    f"run 'mbtref kodak fetch', or set {FOLDER_VARIABLE} to a folder that holds kodim01.png to kodim24.png"
+)
 MOST_BYTES = 1 << 21
 """Bytes that a file may have. The pixels of a picture have 768 · 512 · 3, and PNG files are smaller."""
 PIXELS: Mapping[str, str] = json.loads((Path(__file__).parent / "data" / "kodak.json").read_bytes())[
@@ -51,10 +53,7 @@ def pictures() -> list[Path]:
     here = folder()
     missing = [name for name in PIXELS if not (here / name).is_file()]
     if missing:
-        raise ValueError(
-            f"{len(missing)} of the 24 Kodak pictures aren't in {here}: run 'mbtref kodak fetch', or set "
-            f"{FOLDER_VARIABLE} to a folder that holds kodim01.png to kodim24.png"
-        )
+        raise ValueError(f"{len(missing)} of the 24 Kodak pictures aren't in {here}: {HOW_TO_GET}")
     for name in PIXELS:
         pixels(here / name, name)
     return [here / name for name in PIXELS]

@@ -30,16 +30,17 @@ class Patience:
 
     def __init__(self, session: int, limit: float) -> None:
         self.session, self.left = session, limit
-        self.looked, self.computed = time.monotonic(), 0.0
-        self.due = self.looked + LOOK
+        self.looked, self.due = (now := time.monotonic()), now + LOOK
+        self.computed: float | None = None
+        """At the last look. Before the first one it isn't known: the program is older than this wait."""
 
     def look(self) -> float:
         """Seconds that are left. Looks at the processes only now and then."""
         if (now := time.monotonic()) >= min(self.due, self.looked + self.left):
             before, (self.computed, busy) = self.computed, seen(self.session)
-            passed, self.looked = now - self.looked, now
-            self.left -= min(passed, self.computed - before) if busy else passed
-            self.due = now + LOOK
+            passed, self.looked, self.due = now - self.looked, now, now + LOOK
+            computed = 0.0 if before is None else self.computed - before
+            self.left -= min(passed, computed) if busy else passed
         return self.left
 
 
