@@ -185,10 +185,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(case.capability)
         item.add_marker(case.tier)
         item.user_properties += noted(**case._asdict(), capability=case.capability, tier=case.tier)
+    order = {requirement: place for place, requirement in enumerate(REQUIREMENTS)}
     asked = [item for item, case in cases.items() if options.is_asked(case, config)]
-    config.hook.pytest_deselected(items=[item for item in cases if item not in set(asked)])
-    order = [*REQUIREMENTS]
-    asked.sort(key=lambda item: order.index(cases[item].requirement))
+    asked.sort(key=lambda item: order[cases[item].requirement])
+    config.hook.pytest_deselected(items=list(cases.keys() - set(asked)))
     others = [item for item in items if item not in cases]
     items[:] = [*others, *asked]
     if not others and (terminal := config.pluginmanager.get_plugin("terminalreporter")):
