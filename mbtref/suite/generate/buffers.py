@@ -49,7 +49,7 @@ def headers(case: Case) -> None:
 
 @vector("BUFFER-4")
 def blocks(case: Case) -> None:
-    """a block after the first left out; a Huffman code that the stream brings along; an end in a block of its own"""
+    """a block after the first left out; a Huffman code of the stream's own; a last block without bytes"""
     a, b, c = BODY[:58], BODY[58:120], BODY[120:]
     parts = deflate.stored(a), deflate.dynamic(b), deflate.fixed(c), deflate.stored(b"", last=True)
     case.ask("unpack_zlib", {"buffer": HEADER + zlib_stream(BODY, *parts)})
@@ -205,7 +205,7 @@ ZLIB: Mapping[Kind, Faults] = {
         "one_more_wrong_adler: the checksum of the zlib stream looked at before the latents are counted": (
             wrong_end(ONE_MORE)
         ),
-        "many_more_wrong_adler: a stream inflated to its end, however long it is": wrong_end(stored_block(8 * BODY)),
+        "many_more_wrong_adler: a stream inflated to its end, however long": wrong_end(stored_block(8 * BODY)),
         "one_more_without_end: the end of a stream looked for before the latents are counted": ONE_MORE[:-4],
         "one_more_and_third_type: a fault behind the latents looked for before they are counted": (
             zlib_stream(BODY, deflate.stored(BODY), deflate.fixed([0]), THIRD_TYPE)
@@ -219,6 +219,6 @@ ZLIB: Mapping[Kind, Faults] = {
 @vector("BUFFER-5")
 def refused(case: Case) -> None:
     """buffers that break a rule"""
-    for operation, header, kinds in (("unpack_raw", b"", RAW), ("unpack_zlib", HEADER, ZLIB)):
+    for operation, begin, kinds in (("unpack_raw", b"", RAW), ("unpack_zlib", HEADER, ZLIB)):
         for kind, faults in kinds.items():
-            case.refuse(kind, operation, {text: header + data for text, data in faults.items()})
+            case.refuse(kind, operation, {text: begin + data for text, data in faults.items()})
