@@ -56,14 +56,15 @@ def blocks(case: Case) -> None:
 
 
 @vector("BUFFER-4")
-def beyond_64_kib(case: Case) -> None:
-    """only 64 or 128 KiB inflated, the first piece of more; values or channels counted in 16 or 10 bits"""
-    shapes = (1, 1025, 8, 8, 1, 1, 2, 2)
-    value, count = struct.pack("<h", -12345), 2 * (1025 * 8 * 8 + 2 * 2)
-    matches, rest = divmod(count - len(value), 258)
+def beyond_1_mib(case: Case) -> None:
+    """only the first piece inflated, of 64 KiB to 1 MiB; values counted in 16 bits, or channels in 10"""
+    shapes = (1, 1025, 32, 16, 1, 1, 8, 4)
+    value, size = struct.pack("<h", -12345), 2 * (1025 * 32 * 16 + 8 * 4)
+    matches, rest = divmod(size - len(value), 258)
     end = (2 * BODY)[:rest]
     body = value * (1 + 129 * matches) + end
-    assert len(body) == count > 1 << 17, f"{case.name} inflates to {len(body)} bytes"
+    assert len(body) == size > 1 << 20, f"{case.name} inflates to {len(body)} bytes"
+    assert any(end[-64:]), f"z of {case.name} is 0"
     symbols = (*value, *[deflate.MATCH] * matches, *end)
     stream = zlib_stream(body, deflate.fixed(symbols, last=True))
     buffer = case.store("buffer", struct.pack("<8i", *shapes) + stream)
@@ -72,13 +73,16 @@ def beyond_64_kib(case: Case) -> None:
     case.note("unpack_zlib", {"buffer": buffer}, expected={"z": case.store("z", answer["z"]).path}, sha256=digest)
 
 
-@vector("BUFFER-1", "BUFFER-3")
-def many_channels(case: Case) -> None:
-    """channels counted in 8 bits"""
-    values = (np.arange(257 * 17) * 7919 % (1 << 16) - (1 << 15)).astype(np.float32)
-    latents = {"y_hat": values[257:].reshape(257, 4, 4), "z_hat": values[:257].reshape(257, 1, 1)}
-    raw = case.ask("pack_raw", latents)
-    case.but(requirement="BUFFER-3").ask("unpack_raw", raw)
+@vector("BUFFER-1", "BUFFER-2", "BUFFER-3")
+def beyond_64_kib(case: Case) -> None:
+    """only the first 64 KiB packed or deflated; channels counted in 8 bits"""
+    y_hat, z_hat = (
+        np.resize(np.arange(-30, 31, dtype=np.float32) * 1001, shape) for shape in ((513, 8, 8), (257, 2, 2))
+    )
+    latents = {"y_hat": y_hat, "z_hat": z_hat}
+    assert 2 * y_hat.size > 1 << 16, f"y_hat of {case.name} is short"
+    case.but(requirement="BUFFER-3").ask("unpack_raw", case.ask("pack_raw", latents))
+    case.but(requirement="BUFFER-2").ask("pack_zlib", latents)
 
 
 def shaped(*shapes: int) -> bytes:
