@@ -75,9 +75,9 @@ def beyond_1_mib(case: Case) -> None:
 
 @vector("BUFFER-1", "BUFFER-2", "BUFFER-3")
 def beyond_64_kib(case: Case) -> None:
-    """only the first 64 KiB packed or deflated; channels counted in 8 bits"""
+    """only the first 64 KiB packed or deflated; channels counted in 8 or 10 bits"""
     y_hat, z_hat = (
-        np.resize(np.arange(-30, 31, dtype=np.float32) * 1001, shape) for shape in ((513, 8, 8), (257, 2, 2))
+        np.resize(np.arange(-30, 31, dtype=np.float32) * 1001, shape) for shape in ((1025, 8, 4), (257, 2, 1))
     )
     latents = {"y_hat": y_hat, "z_hat": z_hat}
     assert 2 * y_hat.size > 1 << 16, f"y_hat of {case.name} is short"
