@@ -63,6 +63,26 @@ def test_a_refusal_says_where(unpack: Unpack, data: bytes, kind: Kind, offset: i
         unpack(data)
 
 
+@pytest.mark.parametrize("strategy", [zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_FIXED])
+@pytest.mark.parametrize("level", [0, 9])
+def test_values_are_counted_before_the_checksum(level: int, strategy: int) -> None:
+    """A byte too many is trailing-data whatever follows; a wrong checksum of no more bytes is named."""
+    for body, kind in (
+        (BODY[:-2], Kind.CHECKSUM_MISMATCH),
+        (BODY, Kind.CHECKSUM_MISMATCH),
+        (BODY + b"\0", Kind.TRAILING_DATA),
+        (BODY + bytes(2), Kind.TRAILING_DATA),
+        (BODY + bytes(100_000), Kind.TRAILING_DATA),
+    ):
+        deflate = zlib.compressobj(level, strategy=strategy)
+        stream = RAW[:32] + deflate.compress(body) + deflate.flush()
+        wrong, cut = stream[:-1] + bytes([stream[-1] ^ 1]), stream[:-4]
+        with refused(kind, 32 if kind == Kind.CHECKSUM_MISMATCH else len(wrong)):
+            buffers.unpack_zlib(wrong)
+        with refused(Kind.TRAILING_DATA if len(body) > len(BODY) else Kind.TRUNCATED, len(cut)):
+            buffers.unpack_zlib(cut)
+
+
 def test_a_zlib_bomb_stays_small() -> None:
     """A stream that would inflate to 100 MB is refused after as much as its header announces."""
     bomb = struct.pack("<8i", *SHAPES) + zlib.compress(bytes(100_000_000), 9)

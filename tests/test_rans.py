@@ -132,6 +132,21 @@ def test_a_broken_stream_is_refused_where_it_breaks(data: bytes, kind: Kind, off
         decoder.finish()
 
 
+@pytest.mark.parametrize(
+    ("data", "kind", "offset"),
+    [
+        ((rans.LOWER + 1).to_bytes(8, "little"), Kind.BAD_FINAL_STATE, 8),
+        (rans.LOWER.to_bytes(12, "little"), Kind.TRAILING_DATA, 8),
+    ],
+)
+def test_a_stream_of_no_symbols_is_checked(data: bytes, kind: Kind, offset: int) -> None:
+    """The last state and the words that are left are looked at, though nothing is read."""
+    decoder = rans.Decoder(data, POSITION)
+    assert decoder.pop([], EVENS).size == 0, "no symbols are asked for"
+    with refused(kind, POSITION + offset):
+        decoder.finish()
+
+
 @given(st.binary(max_size=64), st.lists(st.integers(1, 1000), min_size=1, max_size=9))
 def test_arbitrary_bytes_give_symbols_or_an_error(data: bytes, bins: list[int]) -> None:
     """Whatever the bytes, decoding ends, with symbols in range or with a BitstreamError inside the stream."""

@@ -17,8 +17,8 @@ from mbtref.files import write_whole
 from mbtref.suite import vectors
 from mbtref.suite.generate import MADE, edge, implementations, make, moved, registry, reproducible, streams
 from mbtref.suite.generate import command as tool
-from mbtref.suite.generate.buffers import stored_block
 from mbtref.suite.generate.case import Case, Making, as_npy
+from mbtref.suite.generate.deflate import stored_block
 from mbtref.suite.generate.implementations import Bench
 from mbtref.suite.generate.measure import measured
 from mbtref.suite.generate.sets import Files, VectorSet, array, parsed

@@ -65,10 +65,14 @@ def unpack_zlib(data: bytes) -> Latents:
     size = (math.prod(y_shape) + math.prod(z_shape)) * _ITEM.itemsize
     inflate = zlib.decompressobj()
     try:
-        # one extra byte reveals a longer stream, however much it would inflate to
-        body = inflate.decompress(data[_HEADER.size :], size + 1)
+        body = inflate.decompress(data[_HEADER.size :], size)
     except zlib.error as error:
         raise BitstreamError(Kind.CHECKSUM_MISMATCH, _HEADER.size, f"not a zlib stream: {error}") from error
+    try:
+        # one further byte reveals a longer stream, however much it would inflate to
+        body += inflate.decompress(inflate.unconsumed_tail, 1)
+    except zlib.error:
+        body += b"?"  # zlib has inflated that byte, and found a fault behind it
     latents = _split(body, y_shape, z_shape, len(data))
     if not inflate.eof:
         raise BitstreamError(Kind.TRUNCATED, len(data), "the zlib stream has no end")

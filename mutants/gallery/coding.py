@@ -61,6 +61,12 @@ def odd_above(right: Callable[..., tuple[int, int, int]], *given: object) -> tup
     return x, at, raw ^ 1 if raw >= 0 else raw
 
 
+def one_digit_of_zero(right: Callable[..., tuple[int, int, int]], x: int, *given: object) -> tuple[int, int, int]:
+    """An escape of one digit may be 0."""
+    left, at, raw = right(x, *given)
+    return left, at, 0 if raw == rans.TOP_DIGIT_ZERO and x % 16 == 1 else raw
+
+
 def of_each(change: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[..., object]:
     """Each table of the one-file decoder, (cdf, offset), is changed after it is read."""
     return lambda right, *given, **named: [change(*table) for table in right(*given, **named)]
@@ -97,6 +103,11 @@ MUTANTS = (
       around(decoder.make_tables, of_each(lambda cdf, offset: (cdf, -offset)))),
     mutant("decoder_one_table_of_z", "DECODE-1", "first of their", "all channels of z use the first table",
       loaded(lambda m: m.z_tables.__setitem__(slice(None), m.z_tables[:1] * m.N))),
+    mutant("decoder_offset_in_16_bits", "RANS-2", "symbols", "an offset is kept in 16 bits",
+      around(decoder.make_tables, of_each(lambda cdf, offset: (cdf, (offset + 2**15) % 2**16 - 2**15)))),
+    mutant("offset_in_float32", "RANS-1", "stream", "an offset is kept in float32",
+      around(tables.from_arrays, lambda right, arrays:
+             tuple(table._replace(offset=int(np.float32(table.offset))) for table in right(arrays)))),
     mutant("decoder_tables_kept", "STATE-1", "stream", "the first tables of a shape are kept",
       around(decoder.make_tables, kept)),
     # §5: the encoder
@@ -105,6 +116,8 @@ MUTANTS = (
       around(rans.push, lambda right, *given: right(*(column[::-1] for column in given[:3]), given[3]))),
     mutant("words_first_out_first", "RANS-1", "stream", "the words come in the order in which they were put away",
       around(rans.encode, words(lambda w: np.append(w[:2], w[:1:-1])))),
+    mutant("index_in_8_bits", "RANS-1", "stream", "the number of a table is kept in 8 bits",
+      around(rans.encode, lambda right, symbols, indexes, own: right(symbols, indexes % 256, own))),
     mutant("rans_encode_kept", "STATE-1", "kept", "the bytes are those of the first message of that length",
       around(rans.encode, kept)),
     mutant("decoder_digits_highest_first", "RANS-1", "stream",
@@ -115,6 +128,12 @@ MUTANTS = (
       around(rans.pop_escaped, odd_above)),
     mutant("symbols_in_int16", "RANS-2", "symbols", "a symbol is kept in 16 bits",
       around(rans.Decoder.pop, lambda right, *given: right(*given).astype(np.int16).astype(np.int64))),
+    mutant("symbols_counted_in_16_bits", "RANS-2", "trailing-data", "symbols are counted in 16 bits",
+      around(rans.Decoder.pop, lambda right, self, indexes, own:
+             right(self, indexes[: len(indexes) % 2**16], own))),
+    mutant("words_counted_in_16_bits", "RANS-2", "truncated", "words after the state are counted in 16 bits",
+      around(rans.Decoder.__init__, lambda right, self, data, *at:
+             right(self, data[: 8 + (len(data) - 8) % 2**18], *at))),
     mutant("decoder_slot_at_a_bound", "RANS-2", "rans_decode", "the first slot of a bin belongs to the bin before",
       constant(decoder, "bisect", SimpleNamespace(bisect_right=bisect.bisect_left))),
     # §5: what a decoder refuses
@@ -122,6 +141,12 @@ MUTANTS = (
       constant(rans, "MAX_DIGITS", 8)),
     mutant("zero_digit", "RANS-3", "symbol-out-of-range", "the highest digit of an escape may be 0",
       constant(rans, "TOP_DIGIT_ZERO", 0)),
+    mutant("one_digit_of_zero", "RANS-3", "symbol-out-of-range", "the only digit of an escape may be 0",
+      around(rans.pop_escaped, one_digit_of_zero)),
+    mutant("no_symbols_unchecked", "RANS-3", "bad-final-state", "without symbols, a state isn't looked at",
+      around(Reference.rans_decode, lambda right, self, stream, **given:
+             {"symbols": given["indexes"]} if len(stream) == 8 and not len(given["indexes"])
+             else right(self, stream, **given))),
     mutant("by_heart", "FRESH-1", "symbols", "the answers are those of golden streams, others are zeros",
       around(Reference.rans_decode, by_heart)),
     mutant("count_judged_early", "RANS-3", "truncated", "a count of digits is judged before its refill",

@@ -73,6 +73,23 @@ def inflated(wbits: int, skip: int = 32) -> Callable[..., object]:
     return wrong
 
 
+def first_piece(right: Callable[..., object], buffer: bytes) -> object:
+    """A reader of deflated buffers that inflates 64 KiB, and takes what is behind them for 0."""
+    if 1 << 16 < (size := 2 * count(buffer)) < 1 << 27:
+        buffer = buffer[:32] + zlib.compress(zlib.decompress(buffer[32:])[: 1 << 16].ljust(size, b"\0"))
+    return right(buffer)
+
+
+def wrong_adler(buffer: bytes) -> bool:
+    """Whether a deflated buffer is whole, however long, but for its checksum."""
+    inflater = zlib.decompressobj(-15)
+    with contextlib.suppress(zlib.error):
+        body = inflater.decompress(buffer[34:])
+        adler = inflater.unused_data[:4]
+        return len(adler) == 4 and adler != zlib.adler32(body).to_bytes(4, "big")
+    return False
+
+
 def all_truncated(right: Callable[..., object], *given: object) -> object:
     """A check that has one kind for what is too short and for what is too long."""
     try:
@@ -87,6 +104,9 @@ MUTANTS = (
       around(bitstream.unpack, lambda right, data: early(
           Kind.CHECKSUM_MISMATCH, lambda data: data[16:20] != zlib.crc32(data[20:]).to_bytes(4, "little")
       )(lambda data: right(whole(data)), data))),
+    mutant("checksum_of_64_kib", "DECODE-1", "checksum-mismatch", "the checksum is that of the first 64 KiB",
+      around(bitstream.unpack, early(
+          Kind.CHECKSUM_MISMATCH, lambda data: damaged(data) != damaged(data[: 1 << 16])))),
     mutant("width_first", "DECODE-1", "exchanged", "the width is read before the height",
       around(bitstream.unpack, lambda right, data: exchanged(right(data)))),
     mutant("blocks_of_the_floor", "DECODE-1", "blocks", "blocks are counted by floor",
@@ -102,6 +122,8 @@ MUTANTS = (
       around(bitstream.unpack, lambda right, data: right(whole(data)))),
     mutant("area_of_2_26", "DECODE-2", "too-large", "2^26 pixels are the limit",
       constant(bitstream, "PIXELS_MAX", 1 << 26)),
+    mutant("area_in_float32", "DECODE-2", "too-large", "2^25 + 1 pixels are taken, as 2^25 are in float32",
+      constant(bitstream, "PIXELS_MAX", (1 << 25) + 1)),
     mutant("any_model", "DECODE-2", "unknown-model", "the fingerprint isn't looked at",
       instead(codec.open_stream, lambda model, data: bitstream.unpack(data))),
     # §7: the order of the checks
@@ -133,6 +155,16 @@ MUTANTS = (
       around(buffers.unpack_raw, lambda right, b: (a := right(b))._replace(y_hat=a.y_hat % 65536))),
     mutant("level_9_alone", "BUFFER-4", "checksum-mismatch", "only level 9 is understood",
       around(buffers.unpack_zlib, early(Kind.CHECKSUM_MISMATCH, lambda b: b[33:34] != b"\xda"))),
+    mutant("window_of_32_kib_alone", "BUFFER-4", "checksum-mismatch", "zlib streams begin with 0x78",
+      around(buffers.unpack_zlib, early(Kind.CHECKSUM_MISMATCH, lambda b: b[32:33] not in (b"", b"\x78")))),
+    mutant("inflated_64_kib", "BUFFER-4", "y_hat", "64 KiB are inflated, and nothing of what follows",
+      around(buffers.unpack_zlib, first_piece)),
+    mutant("zlib_header_unchecked", "BUFFER-5", "checksum-mismatch", "the header of zlib is skipped",
+      around(buffers.unpack_zlib, lambda right, b: right(b[:32] + b"\x78\x01"[: len(b) - 32] + b[34:]))),
+    mutant("adler_before_values", "BUFFER-5", "trailing-data", "the Adler-32 is looked at before the values",
+      around(buffers.unpack_zlib, early(Kind.CHECKSUM_MISMATCH, wrong_adler))),
+    mutant("short_zlib_header", "BUFFER-5", "truncated", "less than a header of zlib is taken for a wrong one",
+      around(buffers.unpack_zlib, early(Kind.CHECKSUM_MISMATCH, lambda b: len(b) in (32, 33)))),
     mutant("adler_unchecked", "BUFFER-5", "checksum-mismatch",
       "the header and the Adler-32 of zlib aren't looked at",
       around(buffers.unpack_zlib, inflated(-15, 34))),

@@ -4,7 +4,8 @@
 
 Both must give the same answer to the last bit, or refuse with the same kind. Everything else is a finding,
 including any other exception and an answer that takes too long. For a stream only the latents are compared, since
-its picture is computed in floats. Time and count limit how many inputs of a sequence (`damage`) are run: 100,000
+its picture is computed in floats. Both inflate with zlib, so they agree where the kind depends on the inflater
+(specification, §8). Time and count limit how many inputs of a sequence (`damage`) are run: 100,000
 take some minutes on one core. A POSIX system is needed: its timer stops an answer that takes too long.
 """
 

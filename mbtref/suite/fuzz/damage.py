@@ -15,7 +15,7 @@ from mbtref import rans
 from mbtref.bitstream import DIMENSIONS_AT, HEADER_BYTES
 from mbtref.suite.check import ZLIB_AT
 from mbtref.suite.generate import malformed, streams
-from mbtref.suite.generate.buffers import stored_block
+from mbtref.suite.generate.deflate import stored_block
 from mbtref.suite.subjects.reference import load
 from mbtref.suite.vectors import frozen
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from mbtref.errors import Kind
+from mbtref.suite.check import digest_of
+from mbtref.suite.generate import deflate
 from mbtref.suite.generate.case import Case, Faults
+from mbtref.suite.generate.deflate import header, stored_block, zlib_stream
 from mbtref.suite.generate.registry import vector
 
 SHAPES = (1, 2, 4, 8, 1, 3, 1, 2)
@@ -15,12 +18,6 @@ SHAPES = (1, 2, 4, 8, 1, 3, 1, 2)
 COUNT = 2 * 4 * 8 + 3 * 1 * 2
 HEADER = struct.pack("<8i", *SHAPES)
 BODY = struct.pack(f"<{COUNT}h", *(7 * n - 200 for n in range(COUNT)))
-
-
-def stored_block(body: bytes) -> bytes:
-    """A zlib stream of one stored block: the same bytes for every build of zlib. body: less than 2^16 bytes."""
-    block = struct.pack("<BHH", 1, len(body), len(body) ^ 0xFFFF) + body
-    return b"\x78\x01" + block + struct.pack(">I", zlib.adler32(body))
 
 
 @vector("BUFFER-1", "BUFFER-2", "BUFFER-3", "BUFFER-4")
@@ -39,6 +36,53 @@ def extremes(case: Case) -> None:
 def stored(case: Case) -> None:
     """a deflated buffer understood at level 9 only"""
     case.ask("unpack_zlib", {"buffer": HEADER + stored_block(BODY)})
+
+
+@vector("BUFFER-4")
+def headers(case: Case) -> None:
+    """a zlib stream refused for its first two bytes: for a window below 32 KiB, or for another level"""
+    for window, level in (*((window, window % 4) for window in range(7)), (7, 1), (7, 2)):
+        begin = header(window, level)
+        stream = zlib_stream(BODY, deflate.stored(BODY, last=True), begin=begin)
+        case.but(name=f"{case.name}/{begin.hex()}").ask("unpack_zlib", {"buffer": HEADER + stream})
+
+
+@vector("BUFFER-4")
+def blocks(case: Case) -> None:
+    """a block after the first left out; a Huffman code of the stream's own; a last block without bytes"""
+    a, b, c = BODY[:58], BODY[58:120], BODY[120:]
+    parts = deflate.stored(a), deflate.dynamic(b), deflate.fixed(c), deflate.stored(b"", last=True)
+    case.ask("unpack_zlib", {"buffer": HEADER + zlib_stream(BODY, *parts)})
+
+
+@vector("BUFFER-4")
+def beyond_1_mib(case: Case) -> None:
+    """only the first piece inflated, of 64 KiB to 1 MiB; values counted in 16 bits, or channels in 10"""
+    shapes = (1, 1025, 32, 16, 1, 1, 8, 4)
+    value, size = struct.pack("<h", -12345), 2 * (1025 * 32 * 16 + 8 * 4)
+    matches, rest = divmod(size - len(value), 258)
+    end = (2 * BODY)[:rest]
+    body = value * (1 + 129 * matches) + end
+    assert len(body) == size > 1 << 20, f"{case.name} inflates to {len(body)} bytes"
+    assert any(end[-64:]), f"z of {case.name} is 0"
+    symbols = (*value, *[deflate.MATCH] * matches, *end)
+    stream = zlib_stream(body, deflate.fixed(symbols, last=True))
+    buffer = case.store("buffer", struct.pack("<8i", *shapes) + stream)
+    answer = case.answer("unpack_zlib", buffer=buffer.data)
+    digest = {"y_hat": digest_of("y_hat", answer["y_hat"])}
+    case.note("unpack_zlib", {"buffer": buffer}, expected={"z": case.store("z", answer["z"]).path}, sha256=digest)
+
+
+@vector("BUFFER-1", "BUFFER-2", "BUFFER-3")
+def beyond_64_kib(case: Case) -> None:
+    """only the first 64 KiB packed or deflated; channels counted in 8 or 10 bits"""
+    y_hat, z_hat = (
+        np.resize(np.arange(-30, 31, dtype=np.float32) * 1001, shape) for shape in ((1025, 8, 4), (257, 2, 1))
+    )
+    latents = {"y_hat": y_hat, "z_hat": z_hat}
+    assert 2 * y_hat.size > 1 << 16, f"y_hat of {case.name} is short"
+    case.but(requirement="BUFFER-3").ask("unpack_raw", case.ask("pack_raw", latents))
+    case.but(requirement="BUFFER-2").ask("pack_zlib", latents)
 
 
 def shaped(*shapes: int) -> bytes:
@@ -97,13 +141,23 @@ WHOLE, LESS = stored_block(BODY), stored_block(BODY[:-2])
 DEFLATED = WHOLE[2:-4]
 """Without zlib's header and checksum."""
 GZIP_HEADER, GZIP_END = b"\x1f\x8b\x08" + bytes(6) + b"\xff", struct.pack("<II", zlib.crc32(BODY), len(BODY))
-DICTIONARY = b"\x78\x20" + struct.pack(">I", zlib.adler32(BODY))
+DICTIONARY = header(dictionary=True) + struct.pack(">I", zlib.adler32(BODY))
 """A header of zlib that asks for a dictionary."""
 
 
-def wrong_end(stream: bytes) -> bytes:
-    """A zlib stream with another checksum."""
-    return stream[:-1] + bytes([stream[-1] ^ 1])
+ONE_MORE = stored_block(BODY + b"\0")
+THIRD_TYPE = deflate.number(1, 1) + deflate.number(3, 2)
+"""The beginning of a block that doesn't exist."""
+
+
+def wrong_end(stream: bytes, back: int = 1) -> bytes:
+    """A zlib stream with another checksum. back: the byte of it, from the end."""
+    return stream[:-back] + bytes([stream[-back] ^ 1]) + stream[len(stream) - back + 1 :]
+
+
+def begun(begin: bytes) -> bytes:
+    """The right stream with two other bytes before it."""
+    return begin + WHOLE[2:]
 
 
 ZLIB: Mapping[Kind, Faults] = {
@@ -116,8 +170,33 @@ ZLIB: Mapping[Kind, Faults] = {
         "wrong_adler_of_less: latents counted before the checksum of the zlib stream is looked at": (
             wrong_end(LESS)
         ),
+        **{
+            f"wrong_adler_{back}: the checksum of the zlib stream compared in part": wrong_end(WHOLE, back)
+            for back in (2, 3, 4)
+        },
+        "wrong_adler_and_a_byte_after: bytes after the zlib stream looked for before its checksum": (
+            wrong_end(WHOLE) + b"\0"
+        ),
+        "wrong_fcheck: the two bytes before the deflate stream not looked at": begun(b"\x78\x1e"),
+        "no_header_alone: two bytes of no zlib stream called truncated": bytes(2),
+        "method_7: a compression method other than deflate": begun(header(method=7)),
+        "window_of_64_kib: a window that zlib doesn't have": begun(header(window=8)),
+        "third_type: what follows the last latent not inflated, though the stream doesn't end there": (
+            zlib_stream(BODY, deflate.stored(BODY), THIRD_TYPE)
+        ),
+        "wrong_complement: the length of a stored block not compared with its complement": (
+            WHOLE[:5] + b"\0" + WHOLE[6:]
+        ),
+        "before_the_beginning: bytes before the beginning of a stream taken for 0": (
+            zlib_stream(BODY, deflate.fixed([1, deflate.MATCH], last=True))
+        ),
     },
     Kind.TRUNCATED: {
+        "no_stream: a stream of no bytes taken for one of no latents": b"",
+        "first_byte: a header of zlib judged by its first byte, or read beyond the end": WHOLE[:1],
+        "wrong_first_byte: a header of zlib judged before it is there": b"\0",
+        "zlib_header_alone: a zlib stream that has no block": WHOLE[:2],
+        "half_an_adler: a checksum of fewer bytes compared as far as it goes": WHOLE[:-1],
         "no_end: a zlib stream without its end taken as complete, since all latents are there": WHOLE[:-4],
         "inflates_to_less: latents beyond the end of the zlib stream taken for 0": LESS,
         "less_and_a_byte_after: bytes after the zlib stream looked for before the latents are counted": (
@@ -126,6 +205,15 @@ ZLIB: Mapping[Kind, Faults] = {
     },
     Kind.TRAILING_DATA: {
         "after_the_end: bytes after the zlib stream ignored": WHOLE + b"\0",
+        "one_byte_more: half a latent left out": ONE_MORE,
+        "one_more_wrong_adler: the checksum of the zlib stream looked at before the latents are counted": (
+            wrong_end(ONE_MORE)
+        ),
+        "many_more_wrong_adler: a stream inflated to its end, however long": wrong_end(stored_block(8 * BODY)),
+        "one_more_without_end: the end of a stream looked for before the latents are counted": ONE_MORE[:-4],
+        "one_more_and_third_type: a fault behind the latents looked for before they are counted": (
+            zlib_stream(BODY, deflate.stored(BODY), deflate.fixed([0]), THIRD_TYPE)
+        ),
         "inflates_to_more: inflating whatever comes, without an end": stored_block(BODY + bytes(2)),
     },
 }
@@ -135,6 +223,6 @@ ZLIB: Mapping[Kind, Faults] = {
 @vector("BUFFER-5")
 def refused(case: Case) -> None:
     """buffers that break a rule"""
-    for operation, header, kinds in (("unpack_raw", b"", RAW), ("unpack_zlib", HEADER, ZLIB)):
+    for operation, begin, kinds in (("unpack_raw", b"", RAW), ("unpack_zlib", HEADER, ZLIB)):
         for kind, faults in kinds.items():
-            case.refuse(kind, operation, {text: header + data for text, data in faults.items()})
+            case.refuse(kind, operation, {text: begin + data for text, data in faults.items()})

@@ -146,8 +146,12 @@ class Case:
         self.note(operation, given, expected=expected, **judged, **fields)
         return stored
 
-    def refuse(self, kind: Kind, operation: str, faults: Faults, **others: Value) -> None:
-        """Makes a vector of each fault, which must be refused with this kind. others: inputs beside the bytes."""
+    def refuse(self, kind: Kind, operation: str, faults: Faults, **others: Value | Stored) -> None:
+        """Makes a vector of each fault, which must be refused with this kind.
+
+        others: inputs beside the bytes: values, stored beside each fault, or stored ones.
+        """
+        values = {name: other.value if isinstance(other, Stored) else other for name, other in others.items()}
         first = next(iter(OPERATIONS[operation].inputs))
         suffix = ".mbt" if operation == "decode" else ".bin"
         for text, data in faults.items():
@@ -155,13 +159,16 @@ class Case:
             case = self.but(name=name, purpose=purpose)
             came = None
             try:
-                case.answer(operation, **{first: data}, **others)
+                case.answer(operation, **{first: data}, **values)
             except Rejected as refusal:
                 came = refusal.kind
             assert came == kind, f"{operation} refuses {name} with {came}, not with {kind}"
             # bytes alone need no folder
             given = {first: case.store(first if others else "", data, suffix)}
-            given |= {name: case.store(name, value) for name, value in others.items()}
+            given |= {
+                name: other if isinstance(other, Stored) else case.store(name, other)
+                for name, other in others.items()
+            }
             case.note(operation, given, rejected=kind)
 
     def judged(self, operation: str, inputs: Values, answer: Values, outputs: Collection[str]) -> Entry:

@@ -204,6 +204,10 @@ def too_large(s: Sound) -> Faults:
     foreign = seal(patched(s.foreign, DIMENSIONS_AT, LARGEST))
     return {
         "too_large: memory taken for what a header claims: one row more than 2^25 pixels": s.sized(4097, 8192),
+        "one_pixel_more: height times width in float32, where 2^25 + 1 is 2^25, or in 24 bits, where it is 1": (
+            seal(s.sized(12153, 2761)[:HEADER_BYTES])
+        ),
+        "one_pixel_more_and_wide: height times width in float32": seal(s.sized(4051, 8283)[:HEADER_BYTES]),
         "largest: height times width in 32 bits, signed": s.sized(65535, 65535),
         "too_large_unsealed: the checksum looked at before the area": patched(s.data, DIMENSIONS_AT, LARGEST),
         "too_large_for_another_model: the fingerprint looked at before the area": foreign,
@@ -252,6 +256,7 @@ def symbol_out_of_range(s: Sound) -> Faults:
         "zero_digit: an escape with more digits than it needs: one picture would have many streams": (
             s.over(s.escape([2, 0]))
         ),
+        "one_digit_of_zero: an escape of one digit that is 0, in place of no digits": s.over(s.escape([0])),
         "eight_digits_extra_word: an escape judged at the end, after the words that are left": (
             s.over(many + bytes(WORD))
         ),

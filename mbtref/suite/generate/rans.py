@@ -22,7 +22,7 @@ from mbtref.rans import (
     WORD_MASK,
     Table,
 )
-from mbtref.suite.generate.case import Case, Faults
+from mbtref.suite.generate.case import Case, Faults, Stored
 from mbtref.suite.generate.registry import vector
 from mbtref.suite.generate.textures import scatter
 from mbtref.suite.operations import Value
@@ -112,6 +112,15 @@ def ends_in_digits(digits: Sequence[int], table: Table) -> bytes:
     return struct.pack("<Q", (x // freq << bits) + x % freq + start)
 
 
+def ask_both(case: Case, message: Message, given: Mapping[str, Value | Stored]) -> None:
+    """Asks for the stream of a message, and for its symbols. given: the inputs of the encoder but the symbols."""
+    symbols = case.store("symbols", np.array(message.symbols, np.int32))
+    stream = case.ask("rans_encode", {"symbols": symbols, **given})["stream"]
+    assert stream.data == code(message.steps), f"{case.name} has other bytes step by step"
+    decoded = case.but(requirement="RANS-2").ask("rans_decode", {"stream": stream, **given})
+    assert decoded["symbols"].array.tolist() == message.symbols, f"{case.name} comes back as something else"
+
+
 def roundtrip(build: Callable[[], Message]) -> Callable[[], Message]:
     """Registers a message, which is encoded and decoded again."""
 
@@ -119,11 +128,7 @@ def roundtrip(build: Callable[[], Message]) -> Callable[[], Message]:
     @functools.wraps(build)
     def make(case: Case) -> None:
         message = build()
-        inputs = {"symbols": np.array(message.symbols, np.int32), **message.arrays}
-        stream = case.ask("rans_encode", inputs)["stream"]
-        assert stream.data == code(message.steps), f"{case.name} has other bytes step by step"
-        decoded = case.but(requirement="RANS-2").ask("rans_decode", {"stream": stream, **message.arrays})
-        assert decoded["symbols"].array.tolist() == message.symbols, f"{case.name} comes back as something else"
+        ask_both(case, message, message.arrays)
 
     return build
 
@@ -221,13 +226,46 @@ def below_a_table() -> Message:
     return Message([0, first - 1, first - 2, first, 1, 2], [0, 1, 1, 1, 0, 1], [EVEN, EVEN])
 
 
-@vector("RANS-3")
-def refused(case: Case) -> None:
-    """streams that no encoder wrote"""
-    message = Message([0, -1, 5, 0, -9, 0, 100] * 3, [0] * 21, [EVEN])
-    steps = message.steps
+@roundtrip
+def lowest_state() -> Message:
+    """a state of exactly 2^31 refilled, or called truncated: in the midst of a stream, after a count of digits"""
+    message = Message([1] + [-1] * 16, [0] * 17, [EVEN])
+    assert first_state(message.steps[2:]) == LOWER, f"{message.symbols[1:]} don't lead back to the first state"
+    return message
+
+
+@roundtrip
+def many_tables() -> Message:
+    """the number of a table kept in 3 to 8 bits, or a list of 64 or 256 tables"""
+    numbers = list(range(299, -1, -1))
+    return Message(numbers, numbers, [Table((0, 9000 + i, TOTAL - i - 1, TOTAL), i) for i in range(300)])
+
+
+@roundtrip
+def far_offsets() -> Message:
+    """an offset or a symbol kept in 16 or 24 bits, or in float32"""
+    offsets = [-(1 << 24) - 1, -40000, 40000, (1 << 24) + 1]
+    symbols = [offset + value for offset in offsets for value in (0, 1, -1, 2, 300)]
+    return Message(symbols, np.repeat(range(4), 5).tolist(), [EVEN._replace(offset=offset) for offset in offsets])
+
+
+@vector("RANS-1", "RANS-2")
+def beyond_16_bits(case: Case) -> None:
+    """symbols or words counted in 16 bits or fewer; a buffer that holds fewer than 65537 of them"""
+    far = [ONE_SYMBOL._replace(offset=offset) for offset in (1 << 26, -(1 << 26))]
+    random = scatter(np.arange((1 << 16) + 1), 3)
+    # a symbol is the number of its table, so a file is enough for both: 0 takes 16 bits, and 1 and 2 take 48
+    numbers = np.where(random % 64 < 31, 0, 1 + (random >> 8) % 2).tolist()
+    message = Message(numbers, numbers, [RARE._replace(offset=0), *far])
+    words = (len(code(message.steps)) - FLUSHED) // WORD
+    assert words > 1 << 16, f"{case.name} has {words} words"
+    ask_both(case, message, message.arrays | {"indexes": case.store("symbols", message.arrays["indexes"])})
+
+
+def at_any_length(steps: Sequence[Interval]) -> dict[Kind, Faults]:
+    """Faults of the stream of these steps, which may be none, by the kind with which they must be refused."""
     stream, words = code(steps), code(steps)[FLUSHED:]
-    faults: Mapping[Kind, Faults] = {
+    return {
         Kind.TRUNCATED: {
             "no_bytes: the state read from nothing": b"",
             "half_a_state: the state's second word taken for 0": stream[: FLUSHED // 2],
@@ -236,10 +274,6 @@ def refused(case: Case) -> None:
             ),
             "half_a_word: bytes after the last whole word ignored": stream + bytes(WORD // 2),
             "a_byte_more: a byte after the last whole word ignored": stream + b"\0",
-            "missing_word: words beyond the end taken for 0": stream[:-WORD],
-            "many_digits_missing_word: a count of digits judged before its refill: a digit is read with its "
-            "refill, then judged": ends_in_digits([MAX_DIGITS + 1], EVEN),
-            "zero_digit_missing_word: a highest digit judged before its refill": ends_in_digits([1, 0], EVEN),
         },
         Kind.BAD_FINAL_STATE: {
             "low_state: a first state below 2^31 taken as it is: nothing says how often to refill it": (
@@ -249,16 +283,61 @@ def refused(case: Case) -> None:
             "other_final_state: the last state not looked at": code(steps, LOWER + 1),
             "far_final_state: the lower word of the last state looked at alone": code(steps, FAR_STATE),
         },
-        Kind.SYMBOL_OUT_OF_RANGE: {
-            "eight_digits: an escape of eight digits, which overflows 32 bits": escape_first(
-                TOO_MANY, EVEN, steps
-            ),
-            "fifteen_digits: an escape of any length": escape_first([15] * 15, EVEN, steps),
-            "zero_digit: an escape with more digits than it needs: one message would have many streams": (
-                escape_first([2, 0], EVEN, steps)
-            ),
-        },
         Kind.TRAILING_DATA: {"extra_word: words after the last symbol ignored": stream + bytes(WORD)},
+    }
+
+
+FORBIDDEN: Mapping[str, Sequence[int]] = {
+    "eight_digits: an escape of eight digits, which overflows 32 bits": TOO_MANY,
+    "fifteen_digits: an escape of any length": [15] * 15,
+    "zero_digit: an escape with more digits than it needs: one message would have many streams": [2, 0],
+    "one_digit_of_zero: an escape of one digit that is 0, in place of no digits": [0],
+    "two_digits_of_zero: an escape of digits that are all 0": [0, 0],
+    "zero_digit_of_seven: the highest digit looked at in short escapes alone": [1] * (MAX_DIGITS - 1) + [0],
+}
+"""Digits of escapes that must be refused."""
+UNREAD: Faults = {
+    "many_digits_missing_word: a count of digits judged before its refill: a digit is read with its refill, then "
+    "judged": ends_in_digits([MAX_DIGITS + 1], EVEN),
+    "zero_digit_missing_word: a highest digit judged before its refill": ends_in_digits([1, 0], EVEN),
+}
+
+
+@vector("RANS-3")
+def refused(case: Case) -> None:
+    """streams that no encoder wrote"""
+    message = Message([0, -1, 5, 0, -9, 0, 100] * 3, [0] * 21, [EVEN])
+    steps = message.steps
+    faults = at_any_length(steps)
+    faults[Kind.TRUNCATED] = {
+        **faults[Kind.TRUNCATED],
+        "missing_word: words beyond the end taken for 0": code(steps)[:-WORD],
+        **UNREAD,
+    }
+    faults[Kind.SYMBOL_OUT_OF_RANGE] = {
+        text: escape_first(digits, EVEN, steps) for text, digits in FORBIDDEN.items()
     }
     for kind, some in faults.items():
         case.refuse(kind, "rans_decode", some, **message.arrays)
+
+
+@vector("RANS-3")
+def refused_shortest(case: Case) -> None:
+    """streams of no symbols, or of one, which is the first and the last, that no encoder wrote"""
+    for count in (0, 1):
+        message = Message([0] * count, [0] * count, [EVEN])
+        faults = at_any_length(message.steps)
+        if count:
+            faults[Kind.TRUNCATED] = {
+                **faults[Kind.TRUNCATED],
+                "missing_word: a missing word seen at the next symbol alone": ends_in_digits([1, 2], EVEN),
+                **UNREAD,
+            }
+            faults[Kind.SYMBOL_OUT_OF_RANGE] = {
+                text: code(escaped(digits, EVEN)) for text, digits in FORBIDDEN.items()
+            }
+        beside = case.but(name=f"{case.name}/{count}")
+        arrays = {name: beside.store(name, value) for name, value in message.arrays.items()}
+        for kind, some in faults.items():
+            named = {text.replace(":", f"_of_{count}:", 1): data for text, data in some.items()}
+            case.refuse(kind, "rans_decode", named, **arrays)

@@ -8,6 +8,7 @@ from torch import Tensor
 from mbtref import Model, bitstream, codec, rans
 from mbtref.grid import LIMIT, ONE
 from mbtref.scan import wavefronts
+from mbtref.suite.check import digest_of
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.exact import MOST, assert_saturates
 from mbtref.suite.generate.rans import Interval, Message, code
@@ -70,6 +71,21 @@ def scattered_symbols(case: Case) -> None:
     k = (scatter(*np.indices((model.networks.M, 4, 12)), 2) % 9 - 4).astype(np.int32)
     assert len(steps(model, k_z, k)) > k_z.size + k.size, f"{case.name} has no escape"
     case.ask("decode", {"stream": stream(model, k_z, k, Size(33, 150))}, outputs=("y_hat",))
+
+
+@vector("DECODE-1", models=LITE[:1])
+def long_payload(case: Case) -> None:
+    """a checksum of the first 64 KiB alone; words or bytes of a payload counted in 14 or 16 bits"""
+    model = case.model
+    k_z, k = (
+        ((scatter(*np.indices(shape), 3) << 11) - MOST // 2).astype(np.int32)
+        for shape in ((model.networks.N, 1, 11), (model.networks.M, 4, 44))
+    )
+    data = stream(model, k_z, k)
+    assert len(data) > 1 << 16, f"{case.name} has {len(data)} bytes"
+    stored = case.store("", data, ".mbt")
+    y_hat = case.answer("decode", stream=data)["y_hat"]
+    case.note("decode", {"stream": stored}, sha256={"y_hat": digest_of("y_hat", y_hat)})
 
 
 @vector("DECODE-1", models=LITE)

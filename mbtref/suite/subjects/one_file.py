@@ -88,10 +88,14 @@ class OneFile(Methods):
     def unpack_zlib(self, buffer: bytes) -> Values:
         shape, inflater = shape_of(buffer), zlib.decompressobj()
         try:
-            body = inflater.decompress(buffer[32:], 2 * int(np.prod(shape[:4]) + np.prod(shape[4:])) + 1)
+            body = inflater.decompress(buffer[32:], 2 * int(np.prod(shape[:4]) + np.prod(shape[4:])))
         except zlib.error as error:
             raise Rejected("checksum-mismatch") from error
-        values = unpack(shape, body)
+        try:
+            longer = inflater.decompress(inflater.unconsumed_tail, 1)
+        except zlib.error:  # the fault lies behind a byte too many
+            longer = bytes(1)
+        values = unpack(shape, body + longer)
         if inflater.unused_data or not inflater.eof:
             raise Rejected("trailing-data" if inflater.unused_data else "truncated")
         return values
