@@ -24,7 +24,7 @@ from mbtref.exact import EntropyNetworks, Linear, Parameters, leaky_relu
 from mbtref.grid import LIMIT, ONE, requantize
 from mbtref.image import Image
 from mbtref.model import Model
-from mbtref.networks import MBT2018, SIGMA_MIN
+from mbtref.networks import BETA_MIN, GDN, MBT2018, SIGMA_MIN, non_negative
 from mbtref.openloop import buffers, forward, likelihoods
 from mbtref.suite.generate.implementations import Changed, batch_of_two, channels_last
 from mbtref.suite.operations import Values
@@ -146,6 +146,13 @@ def tap_by_tap(v: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: in
         part = v[:, :, i : i + stride * h : stride, j : j + stride * w : stride]
         sums = sums + torch.einsum("oc,bchw->bohw", weight[:, :, i, j], part)
     return sums
+
+
+def divided(self: GDN, x: Tensor) -> Tensor:
+    """A GDN that divides by a root, in place of multiplying by its inverse."""
+    beta, gamma = non_negative(self.beta, BETA_MIN), non_negative(self.gamma, 0.0)
+    root = torch.sqrt(surroundings.convolve(x * x, gamma[:, :, None, None], beta, 1, 0))
+    return x * root if self.inverse else x / root
 
 
 def h_a_in_tiles(self: Any, y: Tensor) -> Tensor:
@@ -325,8 +332,10 @@ _ROWS = (
     control("from_the_last_channel", FLOAT, "float sums begin at the last channel",
       around(surroundings.convolve, from_the_last_channel)),
     control("tap_by_tap", FLOAT,
-      "convolutions are sums over taps, transposed ones those of an input with zeros; samples are rounded half up",
-      instead(surroundings.convolve, tap_by_tap), instead(planes.to_image, half_up)),
+      "convolutions are sums over taps, transposed ones those of an input with zeros; GDN divides by a root; "
+      "samples are rounded half up",
+      instead(surroundings.convolve, tap_by_tap), instead(GDN.forward, divided),
+      instead(planes.to_image, half_up)),
     control("other_tiles", FLOAT, "tiles of 320 pixels, with another border, h_a in tiles, too",
       instead(transforms.spans, other_spans), instead(Transforms.h_a, h_a_in_tiles)),
     control("other_likelihoods", ("entropy-float",),

@@ -146,6 +146,8 @@ MUTANTS = (
     mutant("float_phi_first", "FLOAT-1", "sigma", "entropy_parameters gets phi before psi", built(phi_before_psi)),
     mutant("softplus_of_sigma", "FLOAT-1", "sigma", "the scale goes through softplus",
       around(forward.parameters_of_y, lambda right, *given: (F.softplus((v := right(*given))[0]), v[1]))),
+    mutant("scale_of_magnitude", "FLOAT-1", "sigma", "the scale is an absolute value",
+      around(forward.parameters_of_y, lambda right, *given: ((v := right(*given))[0].abs(), v[1]))),
     mutant("halves_interleaved", "FLOAT-1", "sigma", "scales are the even channels, means the odd ones",
       around(forward.parameters_of_y, lambda right, *given:
              ((v := torch.cat(right(*given), 1))[:, ::2], v[:, 1::2]))),
@@ -164,6 +166,8 @@ MUTANTS = (
       around(forward.forward_pass, around_y)),
     mutant("density_of_four_layers", "FLOAT-3", "z_likelihoods", "the density of z lacks a hidden layer",
       around(likelihoods.logits, of_four_layers)),
+    mutant("likelihoods_of_magnitude", "FLOAT-3", "y_likelihoods", "a scale's absolute value is taken",
+      around(likelihoods.gaussian_likelihoods, lambda right, residual, sigma: right(residual, sigma.abs()))),
     mutant("k_half_away", "EXACT-2", "k", "y - mu on a tie goes away from zero",
       instead(codec.nearest_symbol, lambda units: units.sign() * torch.floor(units.abs() / ONE + 0.5))),
     mutant("scales_to_64", "EXACT-1", "index", "the largest of the 64 scales is 64",
