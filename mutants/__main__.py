@@ -9,7 +9,7 @@ from mbtref.files import write_whole
 from mutants.controls import CONTROLS, Control, Judged
 from mutants.gallery import MUTANTS
 from mutants.page import page, table
-from mutants.run import Failed, ask_all
+from mutants.run import Failed, ask_all, requirement_of
 from mutants.verdict import About, Verdict
 
 
@@ -46,29 +46,35 @@ def main() -> int:
     judged: list[Judged] = []
 
     def tell(question: About | Control, failed: Failed, passed: int) -> None:
-        answer: Verdict | Judged
         if isinstance(question, Control):
-            judged.append(answer := Judged(question, failed, passed))
+            judged.append((question, failed, passed))
+            message, fault = (
+                "\n".join(failed.values()),
+                f"a false alarm in {', '.join(failed)}" if failed else None,
+            )
         else:
-            verdicts.append(answer := Verdict(question.mutant, failed))
+            verdicts.append(verdict := Verdict(question.mutant, failed))
+            message, fault = verdict.message, verdict.fault and f"{verdict.fault} ({verdict.mutant.wrong})"
         if args.messages:
-            print(f"{question.name}: {answer.requirements}, {passed} cases passed\n{answer.message}")
-        if answer.fault:
-            print(f"{question.name}: {answer.fault} ({question.about})", flush=True)
+            requirements = list(dict.fromkeys(map(requirement_of, failed)))
+            print(f"{question.name}: {requirements}, {passed} cases passed\n{message}")
+        if fault:
+            print(f"{question.name}: {fault}", flush=True)
 
     questions: list[About | Control] = [*controls, *(About(mutant, args.everything) for mutant in mutants)]
     ask_all(questions, args.jobs, tell)
     verdicts.sort(key=lambda verdict: list(MUTANTS).index(verdict.mutant.name))
-    judged.sort(key=lambda each: list(CONTROLS).index(each.control.name))
+    judged.sort(key=lambda each: list(CONTROLS).index(each[0].name))
     if args.output:
         write_whole(args.output, page(verdicts, judged).encode())
         write_whole(args.output.with_suffix(".csv"), table(verdicts).encode())
-    faults, alarms = (sum(answer.fault is not None for answer in group) for group in (verdicts, judged))
+    faults = sum(verdict.fault is not None for verdict in verdicts)
+    alarms = sum(bool(failed) for _, failed, _ in judged)
     if mutants:
         print(f"{len(mutants)} mutants, {faults} not caught as they should be")
     if controls:
         print(f"{len(controls)} controls, {alarms} alarms")
-    return 1 if faults or alarms or len(verdicts) + len(judged) < len(mutants) + len(controls) else 0
+    return 1 if faults or alarms or len(verdicts) + len(judged) < len(questions) else 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import math
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -35,7 +35,7 @@ from mbtref.suite.subjects.reference import Reference, load
 from mbtref.transforms import Run, Span, Tiled, Transforms
 from mutants.gallery.pictures import drifting
 from mutants.mutant import Change, around, install, instead
-from mutants.run import Failed, requirement_of
+from mutants.run import Failed
 
 
 @dataclasses.dataclass
@@ -79,30 +79,6 @@ class Control:
         return False
 
 
-class Judged(NamedTuple):
-    """What the suite said of a control."""
-
-    control: Control
-    failed: Failed
-    passed: int
-    """How many cases."""
-
-    @property
-    def requirements(self) -> list[str]:
-        """Those that failed."""
-        return list(dict.fromkeys(map(requirement_of, self.failed)))
-
-    @property
-    def message(self) -> str:
-        """The first one."""
-        return next(iter(self.failed.values()), "")
-
-    @property
-    def fault(self) -> str | None:
-        """The alarm, or None."""
-        return f"a false alarm in {', '.join(self.failed)}" if self.failed else None
-
-
 def changed(change: Callable[[MBT2018], MBT2018]) -> Change:
     """Float networks that compute the same in another way."""
     models = functools.cache(lambda name: Changed({name: load(name)}, change).model(name))
@@ -110,7 +86,12 @@ def changed(change: Callable[[MBT2018], MBT2018]) -> Change:
 
 
 def coarse(model: MBT2018) -> MBT2018:
-    """Transforms of an encoder whose weights and activations are bfloat16."""
+    """An encoder whose transforms have weights and activations in bfloat16. h_a gets rounded latents.
+
+    Sums are float32: on processors with AMX, PyTorch 2.13's own convolutions in bfloat16 read memory that nobody
+    has written, where a picture is one column of z wide.
+    """
+    model.h_a.register_forward_pre_hook(lambda part, given: given[0].round())
     for part in (model.g_a, model.h_a):
         part.bfloat16().float()
         for layer in part:
@@ -248,18 +229,6 @@ def pop_halves(x: int, at: int, words: Any, indexes: Any, tables: Any, symbols: 
     return x, at, 0
 
 
-def push_products(start: Any, freq: Any, bits: Any, words: Any) -> tuple[int, int]:
-    """The encoder's loop that multiplies by 2^79 / freq, and looks at the state that it would have next."""
-    x, count = 1 << 31, 0
-    for begin, f, b in reversed([*zip(start, freq, bits, strict=True)]):
-        quotient = (x * -(-(1 << 79) // f)) >> 79
-        if quotient << b >= 1 << 63:
-            words[count], x, count = x % 2**32, x >> 32, count + 1
-            quotient = x // f
-        x += (quotient << b) - quotient * f + begin
-    return x, count
-
-
 def deflated_quickly(y_hat: Tensor, z_hat: Tensor) -> bytes:
     raw, deflate = buffers.pack_raw(y_hat, z_hat), zlib.compressobj(1, wbits=9)
     return raw[:32] + deflate.compress(raw[32:]) + deflate.flush()
@@ -347,7 +316,7 @@ _ROWS = (
     control("reproducible_in_float64", ("reproducible",), "reproducible transforms in plain float64",
       instead(Model.made_reproducible, in_float64)),
     # encoders
-    control("coarse_encoder", ("encode", "roundtrip"), "weights and activations of g_a and h_a are bfloat16",
+    control("coarse_encoder", ("encode", "roundtrip"), "g_a and h_a are bfloat16, and h_a gets rounded latents",
       changed(coarse)),
     control("dead_zone", ("encode", "roundtrip"), "an encoder draws symbols towards 0, by 0.2",
       around(codec.nearest_symbol, with_dead_zone)),
@@ -367,8 +336,6 @@ _ROWS = (
     # bytes
     control("rans_of_halves", RANS, "rANS with a state of two numbers of 32 bits, and a linear search",
       instead(rans.push, push_halves), instead(rans.pop, pop_halves)),
-    control("rans_of_products", RANS, "an encoder multiplies by reciprocals, and looks at the next state",
-      instead(rans.push, push_products)),
     control("other_zlib", ("buffers", "rejection", "roundtrip"),
       "buffers are deflated by level 1 with a window of 512 bytes, and inflated in pieces",
       instead(buffers.pack_zlib, deflated_quickly), instead(buffers.unpack_zlib, inflated_in_pieces)),
@@ -379,5 +346,7 @@ _ROWS = (
     control("remembers", ("transforms", "entropy-float", "entropy-exact", "rans", "buffers"),
       "answers are kept, by all that a question holds", around(Reference.call, remembered)),
 )  # fmt: skip
+Judged = tuple[Control, Failed, int]
+"""What the suite said of a control: the cases that failed, and how many passed."""
 CONTROLS = {each.name: each for each in _ROWS}
 """By name."""

@@ -42,7 +42,7 @@ from mutants.gallery import MUTANTS
 from mutants.mutant import around
 
 CONTROLS["wrong"] = control("wrong", ["rans"], "as a mutant", *MUTANTS["words_first_out_first"].changes)
-CONTROLS["right"] = control("right", ["rans"], "in its loop", *CONTROLS["rans_of_products"].changes)
+CONTROLS["right"] = control("right", ["rans"], "in its loop", *CONTROLS["rans_of_halves"].changes)
 CONTROLS["idle"] = control("idle", ["rans"], "where nobody looks", around(planes.pad, lambda right, x: right(x)))
 sys.exit(main())
 """
