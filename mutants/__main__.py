@@ -48,10 +48,8 @@ def main() -> int:
     def tell(question: About | Control, failed: Failed, passed: int) -> None:
         if isinstance(question, Control):
             judged.append((question, failed, passed))
-            message, fault = (
-                "\n".join(failed.values()),
-                f"a false alarm in {', '.join(failed)}" if failed else None,
-            )
+            message = "\n".join(failed.values())
+            fault = f"a false alarm in {', '.join(failed)}" if failed else None
         else:
             verdicts.append(verdict := Verdict(question.mutant, failed))
             message, fault = verdict.message, verdict.fault and f"{verdict.fault} ({verdict.mutant.wrong})"

@@ -21,11 +21,6 @@ class About(NamedTuple):
     def name(self) -> str:
         return self.mutant.name
 
-    @property
-    def about(self) -> str:
-        """How it is wrong."""
-        return self.mutant.wrong
-
     def subject(self) -> Subject:
         return self.mutant.subject()
 
