@@ -200,7 +200,7 @@ def main() -> int:
     right = chosen[0]._replace(name="right", module=MODULES[0], text=text)
     began = time.monotonic()
 
-    def tell(change: Change, failed: Failed) -> None:
+    def tell(change: Change, failed: Failed, passed: int) -> None:
         case = next(iter(failed), "")
         change.kills[case] += 1
         answers[change.name] = case
@@ -210,7 +210,7 @@ def main() -> int:
     answers |= {change.name: "" for change in chosen if not change.cases}
     asked = [change for change in chosen if change.name not in answers]
     unchanged: list[Failed] = []
-    ask_all([right], 1, lambda _, failed: unchanged.append(failed))
+    ask_all([right], 1, lambda _, failed, passed: unchanged.append(failed))
     if unchanged != [{}]:
         sys.exit(f"the suite can't be asked, or fails the codec as it is: {unchanged}")
     ask_all(asked, args.jobs, tell)

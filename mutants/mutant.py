@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
@@ -89,6 +89,13 @@ def around(right: Callable[..., Any] | property, wrong: Wrong) -> Change:
     return instead(right, mistaken)
 
 
+def install(changes: Iterable[Change], put: Callable[[Any, str, object], None] = setattr) -> None:
+    """Makes changes in this process. put: as setattr."""
+    for change in changes:
+        for place in list(change.places()):
+            put(place, change.name, change.value)
+
+
 class Mutant(NamedTuple):
     """One wrong implementation."""
 
@@ -109,9 +116,7 @@ class Mutant(NamedTuple):
 
     def install(self, put: Callable[[Any, str, object], None] = setattr) -> None:
         """Makes this process the mutant. put: as setattr, such as the one of pytest's monkeypatch."""
-        for change in self.changes:
-            for place in list(change.places()):
-                put(place, change.name, change.value)
+        install(self.changes, put)
 
     def subject(self) -> Subject:
         """The implementation that is wrong."""

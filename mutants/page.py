@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
 from mutants.clauses import CLAUSES, ELSEWHERE
+from mutants.controls import Judged
 from mutants.verdict import Verdict
 
 SHOWN = 3
@@ -16,8 +17,8 @@ SHOWN = 3
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 
 
-def page(verdicts: Sequence[Verdict]) -> str:
-    """The page. verdicts: on all mutants."""
+def page(verdicts: Sequence[Verdict], judged: Sequence[Judged]) -> str:
+    """The page. verdicts: on all mutants. judged: all controls."""
     return "\n".join([
         "# Wrong implementations, and what catches them",
         "",
@@ -31,6 +32,15 @@ def page(verdicts: Sequence[Verdict]) -> str:
         "| | reference | one-file decoder |",
         "|---|---:|---:|",
         *figures(verdicts),
+        "",
+        "## Controls",
+        "",
+        "Right implementations that differ from the reference ([`controls.py`](../mutants/controls.py)). The "
+        "suite is asked about all that each touches, and must say nothing against it.",
+        "",
+        "| control | how it differs | cases passed | failed |",
+        "|---|---|---:|---:|",
+        *(f"| {c.name} | {c.about} | {passed} | {len(failed)} |" for c, failed, passed in judged),
         "",
         "## Clauses",
         "",

@@ -1,6 +1,6 @@
-"""Asks the suite about wrong implementations, side by side.
+"""Asks the suite about other implementations than the reference, side by side.
 
-One run of pytest collects the cases. In place of its loop it forks: each child becomes one wrong implementation,
+One run of pytest collects the cases. In place of its loop it forks: each child becomes one implementation,
 runs its cases in its own order, and stops when it has seen enough.
 """
 
@@ -9,7 +9,7 @@ import os
 import signal
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -43,9 +43,9 @@ class Question(Protocol):
     def name(self) -> str: ...
 
     def subject(self) -> Subject:
-        """Becomes the wrong implementation."""
+        """Becomes the implementation."""
 
-    def order(self, cases: Sequence[str]) -> Sequence[str]:
+    def order(self, cases: Sequence[str]) -> Iterable[str]:
         """Those of all cases that are asked, by their ids, in this order."""
 
     def enough(self, failed: Failed, case: str) -> bool:
@@ -53,14 +53,17 @@ class Question(Protocol):
 
 
 Q = TypeVar("Q", bound=Question)
+Tell = Callable[[Q, Failed, int], None]
+"""Gets the answer to a question: the cases that failed, and how many passed."""
 
 
 class Runner(Generic[Q]):
     """A plugin of pytest. questions: one child each. tell: gets the answer of each child."""
 
-    def __init__(self, questions: Sequence[Q], jobs: int, tell: Callable[[Q, Failed], None]) -> None:
+    def __init__(self, questions: Sequence[Q], jobs: int, tell: Tell[Q]) -> None:
         self.questions, self.jobs, self.tell = questions, jobs, tell
         self.failed: dict[str, str] = {}
+        self.passed = 0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -74,20 +77,19 @@ class Runner(Generic[Q]):
                 question = running.pop(child)
                 answer = Path(folder, question.name)
                 bar.update()
-                self.tell(
-                    question, json.loads(answer.read_text()) if answer.is_file() else {NO_ANSWER: "no answer"}
-                )
+                given = json.loads(answer.read_text()) if answer.is_file() else [{NO_ANSWER: "no answer"}, 0]
+                self.tell(question, *given)
         return True
 
     def ask(self, session: pytest.Session, question: Q, answer: Path) -> int:
-        """Forks a child that asks one question, and writes which cases failed. Returns its process."""
+        """Forks a child that asks one question, and writes how cases ended. Returns its process."""
         child = os.fork()
         if child == 0:
             try:
                 self.become(session, question)
             except BaseException:
                 self.failed[NO_ANSWER] = traceback.format_exc()
-            answer.write_text(json.dumps(self.failed))
+            answer.write_text(json.dumps([self.failed, self.passed]))
             os._exit(0)
         return child
 
@@ -106,6 +108,7 @@ class Runner(Generic[Q]):
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.outcome == "failed":
             self.failed[case_of(report)] = report.longreprtext
+        self.passed += report.when == "call" and report.outcome == "passed"
 
 
 class Nobody(Methods):
@@ -114,7 +117,7 @@ class Nobody(Methods):
     name, version, capabilities = "nobody", "1", ()
 
 
-def ask_all(questions: Sequence[Q], jobs: int, tell: Callable[[Q, Failed], None]) -> None:
+def ask_all(questions: Sequence[Q], jobs: int, tell: Tell[Q]) -> None:
     """Asks all questions, with a progress bar. tell: gets the answers as they come."""
     import torch
 

@@ -1,22 +1,19 @@
 """Fake implementations that no mutant can be, to try the suite on: each differs from the reference in one way.
 
-They crash, hang, print, answer malformed or in two ways, or are other machines; some encode freely, but rightly.
+They crash, hang, print, answer malformed or in two ways, or are other machines.
 """
 
 import copy
 import dataclasses
-import functools
 import os
 import signal
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import numpy as np
-import torch
 
 import mbtref
-from mbtref import bitstream, codec
+from mbtref import bitstream
 from mbtref.grid import ACTIVATION_BITS, ONE
 from mbtref.suite.difference import first_difference
 from mbtref.suite.mistakes import to_decoder
@@ -25,7 +22,6 @@ from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Methods, Rejected
 from mbtref.suite.subjects.reference import Reference
 from mbtref.suite.vectors import frozen
-from mbtref.transforms import Transforms
 
 Change = Callable[[Any], Any]
 
@@ -184,40 +180,6 @@ class WrongOnce(Reference):
         if self.calls == 3:
             raise Rejected("bad-magic")
         return super().decompress(model, blob)
-
-
-def in_bfloat16(network: torch.nn.Module, a: torch.Tensor) -> torch.Tensor:
-    """The layers of a network, with all that they hold and hand on rounded to bfloat16.
-
-    The sums are float32. PyTorch 2.13's own convolutions in bfloat16 read memory that nobody has written, on
-    processors with AMX, where a picture is one column of z wide.
-    """
-    for layer in copy.deepcopy(network).bfloat16().float().children():
-        a = layer(a.bfloat16().float())
-    return a.bfloat16().float()
-
-
-class Economical(Reference):
-    """A right encoder with coarse transforms: in bfloat16, with a hyper-analysis that sees rounded latents."""
-
-    def model(self, name: str) -> mbtref.Model:
-        right = super().model(name)
-        g_a, h_a = (functools.partial(in_bfloat16, part) for part in (right.networks.g_a, right.networks.h_a))
-        return dataclasses.replace(right, transforms=Transforms([g_a], [torch.round, h_a], [right.networks.g_s]))
-
-
-class DeadZone(Reference):
-    """It rounds latents of y towards 0 if they are less than 0.7 away, to save bytes, as an encoder may."""
-
-    def encode(self, model: str, image: Any) -> Values:
-        right = codec.nearest_symbol
-
-        def nearest(units: torch.Tensor) -> torch.Tensor:
-            of_y = units.dim() == 3
-            return units.sign() * torch.floor(units.abs() / ONE + 0.3) if of_y else right(units)
-
-        with mock.patch.object(codec, "nearest_symbol", nearest):
-            return super().encode(model, image)
 
 
 class Erratic(Reference):

@@ -30,7 +30,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "conformance": ("mbtref.suite",),
     "training": ("training", *WORKBENCH),
     "benchmarks": ("benchmarks", *WORKBENCH),
-    "mutants": ("mutants", *SUITE, DECODER),
+    "mutants": ("mutants", *GENERATE, DECODER),
     "release": ("release", *SUITE),
     "docs": ("docs", *WORKBENCH),
 }

@@ -86,17 +86,19 @@ def test_a_wrong_option_ends_the_run_at_once(
     assert "Traceback" not in shown.err + shown.out, shown.err + shown.out
 
 
-@pytest.mark.parametrize("miniature", ["Economical", "DeadZone"])
-def test_an_encoder_is_free_within_limits(miniature: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("control", ["coarse_encoder", "dead_zone"])
+def test_an_encoder_is_free_within_limits(control: str, tmp_path: Path) -> None:
     """An encoder may compute coarsely, and weigh rate against quality."""
-    _, cases = run(tmp_path, miniature, "--in-process", "--capabilities", "encode", file="test_encode.py")
+    _, cases = run(tmp_path, f"mutants.subjects:{control}", "--capabilities", "encode", file="test_encode.py")
     assert {c["outcome"] for c in cases} == {"passed"}, f"{[c['message'] for c in cases if c['message']]}"
 
 
-@pytest.mark.parametrize("subject", [pytest.param("compressai", marks=oracle.needs_compressai), "Economical"])
+@pytest.mark.parametrize(
+    "subject", [pytest.param("compressai", marks=oracle.needs_compressai), "mutants.subjects:coarse_encoder"]
+)
 def test_another_format_is_as_good(subject: str, tmp_path: Path) -> None:
     """Right codecs have the rate and the quality of the golden streams, in another format or coarsely computed."""
-    _, cases = run(tmp_path, subject, "--in-process", "-k", "ROUNDTRIP-6 and square", file="test_roundtrip.py")
+    _, cases = run(tmp_path, subject, "-k", "ROUNDTRIP-6 and square", file="test_roundtrip.py")
     assert {c["outcome"] for c in cases} == {"passed"}, f"{[c['message'] for c in cases if c['message']]}"
 
 

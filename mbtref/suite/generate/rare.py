@@ -15,7 +15,7 @@ from mbtref.scan import Step, scan
 from mbtref.suite.generate import edge, streams
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.exact import MOST, assert_saturates, spread
-from mbtref.suite.generate.registry import EDGE, vector
+from mbtref.suite.generate.registry import EDGE, LITE, vector
 from mbtref.suite.generate.textures import SIZES, picture, scatter
 from mbtref.suite.pictures import tensor
 from mbtref.suite.subjects.reference import units_in
@@ -86,6 +86,23 @@ def small_scales(case: Case) -> None:
     shaped = {key: values[key].astype(np.float32).reshape(8, 8, 8) for key in ("y", "mu", "sigma")}
     p = case.ask("gaussian_likelihoods", shaped)["y_likelihoods"]
     assert p.array.min() == np.float32(LIKELIHOOD_MIN), "no likelihood at its floor"
+
+
+@vector("FLOAT-1", models=LITE[:1])
+def negative_scales(case: Case) -> None:
+    """the absolute value of a scale, which the context of common latents doesn't make negative"""
+    n, m = case.model.networks.N, case.model.networks.M
+    latents = {"z_hat": spread((n, 1, 1), 100, 71), "y_hat": spread((m, 4, 4), 8, 72)}
+    answer = case.ask("parameters", {name: v.astype(np.float32) for name, v in latents.items()}, ("sigma", "mu"))
+    assert answer["sigma"].array.min() < -1, f"{case.name} has no scale below -1"
+
+
+@vector("FLOAT-3")
+def negative_scales_of_likelihoods(case: Case) -> None:
+    """the absolute value of a scale in place of the bound of 0.11"""
+    residual, sigma = np.meshgrid(np.arange(-8, 8), [-8, -1, -0.25, 0], indexing="ij")
+    values = {"y": residual, "mu": np.zeros_like(residual), "sigma": sigma}
+    case.ask("gaussian_likelihoods", {key: v.astype(np.float32).reshape(4, 4, 4) for key, v in values.items()})
 
 
 @vector("FLOAT-3")
