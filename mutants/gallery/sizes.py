@@ -11,7 +11,7 @@ from mbtref import scan
 from mbtref.bitstream import Stream
 from mbtref.exact import EntropyNetworks
 from mbtref.suite.subjects.reference import Reference
-from mbtref.transforms import Span, Tiled, Transforms
+from mbtref.transforms import Span, Tiled
 from mutants.gallery.pictures import built
 from mutants.mutant import around, decoder, mutant, one_file
 
@@ -74,8 +74,6 @@ MUTANTS = (
       around(Tiled.tile, of_tiles("g_a", lambda *spans: [alone(s) if s.begin > 48 else s for s in spans]))),
     mutant("third_tile_first", "ENCODE-1", "bytes", "the third tile of g_a is the first one again",
       around(Tiled.tile, of_tiles("g_a", lambda *spans: [at_first(span) for span in spans]))),
-    mutant("encoder_h_a_in_strips", "ENCODE-1", "bytes", "an encoder's h_a works on 16 rows at a time",
-      around(Transforms.h_a, lambda right, self, y: torch.cat([right(self, part) for part in y.split(16, 2)], 2))),
     # stages in strips
     mutant("g_a_in_strips", "TRANSFORM-1", "y", "g_a works on 256 columns at a time",
       around(Reference.g_a, in_strips(4, 2))),

@@ -26,10 +26,11 @@ def two_tiles(case: Case) -> None:
 
 @vector("DECODE-1", folder="stages/{name}/closed")
 def three_tiles(case: Case) -> None:
-    """a third tile of g_a, or h_a in strips, without the border that neighbours need; a tile in another's place"""
-    detail = picture(Size(96, 64), SEED)[::-1]
-    # where a picture has one colour, a seam costs as much as all the detail
-    in_tiles(case, np.concatenate([np.broadcast_to(detail[0, 0], (1504, 64, 3)), detail]))
+    """a third tile of g_a without the border that it needs, or in another's place"""
+    # one colour costs little: what a seam costs in the detail counts
+    pixels = np.full((1600, 64, 3), 128, np.uint8)
+    pixels[-96:] = picture(Size(96, 64), SEED)[::-1]
+    in_tiles(case, pixels)
 
 
 def in_tiles(case: Case, pixels: Image) -> None:

@@ -58,12 +58,15 @@ def long_sides(case: Case) -> None:
         one_picture(case, size)
 
 
-@vector("TRANSFORM-1", "TRANSFORM-2", "TRANSFORM-3", "FLOAT-2", "DECODE-1", models=NARROWER)
+@vector("TRANSFORM-1", "TRANSFORM-2", "TRANSFORM-3", "FLOAT-1", "DECODE-1", models=NARROWER, name="square")
 def other_models(case: Case) -> None:
     """the file of another model; channels lost, or taken in another order, where M is 128"""
-    case, pixels = chosen(case, "square")
-    open_loop(case, pixels)
-    ask(case, "closed", "DECODE-1", "decode", stream=case.encode(pixels))
+    pixels = picture(SIZES["square"], 1)
+    y = ask(case, "open", "TRANSFORM-1", "g_a", x=tensor(pixels))["y"]
+    z = ask(case, "open", "TRANSFORM-2", "h_a", y=y)["z"]
+    y_hat = ask(case, "closed", "DECODE-1", "decode", stream=case.encode(pixels))["y_hat"]
+    ask(case, "closed", "FLOAT-1", "parameters", z_hat=np.round(z.array), y_hat=y_hat)
+    ask(case, "closed", "TRANSFORM-3", "g_s", y_hat=y_hat)
 
 
 def ask(case: Case, part: str, requirement: str, operation: str, **inputs: Value | Stored) -> dict[str, Stored]:
@@ -73,20 +76,16 @@ def ask(case: Case, part: str, requirement: str, operation: str, **inputs: Value
     return stage.ask(operation, inputs)
 
 
-def open_loop(case: Case, pixels: Image) -> tuple[Stored, Stored, dict[str, Stored]]:
-    """The float transforms, and the forward pass. Returns y, z, and what the forward pass gives."""
+def one_picture(case: Case, size: str) -> None:
+    """All stages of one picture, which is kept."""
+    case = case.but(name=f"{case.model_name}/{size}", folder="stages/{name}")
+    seed, pixels = choose(case.out, case.model_name, size)
+    keep(case, pixels, seed)
     x = case.store("x", tensor(pixels))
     y = ask(case, "open", "TRANSFORM-1", "g_a", x=x)["y"]
     z = ask(case, "open", "TRANSFORM-2", "h_a", y=y)["z"]
     forward = ask(case, "open", "FLOAT-2", "forward", x=x)
     ask(case, "open", "TRANSFORM-3", "g_s", y_hat=forward["y_hat"])
-    return y, z, forward
-
-
-def one_picture(case: Case, size: str) -> None:
-    """All stages of one picture."""
-    case, pixels = chosen(case, size)
-    y, z, forward = open_loop(case, pixels)
 
     units = codec.grid_units(torch.from_numpy(z.array)[None]) - case.model.entropy.medians
     k_z = case.store("exact/k_z", codec.nearest_symbol(units)[0].permute(2, 0, 1).int().numpy())
@@ -102,14 +101,6 @@ def one_picture(case: Case, size: str) -> None:
     latents = {name: forward[name] for name in ("y_hat", "z_hat")}
     ask(case, "buffer", "BUFFER-3", "unpack_raw", **ask(case, "buffer", "BUFFER-1", "pack_raw", **latents))
     ask(case, "buffer", "BUFFER-4", "unpack_zlib", **ask(case, "buffer", "BUFFER-2", "pack_zlib", **latents))
-
-
-def chosen(case: Case, size: str) -> tuple[Case, Image]:
-    """A picture of this size, which is kept, and the case of its name."""
-    case = case.but(name=f"{case.model_name}/{size}", folder="stages/{name}")
-    seed, pixels = choose(case.out, case.model_name, size)
-    keep(case, pixels, seed)
-    return case, pixels
 
 
 def keep(case: Case, pixels: Image, seed: int) -> None:
