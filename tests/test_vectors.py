@@ -111,7 +111,7 @@ from mbtref.suite.generate.command import stored
 from mbtref.suite.generate.implementations import Bench
 from mbtref.suite.vectors import FOLDER
 
-stages.SIZES = {"square": stages.SIZES["square"]}
+stages.ALL, stages.LONG = ("square",), ()
 files = stored(FOLDER)
 out = Making(Bench({"lite-q4": load("lite-q4")}), parsed(files))
 for function, case in registry.cases(out, {"DECODE-1"}):

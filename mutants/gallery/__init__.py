@@ -1,8 +1,9 @@
 """All mutants by name, in the order of the specification; then those of public implementations."""
 
-from mutants.gallery import arithmetic, coding, files, pictures, ports
+from mutants.gallery import arithmetic, coding, files, pictures, ports, sizes
 
-_ROWS = (*arithmetic.MUTANTS, *coding.MUTANTS, *files.MUTANTS, *pictures.MUTANTS, *ports.MUTANTS)
+_MODULES = (arithmetic, coding, files, pictures, sizes, ports)
+_ROWS = tuple(mutant for module in _MODULES for mutant in module.MUTANTS)
 MUTANTS = {mutant.name: mutant for mutant in _ROWS}
 if len(MUTANTS) < len(_ROWS):
     raise ValueError("two mutants have one name")

@@ -28,8 +28,9 @@ MODULES = (
 damages what `stages` made, and `reproducible` asks again what all others asked."""
 LITE = SERIES["lite"]
 """The models with vectors of every stage, on all pictures. All models have the streams of the Kodak pictures."""
-WIDE = ("wide-q6",)
-"""A model with larger symbols and more of them."""
+*NARROWER, _widest = SERIES["wide"]
+WIDE = (_widest,)
+"""A model with larger symbols and more of them; the others of its series are in NARROWER."""
 EDGE = (edge.NAME,)
 """A model of rare values."""
 

@@ -12,7 +12,7 @@ from mbtref.image import Image
 from mbtref.openloop.likelihoods import LIKELIHOOD_MIN
 from mbtref.suite.generate.case import Case, Making, Stored
 from mbtref.suite.generate.implementations import TIE_DISTANCE, Bench
-from mbtref.suite.generate.registry import LITE, WIDE, vector
+from mbtref.suite.generate.registry import LITE, NARROWER, WIDE, vector
 from mbtref.suite.generate.textures import SIZES, picture
 from mbtref.suite.operations import Value
 from mbtref.suite.pictures import CONTENTS, draw, tensor
@@ -38,8 +38,8 @@ PURPOSES = {
     "DECODE-1": "any stage that isn't exact; symbols in another order; a crop that isn't the top left",
 }
 """The bug that each stage of a picture catches, by requirement."""
-SMALL = ("square", "odd")
-"""The pictures of WIDE; LITE has all SIZES."""
+ALL, SMALL, LONG = ("square", "tall", "odd"), ("square", "odd"), ("long", "high")
+"""The pictures of LITE, of WIDE, and of one model of LITE."""
 SEEDS = range(1000)
 """Seeds of pictures, in the order of trying."""
 
@@ -47,40 +47,60 @@ SEEDS = range(1000)
 @vector(*PURPOSES, models=(*LITE, *WIDE))
 def whole_codec(case: Case) -> None:
     """All stages on each picture: open-loop, then as exact integers, then the stream and its floats."""
-    for size in SMALL if case.model_name in WIDE else SIZES:
-        seed, pixels = choose(case.out, case.model_name, size)
-        one_picture(case.but(name=f"{case.model_name}/{size}"), pixels, seed)
+    for size in SMALL if case.model_name in WIDE else ALL:
+        one_picture(case.but(purpose=""), size)
 
 
-def one_picture(case: Case, pixels: Image, seed: int) -> None:
-    """The stages of one picture."""
+@vector(*PURPOSES, models=LITE[1:2])
+def long_sides(case: Case) -> None:
+    """tiles or strips of 256 pixels or less, without the border that their neighbours need"""
+    for size in LONG:
+        one_picture(case, size)
 
-    def ask(part: str, requirement: str, operation: str, **inputs: Value | Stored) -> dict[str, Stored]:
-        stage = case.but(requirement=requirement, purpose=PURPOSES[requirement], folder=f"stages/{{name}}/{part}")
-        return stage.ask(operation, inputs)
 
-    case = case.but(folder="stages/{name}")
+@vector("TRANSFORM-1", "TRANSFORM-2", "TRANSFORM-3", "FLOAT-1", "DECODE-1", models=NARROWER, name="square")
+def other_models(case: Case) -> None:
+    """the file of another model; channels lost, or taken in another order, where M is 128"""
+    pixels = picture(SIZES["square"], 1)
+    y = ask(case, "open", "TRANSFORM-1", "g_a", x=tensor(pixels))["y"]
+    z = ask(case, "open", "TRANSFORM-2", "h_a", y=y)["z"]
+    y_hat = ask(case, "closed", "DECODE-1", "decode", stream=case.encode(pixels))["y_hat"]
+    ask(case, "closed", "FLOAT-1", "parameters", z_hat=np.round(z.array), y_hat=y_hat)
+    ask(case, "closed", "TRANSFORM-3", "g_s", y_hat=y_hat)
+
+
+def ask(case: Case, part: str, requirement: str, operation: str, **inputs: Value | Stored) -> dict[str, Stored]:
+    """One stage. It has the purpose of the case, or that of its requirement if the case has none."""
+    purpose = case.purpose or PURPOSES[requirement]
+    stage = case.but(requirement=requirement, purpose=purpose, folder=f"stages/{{name}}/{part}")
+    return stage.ask(operation, inputs)
+
+
+def one_picture(case: Case, size: str) -> None:
+    """All stages of one picture, which is kept."""
+    case = case.but(name=f"{case.model_name}/{size}", folder="stages/{name}")
+    seed, pixels = choose(case.out, case.model_name, size)
     keep(case, pixels, seed)
     x = case.store("x", tensor(pixels))
-    y = ask("open", "TRANSFORM-1", "g_a", x=x)["y"]
-    z = ask("open", "TRANSFORM-2", "h_a", y=y)["z"]
-    forward = ask("open", "FLOAT-2", "forward", x=x)
-    ask("open", "TRANSFORM-3", "g_s", y_hat=forward["y_hat"])
+    y = ask(case, "open", "TRANSFORM-1", "g_a", x=x)["y"]
+    z = ask(case, "open", "TRANSFORM-2", "h_a", y=y)["z"]
+    forward = ask(case, "open", "FLOAT-2", "forward", x=x)
+    ask(case, "open", "TRANSFORM-3", "g_s", y_hat=forward["y_hat"])
 
     units = codec.grid_units(torch.from_numpy(z.array)[None]) - case.model.entropy.medians
     k_z = case.store("exact/k_z", codec.nearest_symbol(units)[0].permute(2, 0, 1).int().numpy())
-    symbols = ask("exact", "EXACT-2", "exact_symbols", k_z=k_z, y=y)
+    symbols = ask(case, "exact", "EXACT-2", "exact_symbols", k_z=k_z, y=y)
     k = symbols["k"].array
     assert k.min() < 0 < k.max(), f"symbols of {case.name} have one sign"
-    ask("exact", "EXACT-1", "exact_parameters", k_z=k_z, y_hat=symbols["y_hat"])
+    ask(case, "exact", "EXACT-1", "exact_parameters", k_z=k_z, y_hat=symbols["y_hat"])
 
-    y_hat = ask("closed", "DECODE-1", "decode", stream=case.encode(pixels))["y_hat"]
+    y_hat = ask(case, "closed", "DECODE-1", "decode", stream=case.encode(pixels))["y_hat"]
     assert np.array_equal(y_hat.array * ONE, symbols["y_hat"].array), f"{case.name} is encoded to other latents"
-    ask("closed", "FLOAT-1", "parameters", z_hat=forward["z_hat"], y_hat=y_hat)
+    ask(case, "closed", "FLOAT-1", "parameters", z_hat=forward["z_hat"], y_hat=y_hat)
 
     latents = {name: forward[name] for name in ("y_hat", "z_hat")}
-    ask("buffer", "BUFFER-3", "unpack_raw", **ask("buffer", "BUFFER-1", "pack_raw", **latents))
-    ask("buffer", "BUFFER-4", "unpack_zlib", **ask("buffer", "BUFFER-2", "pack_zlib", **latents))
+    ask(case, "buffer", "BUFFER-3", "unpack_raw", **ask(case, "buffer", "BUFFER-1", "pack_raw", **latents))
+    ask(case, "buffer", "BUFFER-4", "unpack_zlib", **ask(case, "buffer", "BUFFER-2", "pack_zlib", **latents))
 
 
 def keep(case: Case, pixels: Image, seed: int) -> None:

@@ -17,8 +17,12 @@ class Size(NamedTuple):
     width: int
 
 
-SIZES = {"square": Size(64, 64), "tall": Size(128, 64), "odd": Size(97, 71)}
-"""The pictures of the stages: one hyper-latent, more rows than columns, and padding in both directions."""
+SIZES = {
+    "square": Size(64, 64), "tall": Size(128, 64), "odd": Size(97, 71),
+    "long": Size(64, 320), "high": Size(320, 64),
+}  # fmt: skip
+"""The pictures of the stages: one hyper-latent, more rows than columns, padding in both directions, and sides that
+are longer than tiles or strips of 256 pixels."""
 
 CELLS = {32: 4, 8: 2, 2: 1}
 """Weights of the noise by the side of its cells in pixels: coarse detail is strong, as in photographs."""
