@@ -30,7 +30,8 @@ CLAUSES: dict[str, tuple[str, ...]] = {
         "samples_floored", "multiplied_by_256", "decoder_gamma_transposed", "decoder_tiles_of_512",
     ),
     "It MUST then give them as real arithmetic does": (
-        "plain_sums", "float32_encoder", "decoder_x_hat_in_float32",
+        "plain_sums", "float32_encoder", "decoder_x_hat_in_float32", "y_unrounded_for_h_a", "z_unrounded",
+        "x_in_float64", "slope_in_float32", "g_a_roots_in_float32", "g_s_parameters_in_float32",
     ),
     "An encoder MUST replicate, and never pad with zeros.": ("padded_with_zeros", "padded_by_reflection"),
     "From given `k_z` and y, an implementation MUST find exactly these integers.": (
@@ -43,6 +44,7 @@ CLAUSES: dict[str, tuple[str, ...]] = {
     "The same picture MUST give the same bytes each time.": ("dithered",),
     "Its answers MUST lie within the tolerances of the vectors.": (
         "igdn_divides", "float_mu_first", "z_hat_whole", "sigma_from_0109", "likelihood_beside",
+        "root_of_two_steps", "pedestal_left_out", "likelihoods_plus_1e_6",
     ),
     "The same question MUST get the same answer again": ("encode_kept", "psi_kept", "decoder_tables_kept"),
     "MUST give the size of the picture": ("padded_size",),

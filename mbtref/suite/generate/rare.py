@@ -69,6 +69,16 @@ def gdn(case: Case) -> None:
     case.but(requirement="TRANSFORM-3").ask("g_s", {"y_hat": np.round(y.array)})
 
 
+@vector("TRANSFORM-1", "TRANSFORM-3", models=EDGE)
+def roots(case: Case) -> None:
+    """square roots of 16 to 18 correct bits: cut off, or by two steps of Newton's from a guess"""
+    # of inputs of one value a channel, these show an error of the roots most, compared with errors of sums
+    x, y_hat = np.zeros((3, 64, 64), np.float32), np.zeros((edge.M, 4, 4), np.float32)
+    x[1:], y_hat[1], y_hat[4] = 16, 1024, -1024
+    case.ask("g_a", {"x": x})
+    case.but(requirement="TRANSFORM-3").ask("g_s", {"y_hat": y_hat})
+
+
 @vector("FLOAT-1", models=EDGE)
 def unmasked(case: Case) -> None:
     """a context model whose mask isn't applied, since other files hold it masked"""

@@ -2,7 +2,7 @@
 
 The only new data are a few pictures near ties, and the hashes of decoded Kodak pictures.
 
-One operation in float32 moves a latent by about 10^-8 to 10^-6, and a sample by about 10^-6 levels, up or down. So a
+One operation in float32 moves a latent by 10^-8 to 10^-6, and a sample by about 10^-6 levels, up or down. So a
 value that lies much nearer to its tie shows every second mistake, whatever it is. A few such values show all.
 """
 
@@ -18,6 +18,7 @@ from mbtref import codec
 from mbtref.grid import ONE
 from mbtref.image import Image
 from mbtref.suite.check import digest_of
+from mbtref.suite.generate import implementations
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.implementations import Bench
 from mbtref.suite.generate.registry import vector
@@ -53,7 +54,7 @@ NEAR_Z = {
     ),
     "wide-q6": (Edit(97, 32, 6, 1, 1), Edit(1429, 61, 12, 0, 1)),
 }  # fmt: skip
-"""Pictures one z of which is as near to a tie as LATENTS. `python -m mbtref.suite.generate.ties` finds them."""
+"""Pictures one z of which is as near to a tie as LATENTS. `ties` finds them."""
 NEAR_Y = {
     "lite-q6": (
         Edit(3, 4, 1, 0, -1), Edit(12, 14, 3, 1, 1), Edit(16, 38, 17, 1, 1), Edit(40, 20, 10, 0, -1),
@@ -92,11 +93,16 @@ def latents_from_ties(bench: Bench, model: str, x: Tensor) -> dict[str, Tensor]:
     return {"y": from_tie(y[0], mu), "z": from_tie(z[0], medians)}
 
 
-def samples_from_ties(case: Case, stream: bytes) -> Tensor:
-    """How far each sample of a stream's picture lies above a tie, levels: (3, 64h, 64w) float64."""
-    y_hat = np.asarray(case.answer("decode", stream=stream)["y_hat"])
-    levels = 255 * torch.from_numpy(case.out.bench.x_hat(case.model_name, y_hat)).clip(0, 1)
-    return levels - levels.floor() - 0.5
+def nearest_latents(bench: Bench, model: str, pixels: Image) -> dict[str, float]:
+    """How far the nearest y and the nearest z of a picture lie from their ties."""
+    found = latents_from_ties(bench, model, torch.from_numpy(tensor(pixels)).double())
+    return {latent: float(distances.abs().min()) for latent, distances in found.items()}
+
+
+def nearest_sample(bench: Bench, model: str, stream: bytes) -> float:
+    """How far the nearest sample of a stream's picture lies from its tie, levels."""
+    y_hat = np.asarray(bench.golden.call("decode", model, {"stream": stream})["y_hat"])
+    return float(implementations.from_tie(bench.x_hat(model, y_hat).clip(0, 1) * 255.0).min())
 
 
 def known(frozen: Mapping[str, Entry], made: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -135,8 +141,7 @@ def near_ties(case: Case, latent: str, pictures: Mapping[str, tuple[Edit, ...]])
         for edit in edits:
             one = case.but(name=f"{model}/near-{latent}-{edit.seed}", model_name=model)
             pixels = one.store("picture", edit.picture())
-            x = torch.from_numpy(tensor(pixels.array)).double()
-            nearest = {key: float(v.abs().min()) for key, v in latents_from_ties(one.out.bench, model, x).items()}
+            nearest = nearest_latents(one.out.bench, model, pixels.array)
             assert LATENTS[0] < min(nearest.values()), f"{one.name} isn't sure: {nearest}"
             assert nearest[latent] < LATENTS[1], f"{latent} of {one.name} isn't near a tie: {nearest}"
             one.ask("encode_reproducible", {"image": pixels})
@@ -144,7 +149,7 @@ def near_ties(case: Case, latent: str, pictures: Mapping[str, tuple[Edit, ...]])
 
 @vector("REPRODUCIBLE-1")
 def near_z(case: Case) -> None:
-    """an operation of g_a or h_a in float32, be it one root, slope or sum, or z not rounded to float32 at the end"""
+    """an operation of g_a or h_a in float32, be it one root, slope or sum; z rounded otherwise at the end"""
     near_ties(case, "z", NEAR_Z)
 
 
@@ -161,8 +166,8 @@ def near_samples(case: Case) -> None:
         for seed in seeds:
             one = case.but(name=f"{model}/near-sample-{seed}", model_name=model)
             stream = one.store("stream", one.encode(picture(SIZES["square"], seed)), ".mbt")
-            nearest = float(samples_from_ties(one, stream.data).abs().min())
-            assert LEVELS[0] < nearest < LEVELS[1], f"the nearest sample of {one.name} is {nearest} levels from a tie"
+            nearest = nearest_sample(one.out.bench, model, stream.data)
+            assert LEVELS[0] < nearest < LEVELS[1], f"the nearest sample of {one.name} is {nearest} from a tie"
             one.ask("decode_reproducible", {"stream": stream})
 
 
