@@ -74,7 +74,7 @@ def roots(case: Case) -> None:
     """square roots of 16 to 18 correct bits: cut off, or by two steps of Newton's from a guess"""
     # of inputs of one value a channel, these show an error of the roots most, compared with errors of sums
     x, y_hat = np.zeros((3, 64, 64), np.float32), np.zeros((edge.M, 4, 4), np.float32)
-    x[1:], y_hat[1], y_hat[4] = 16, 1024, -1024
+    x[1], x[2], y_hat[1], y_hat[4] = -9 / 512, -111 / 512, 1024, -1024
     case.ask("g_a", {"x": x})
     case.but(requirement="TRANSFORM-3").ask("g_s", {"y_hat": y_hat})
 
