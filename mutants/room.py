@@ -2,17 +2,33 @@
 
 import multiprocessing
 import sys
+from collections.abc import Iterator
+
+import numpy as np
 
 from mbtref.suite import vectors
-from mbtref.suite.generate.measure import deviations
+from mbtref.suite.check import comparable, in_bits
+from mbtref.suite.subjects.protocol import Subject
+from mbtref.suite.vectors import Vector
 from mutants.gallery import MUTANTS
 
 
+def shares(subject: Subject, vector: Vector) -> Iterator[float]:
+    """The largest error of each output over its tolerance, and of likelihoods in bits."""
+    answer = subject.call(vector.operation, vector.model, vector.inputs)
+    came, due = (comparable(vector.operation, values) for values in (answer, vector.expected))
+    for a, b, limits in (
+        (came, due, vector.tolerance), (in_bits(vector, came), in_bits(vector, due), vector.bits),
+    ):  # fmt: skip
+        for stage, limit in limits.items():
+            yield float(np.abs(np.asarray(a[stage], np.float64) - np.asarray(b[stage])).max()) / limit
+
+
 def room(name: str) -> tuple[float, str]:
-    """The largest error of a mutant over its tolerance, and the vector of its own requirement that shows it."""
+    """The largest of a mutant, and the vector of its own requirement that shows it."""
     subject, own = MUTANTS[name].subject(), MUTANTS[name].requirement
     asked = [vector for vector in vectors.frozen().vectors if vector.requirement == own]
-    return max((share, vector.name) for vector in asked for _, share in deviations(subject, vector))
+    return max((share, vector.name) for vector in asked for share in shares(subject, vector))
 
 
 if __name__ == "__main__":

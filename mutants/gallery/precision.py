@@ -18,17 +18,14 @@ from mutants.gallery.pictures import built
 from mutants.mutant import Change, around, constant, instead, mutant
 
 
-def in_float32(part: str, *places: int) -> Change:
-    """These layers of g_a, h_a or g_s are the float32 ones in a reproducible model."""
+def in_float32(part: str, place: int) -> Change:
+    """This layer of g_a, h_a or g_s is the float32 one in a reproducible model."""
 
     def wrong(right: Callable[[MBT2018], Transforms], given: MBT2018) -> Transforms:
-        made = right(given)
+        made, plain = right(given), getattr(given, part)[place]
         layers: Any = made._h_a if part == "h_a" else getattr(made, f"_{part}").layers
-        for place in places:
-            plain = getattr(given, part)[place]
-            layers[place + 1] = lambda a, plain=plain: reproducible.channels_last(
-                plain(reproducible.channels_first(a).float())
-            )
+        # the first one changes the order in memory
+        layers[place + 1] = lambda a: reproducible.channels_last(plain(reproducible.channels_first(a).float()))
         return made
 
     return around(reproducible.in_exact_sums, wrong)

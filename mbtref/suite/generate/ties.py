@@ -9,16 +9,9 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from mbtref.suite.generate import models
+from mbtref.suite.generate import models, reproducible
 from mbtref.suite.generate.implementations import Bench
-from mbtref.suite.generate.reproducible import (
-    LATENTS,
-    LEVELS,
-    Edit,
-    latents_from_ties,
-    nearest_latents,
-    nearest_sample,
-)  # fmt: skip
+from mbtref.suite.generate.reproducible import LATENTS, LEVELS, Edit, nearest_latents
 from mbtref.suite.generate.textures import SIZES, picture
 from mbtref.suite.pictures import tensor
 
@@ -33,7 +26,7 @@ def edits(bench: Bench, model: str, latent: str, seeds: Iterable[int]) -> Iterat
     for seed in seeds:
         pixels = picture(SIZES["square"], seed)
         x = torch.from_numpy(tensor(pixels)).double().requires_grad_()
-        distances = latents_from_ties(bench, model, x)[latent].flatten()
+        distances = reproducible.latents_from_ties(bench, model, x)[latent].flatten()
         for at in distances.abs().argsort()[:TRIED].tolist():
             (gradient,) = torch.autograd.grad(distances[at], x, retain_graph=True)
             for change in (1, -1):
@@ -54,7 +47,7 @@ def seeds_of_samples(bench: Bench, model: str, seeds: Iterable[int]) -> Iterator
     """The pictures in whose stream a sample has the distance LEVELS from its tie, and none is nearer."""
     for seed in seeds:
         stream = bytes(bench.golden.call("encode", model, {"image": picture(SIZES["square"], seed)})["stream"])
-        if LEVELS[0] < nearest_sample(bench, model, stream) < LEVELS[1]:
+        if LEVELS[0] < reproducible.nearest_sample(bench, model, stream) < LEVELS[1]:
             yield seed
 
 
