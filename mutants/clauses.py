@@ -34,7 +34,8 @@ CLAUSES: dict[str, tuple[str, ...]] = {
         "corner_of_tiles",
     ),
     "It MUST then give them as real arithmetic does": (
-        "plain_sums", "four_decimals", "float32_encoder", "decoder_x_hat_in_float32",
+        "plain_sums", "four_decimals", "float32_encoder", "decoder_x_hat_in_float32", "y_unrounded_for_h_a",
+        "z_unrounded", "x_in_float64", "slope_in_float32", "g_a_roots_in_float32", "g_s_parameters_in_float32",
     ),
     "An encoder MUST replicate, and never pad with zeros.": (
         "padded_with_zeros", "padded_by_reflection", "padded_on_both_sides", "resized",
@@ -52,7 +53,8 @@ CLAUSES: dict[str, tuple[str, ...]] = {
     "Its answers MUST lie within the tolerances of the vectors.": (
         "igdn_divides", "one_gdn", "slope_of_a_fifth", "float_mu_first", "forward_in_closed_loop", "z_hat_whole",
         "sigma_from_0109", "likelihood_beside", "g_a_in_strips", "h_a_in_strips", "g_s_in_strips",
-        "parameters_in_strips", "forward_in_strips",
+        "parameters_in_strips", "forward_in_strips", "root_of_two_steps", "pedestal_left_out",
+        "likelihoods_plus_1e_6",
     ),
     "The same question MUST get the same answer again": ("encode_kept", "psi_kept", "decoder_tables_kept"),
     "MUST give the size of the picture": ("padded_size", "sides_in_8_bytes"),

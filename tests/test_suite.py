@@ -149,6 +149,19 @@ def test_a_seed_asks_the_same_questions(operation: str) -> None:
         assert first_difference(third.asked.inputs, first.asked.inputs, {}), "two seeds, one question"
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([1, 1.5, 3], "is 1.5, expected 1.0: off by 0.5, 5 times the tolerance (others by up to 20 times);"),
+        ([1, 3, 1.5], "is 3.0, expected 1.0: off by 2, 20 times the tolerance;"),
+    ],
+)
+def test_the_first_difference_tells_of_larger_ones(values: list[float], told: str) -> None:
+    """A message about a value that passes its tolerance only just says by how much others do."""
+    message = str(first_difference({"y": np.array(values)}, {"y": np.ones(3)}, {"y": 0.1}))
+    assert message == f"y[1] {told} 2 of 3 values differ", f"it says {message}"
+
+
 def test_each_run_asks_other_questions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A run without --seed draws one, tells it first, and gives it to all processes and messages."""
 

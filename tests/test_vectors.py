@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbtref import Model
+from mbtref import Model, load
 from mbtref.errors import Kind
 from mbtref.files import write_whole
 from mbtref.suite import vectors
-from mbtref.suite.generate import MADE, edge, implementations, make, moved, registry, reproducible, streams
+from mbtref.suite.generate import MADE, edge, implementations, make, moved, registry, reproducible, streams, ties
 from mbtref.suite.generate import command as tool
 from mbtref.suite.generate.case import Case, Making, as_npy
 from mbtref.suite.generate.deflate import stored_block
@@ -138,6 +138,14 @@ def test_a_new_picture_is_chosen_by_the_stated_distance(lite: Model) -> None:
     assert np.array_equal(pixels, picture(SIZES["square"], chosen)), f"the picture isn't that of seed {chosen}"
     away = [sure(bench, "lite-q4", tensor(picture(SIZES["square"], seed))) for seed in range(chosen + 1)]
     assert away == [False] * chosen + [True], f"seed {chosen} was chosen; which seeds are right: {away}"
+
+
+def test_a_picture_near_a_tie_is_found() -> None:
+    """The search finds the frozen picture of a seed, and none if the seed has none."""
+    bench = Bench({"lite-q6": load("lite-q6")})
+    edit = reproducible.NEAR_Z["lite-q6"][0]
+    found = list(ties.edits(bench, "lite-q6", "z", range(edit.seed - 1, edit.seed + 1)))
+    assert found == [edit], f"found {found}"
 
 
 def test_measured_tolerances_hold(lite: Model, monkeypatch: pytest.MonkeyPatch) -> None:

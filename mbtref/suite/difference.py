@@ -41,6 +41,8 @@ class Difference(NamedTuple):
     """What is true of all values: one of the patterns below, or nothing."""
     unit: str = ""
     """What follows the two values in a message."""
+    largest: float = 0.0
+    """The largest |value - expected| of the stage: the first may pass the tolerance only just."""
 
     def __str__(self) -> str:
         if not self.where:
@@ -49,6 +51,8 @@ class Difference(NamedTuple):
         text = f"{place} is {self.value}{self.unit}, expected {self.expected}{self.unit}"
         if self.tolerance:
             text += f": off by {self.error:.3g}, {self.error / self.tolerance:.3g} times the tolerance"
+            if self.largest > self.error:
+                text += f" (others by up to {self.largest / self.tolerance:.3g} times)"
         if self.pattern:
             text += f": {self.pattern}"
         return f"{text}; {self.wrong} of {self.total} values differ"
@@ -115,7 +119,9 @@ def _array_difference(stage: str, value: Array, right: Array, tolerance: float) 
     where = tuple(int(n) for n in wrong[first])
     found, due, off = value[where].item(), right[where].item(), float(error[where])
     true = pattern(value, right, tolerance)
-    return Difference(stage, where, found, due, off, tolerance, len(wrong), right.size, true)
+    return Difference(
+        stage, where, found, due, off, tolerance, len(wrong), right.size, true, largest=float(error.max())
+    )
 
 
 def pattern(value: Array, right: Array, tolerance: float) -> str:

@@ -10,11 +10,13 @@ from torch import Tensor
 from mbtref import Model
 from mbtref.exact import CONTEXT_TAPS, interleave, leaky_relu, windows
 from mbtref.grid import EXACT, LIMIT, ONE, WEIGHT_BITS, requantize
+from mbtref.networks import GDN, MBT2018
 from mbtref.openloop.likelihoods import LIKELIHOOD_MIN
 from mbtref.scan import Step, scan
 from mbtref.suite.generate import edge, streams
 from mbtref.suite.generate.case import Case
 from mbtref.suite.generate.exact import MOST, assert_saturates, spread
+from mbtref.suite.generate.implementations import Changed, in_float64
 from mbtref.suite.generate.registry import EDGE, LITE, vector
 from mbtref.suite.generate.textures import SIZES, picture, scatter
 from mbtref.suite.pictures import tensor
@@ -62,11 +64,35 @@ def symbols_for(scales: npt.NDArray[np.int64], shape: tuple[int, int]) -> I32:
 # The float networks
 
 
+def roots_off(networks: MBT2018) -> MBT2018:
+    """Computes in float64, with all square roots of GDNs off by 2^-18."""
+    for layer in networks.modules():
+        if isinstance(layer, GDN):
+            layer.register_forward_hook(lambda layer, inputs, output: output * (1 + 2.0**-18))
+    return in_float64(networks)
+
+
 @vector("TRANSFORM-1", "TRANSFORM-3", models=EDGE)
 def gdn(case: Case) -> None:
     """a GDN's beta or gamma without its lower bound, or bounded after the square; the pedestal left out"""
     y = case.ask("g_a", {"x": tensor(picture(SIZES["square"], 1))})["y"]
     case.but(requirement="TRANSFORM-3").ask("g_s", {"y_hat": np.round(y.array)})
+
+
+@vector("TRANSFORM-1", "TRANSFORM-3", models=EDGE)
+def roots(case: Case) -> None:
+    """square roots of 16 to 18 correct bits: cut off, or by two steps of Newton's from a guess"""
+    # of inputs of one value a channel, these show an error of the roots most, compared with errors of sums
+    x, y_hat = np.zeros((3, 64, 64), np.float32), np.zeros((edge.M, 4, 4), np.float32)
+    x[1], x[2], y_hat[1], y_hat[4] = -9 / 512, -111 / 512, 1024, -1024
+    wrong = Changed({case.model_name: case.model}, roots_off, torch.float64)
+    for requirement, operation, inputs in (
+        ("TRANSFORM-1", "g_a", {"x": x}), ("TRANSFORM-3", "g_s", {"y_hat": y_hat}),
+    ):  # fmt: skip
+        ((output, right),) = case.but(requirement=requirement).ask(operation, inputs).items()
+        off = float(np.abs(wrong.call(operation, case.model_name, inputs)[output] - right.array).max())
+        limit = case.out.new.entries[-1]["tolerance"][output]["absolute"]
+        assert off > limit, f"roots off by 2^-18 move {output} of {case.name} by {off:.2g}, not above {limit}"
 
 
 @vector("FLOAT-1", models=EDGE)
