@@ -61,13 +61,6 @@ def beyond_buffers(case: Case) -> None:
 
 
 @vector("DECODE-4")
-def one_row_of_blocks(case: Case) -> None:
-    """a wavefront of one position; a picture taken for its transpose"""
-    for size in (Size(64, 4032), Size(4032, 64)):
-        ask(case, MODEL, "gradient", size, shown=False)
-
-
-@vector("DECODE-4")
 def around_blocks(case: Case) -> None:
     """a size that is a multiple of 64, one less or one more, given too many blocks or too few; a crop by blocks"""
     for size in (Size(63, 129), Size(65, 128), Size(127, 191), Size(192, 63)):
@@ -78,13 +71,6 @@ def around_blocks(case: Case) -> None:
 def around_tiles(case: Case) -> None:
     """tiles of 256 or 512 pixels without the border that their neighbours need"""
     ask(case, MODEL, "flat", Size(513, 257))
-
-
-@vector("DECODE-4")
-def longest_sides(case: Case) -> None:
-    """sides of more than 4096 refused, or kept in 12 bits"""
-    for size in (Size(1, 4097), Size(4097, 1)):
-        ask(case, MODEL, "flat", size)
 
 
 @vector("DECODE-4")

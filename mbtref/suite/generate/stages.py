@@ -98,9 +98,10 @@ def one_picture(case: Case, size: str) -> None:
     assert np.array_equal(y_hat.array * ONE, symbols["y_hat"].array), f"{case.name} is encoded to other latents"
     ask(case, "closed", "FLOAT-1", "parameters", z_hat=forward["z_hat"], y_hat=y_hat)
 
-    latents = {name: forward[name] for name in ("y_hat", "z_hat")}
-    ask(case, "buffer", "BUFFER-3", "unpack_raw", **ask(case, "buffer", "BUFFER-1", "pack_raw", **latents))
-    ask(case, "buffer", "BUFFER-4", "unpack_zlib", **ask(case, "buffer", "BUFFER-2", "pack_zlib", **latents))
+    if case.model_name == LITE[0]:  # a buffer holds latents of any model
+        latents = {name: forward[name] for name in ("y_hat", "z_hat")}
+        ask(case, "buffer", "BUFFER-3", "unpack_raw", **ask(case, "buffer", "BUFFER-1", "pack_raw", **latents))
+        ask(case, "buffer", "BUFFER-4", "unpack_zlib", **ask(case, "buffer", "BUFFER-2", "pack_zlib", **latents))
 
 
 def keep(case: Case, pixels: Image, seed: int) -> None:
