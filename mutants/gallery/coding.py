@@ -14,7 +14,7 @@ from mbtref.grid import ONE, saturate
 from mbtref.suite.subjects.reference import Reference
 from mbtref.suite.vectors import frozen
 from mutants.gallery.arithmetic import in_int32, loaded
-from mutants.mutant import around, constant, decoder, instead, kept, mutant, one_file
+from mutants.mutant import around, constant, decoder, instead, mutant, one_file
 
 
 def words(change: Callable[[Any], Any]) -> Callable[..., bytes]:
@@ -97,16 +97,12 @@ MUTANTS = (
       around(decoder.make_tables, of_each(lambda cdf, offset: (cdf, -offset)))),
     mutant("decoder_one_table_of_z", "DECODE-1", "first of their", "all channels of z use the first table",
       loaded(lambda m: m.z_tables.__setitem__(slice(None), m.z_tables[:1] * m.N))),
-    mutant("decoder_tables_kept", "STATE-1", "stream", "the first tables of a shape are kept",
-      around(decoder.make_tables, kept)),
     # §5: the encoder
     mutant("states_to_2_62", "RANS-1", "stream", "states end at 2^62", constant(rans, "UPPER_BITS", 62)),
     mutant("first_symbol_first", "RANS-1", "stream", "the first symbol is coded first",
       around(rans.push, lambda right, *given: right(*(column[::-1] for column in given[:3]), given[3]))),
     mutant("words_first_out_first", "RANS-1", "stream", "the words come in the order in which they were put away",
       around(rans.encode, words(lambda w: np.append(w[:2], w[:1:-1])))),
-    mutant("rans_encode_kept", "STATE-1", "kept", "the bytes are those of the first message of that length",
-      around(rans.encode, kept)),
     mutant("decoder_digits_highest_first", "RANS-1", "stream",
       "the digits of an escape come from the highest one on",
       around(one_file.intervals, lambda right, *given: (parts := right(*given))[:2] + parts[:1:-1])),
