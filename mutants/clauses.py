@@ -38,17 +38,20 @@ CLAUSES: dict[str, tuple[str, ...]] = {
     ),
     "A decoder MUST find in them the latents and the picture that the encoder held.": ("k_clipped",),
     "Their length and their picture MUST be as good as those of the golden stream": (
-        "open_loop", "k_z_without_medians", "blue_first", "divided_by_256",
+        "open_loop", "k_z_without_medians", "k_z_truncated", "colours_halved", "blue_first", "divided_by_256",
     ),
-    "The same picture MUST give the same bytes each time.": ("dithered",),
+    "The same picture MUST give the same bytes each time.": ("dithered", "seeded_by_the_process"),
     "Its answers MUST lie within the tolerances of the vectors.": (
         "igdn_divides", "float_mu_first", "z_hat_whole", "sigma_from_0109", "likelihood_beside",
     ),
-    "The same question MUST get the same answer again": ("encode_kept", "psi_kept", "decoder_tables_kept"),
-    "MUST give the size of the picture": ("padded_size",),
+    "The same question MUST get the same answer again": (
+        "encode_kept", "psi_but_the_last", "pack_by_sum", "decode_refused_again", "decoder_tables_kept",
+    ),
+    "MUST give the size of the picture": ("padded_size", "padded_in_halves"),
     "A picture that was padded as in §12 MUST give the same top left": ("padded_with_zeros",),
     "MUST refuse malformed input with its kind": (
         "missing_words_are_zero", "half_words_ignored", "adler_unchecked", "decoder_shapes_unchecked",
+        "decoder_unpack_taken_again",
     ),
 }  # fmt: skip
 """A part of a sentence, and the mutants that break it."""
