@@ -22,7 +22,7 @@ def test_vector(subject: Subject, vector: Vector) -> None:
 @pytest.mark.parametrize("operation", [Case("FRESH-1", operation, CATCHES).of(operation) for operation in ASKED])
 def test_fresh(subject: Subject, operation: str, seed: int) -> None:
     """A subject gives the right answer to a question that stands in no file."""
-    for asked, right, tolerance in questions(operation, seed):
+    for asked, right, tolerance, _ in questions(operation, seed):
         came, due = (comparable(operation, values) for values in (ask(subject, *asked), right))
         if difference := first_difference(came, due, tolerance, operation == CLOSED_LOOP):
             raise WrongAnswer(difference, asked, came, due)

@@ -127,12 +127,3 @@ class Mutant(NamedTuple):
 def mutant(name: str, requirement: str, stage: str, wrong: str, *changes: Change) -> Mutant:
     """A line of the gallery."""
     return Mutant(name, requirement, stage, wrong, changes)
-
-
-def kept(right: Callable[..., Any], *given: Any, **named: Any) -> object:
-    """The mistake of many mutants of STATE-1: the answer to the first question of its shape, for all of them."""
-    answers = vars(right).setdefault("answers", {})
-    shape = str([getattr(value, "shape", type(value)) for value in (*given, *named.values())])
-    if shape not in answers:
-        answers[shape] = right(*given, **named)
-    return answers[shape]

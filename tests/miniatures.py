@@ -6,11 +6,13 @@ They crash, hang, print, answer malformed or in two ways, or are other machines.
 import copy
 import dataclasses
 import os
+import pickle
 import signal
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 import mbtref
 from mbtref import bitstream
@@ -18,6 +20,7 @@ from mbtref.grid import ACTIVATION_BITS, ONE
 from mbtref.suite.difference import first_difference
 from mbtref.suite.mistakes import to_decoder
 from mbtref.suite.operations import CAPABILITIES, OPERATIONS, Values
+from mbtref.suite.pictures import tensor
 from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Methods, Rejected
 from mbtref.suite.subjects.reference import Reference
@@ -203,6 +206,61 @@ class BigEndian(Reference):
             name: value if isinstance(value, bytes) else value.astype(value.dtype.newbyteorder(">"))
             for name, value in answer.items()
         }
+
+
+class Loops(Reference):
+    """A float codec whose loops go from position to position. Its blob holds symbols that aren't coded."""
+
+    masked = (True, True)
+    """Whether the kernel of the context is masked in the encoder's loop, which has y where it hasn't been, and in
+    the decoder's, which has zeros there."""
+
+    @torch.no_grad()
+    def loop(self, model: str, z_hat: torch.Tensor, start: torch.Tensor, of: Any, masked: bool) -> torch.Tensor:
+        """The latents y_hat, (1, M, 4h, 4w). start: what stands in their places. of: k of (row, column, mu)."""
+        networks = self.model(model).networks
+        psi, context = networks.h_s(z_hat), networks.context_prediction
+        kernel = context.weight * context.mask if masked else context.weight
+        y_hat = torch.nn.functional.pad(start, (2, 2, 2, 2))
+        for row, column in np.ndindex(start.shape[2:]):
+            phi = torch.nn.functional.conv2d(y_hat[..., row : row + 5, column : column + 5], kernel, context.bias)
+            both = torch.cat([psi[..., row : row + 1, column : column + 1], phi], 1)
+            mu = networks.entropy_parameters(both).chunk(2, 1)[1][..., 0, 0]
+            y_hat[..., row + 2, column + 2] = of(row, column, mu) + mu
+        return y_hat[..., 2:-2, 2:-2]
+
+    def encoded(self, model: str, image: Any) -> tuple[Values, torch.Tensor]:
+        """What is stored, and y_hat."""
+        y = torch.from_numpy(self.g_a(model, tensor(image))["y"])[None]
+        z = np.asarray(self.h_a(model, y[0].numpy())["z"])
+        k_z, k = np.round(z), torch.zeros_like(y)
+
+        def of(row: int, column: int, mu: torch.Tensor) -> torch.Tensor:
+            k[..., row, column] = torch.round(y[..., row, column] - mu)
+            return k[..., row, column]
+
+        y_hat = self.loop(model, torch.from_numpy(k_z)[None], y, of, self.masked[0])
+        return {"size": np.array(image.shape[:2]), "k_z": k_z, "k": k.numpy()}, y_hat
+
+    def compress(self, model: str, image: Any) -> Values:
+        return {"blob": pickle.dumps(self.encoded(model, image)[0])}
+
+    def reconstruct(self, model: str, image: Any) -> Values:
+        return self.shown(model, self.encoded(model, image)[1], *image.shape[:2])
+
+    def decompress(self, model: str, blob: bytes) -> Values:
+        stored = pickle.loads(blob)
+        k, k_z = torch.from_numpy(stored["k"]), torch.from_numpy(stored["k_z"])[None]
+        y_hat = self.loop(model, k_z, torch.zeros_like(k), lambda i, j, _: k[..., i, j], self.masked[1])
+        return self.shown(model, y_hat, *stored["size"])
+
+
+class UnmaskedEncoder(Loops):
+    masked = (False, True)
+
+
+class Unmasked(Loops):
+    masked = (False, False)
 
 
 ELSEWHERE = os.environ.get("ONEDNN_MAX_CPU_ISA") == "SSE41"

@@ -43,6 +43,10 @@ OneLatentOff roundtrip test_both_sides
     decoder and encoder disagree: y_hat[3, 1, 2] is
 Remembers roundtrip test_padding
     other pixels give these bytes, too
+UnmaskedEncoder roundtrip test_both_sides
+    decoder and encoder disagree: y_hat[ … model='filled'
+Unmasked roundtrip test_both_sides
+    decoder and encoder disagree: y_hat[ … model='filled'
 ForgetsZ roundtrip test_buffer
     z of the raw buffer isn't what was packed: z[0, 0, 0] is 7.0, expected
 ExchangesSides encode lite-q3/tall
@@ -72,7 +76,7 @@ HalfPrecision vectors TRANSFORM-3/lite-q6/odd
 HalfPrecision vectors FLOAT-1/lite-q6/odd
     psi[ … small errors everywhere, as of another precision
 Remembers state STATE-1/compress
-    the noise at lite-q3 has another answer after the gradient at lite-q3 than alone: blob[ … kept
+    the first with another last image has another answer after the first than alone: blob[ … kept
 Chance state STATE-1/h_a
     asked twice of a new process, has two answers: z[
 ShowsNegatives kodak closed_loop and lite-q5/kodim20

@@ -278,7 +278,7 @@ def test_a_new_model_comes_with_its_set(
 ) -> None:
     """While vectors are made, a changed `edge` lies where processes look for it; then only in the new set."""
     ours, right = home / edge.FILE, edge.model_file()
-    monkeypatch.setattr(tool, "model_file", lambda name: ours)
+    monkeypatch.setattr(tool, "model_file", lambda name: home / f"models/{name}.safetensors")
     monkeypatch.setattr(edge, "model_file", lambda: b"other")
     monkeypatch.setattr(tool, "make", lambda *_: {**frozen, edge.FILE: ours.read_bytes()})
     tool.generate(home / to)

@@ -290,7 +290,8 @@ def moved(model: str, stream: bytes, golden: bytes, height: int, width: int) -> 
     if ((LATENT * places[:, 1] >= height) | (LATENT * places[:, 2] >= width)).all():
         yield f"all of them lie beyond the picture: {LOOK_AT_PADDING}"
     elif k_z.any() and np.mean(np.abs(y_hat) > GRID) <= FEW:  # either is within half a step of y
-        yield "none moved by more than a step, so y is right: look at h_a, which gets y, not |y|, and at medians"
+        look = "look at h_a, which gets y, not |y|, at medians, and at how z is rounded"
+        yield f"none moved by more than a step, so y is right: {look}"
 
 
 def asked_otherwise(subject: Subject, asked: Question, golden: bytes) -> Iterator[str]:

@@ -11,16 +11,10 @@ from mbtref import decoder
 from mbtref.decoder import Array
 from mbtref.suite.cases import Question
 from mbtref.suite.operations import GRID, OPERATIONS, Values
-from mbtref.suite.questions import Known
-from mbtref.suite.requirements import limit
+from mbtref.suite.questions import TOLERANCE, Known, right
 from mbtref.suite.subjects import one_file
 
 MODELS = ("lite-q3", "lite-q4", "lite-q5", "lite-q6")
-TOLERANCE = {
-    "g_s": {"x_hat": limit("FRESH-1", "x_hat")},
-    "decode": {"image": limit("FRESH-1", "level")},
-}
-"""By operation and output. All others are equal."""
 
 
 class Drawn:
@@ -103,11 +97,3 @@ def questions(operation: str, seed: int) -> Iterator[Known]:
         inputs: Values = getattr(drawn, operation)()
         due = right(operation, model, inputs)
         yield Known(Question(operation, model, inputs), due, TOLERANCE.get(operation, {}))
-
-
-def right(operation: str, model: str | None, inputs: Values) -> Values:
-    """The answer of the one-file decoder."""
-    if operation == "g_s":
-        x_hat = decoder.synthesis(one_file.load(str(model)), np.asarray(inputs["y_hat"]))
-        return {"x_hat": x_hat.astype(np.float32)}
-    return one_file.REFERENCE_DECODER.call(operation, model, inputs)

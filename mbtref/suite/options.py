@@ -25,7 +25,7 @@ THOROUGH = "mbtref-thorough"
 CHOICES: Mapping[str, Collection[str]] = {
     "capabilities": CAPABILITIES,
     "requirement": tuple(REQUIREMENTS),
-    "model": (*MODELS, "edge"),
+    "model": (*MODELS, "edge", "filled"),
 }
 """What the options that select cases may name."""
 TIMEOUT = 60.0

@@ -11,7 +11,7 @@ from mbtref import exact, grid, modelfile
 from mbtref.exact import EntropyNetworks, Linear, Parameters, leaky_relu
 from mbtref.grid import ONE, requantize, round_half_up, saturate, to_grid
 from mbtref.model import Model
-from mutants.mutant import Change, around, constant, decoder, instead, kept, mutant
+from mutants.mutant import Change, around, constant, decoder, instead, mutant
 
 QUANTILES, CONTEXT, HEAD = (
     "entropy_bottleneck.quantiles", "context_prediction.weight", "entropy_parameters.0.weight",
@@ -119,8 +119,6 @@ MUTANTS = (
       weights(HEAD, lambda weight: weight.roll(weight.shape[1] // 2, 1))),
     mutant("mu_first", "EXACT-1", "sigma", "the mean is taken before the scale",
       around(EntropyNetworks.parameters, lambda right, *given: Parameters(*right(*given)[::-1]))),
-    mutant("psi_kept", "STATE-1", "psi", "psi is that of the first z_hat of its shape",
-      around(EntropyNetworks.psi, kept)),
     mutant("decoder_taps_reversed", "EXACT-1", "phi", "the taps of the context are in the other order",
       loaded(lambda m: m.weight.update(context_prediction=m.weight["context_prediction"][:, :, ::-1]))),
     # §3: hyper-latents

@@ -14,7 +14,7 @@ from mbtref.grid import ONE, saturate
 from mbtref.suite.subjects.reference import Reference
 from mbtref.suite.vectors import frozen
 from mutants.gallery.arithmetic import in_int32, loaded
-from mutants.mutant import around, constant, decoder, instead, kept, mutant, one_file
+from mutants.mutant import around, constant, decoder, instead, mutant, one_file
 
 
 def words(change: Callable[[Any], Any]) -> Callable[..., bytes]:
@@ -108,8 +108,6 @@ MUTANTS = (
     mutant("offset_in_float32", "RANS-1", "stream", "an offset is kept in float32",
       around(tables.from_arrays, lambda right, arrays:
              tuple(table._replace(offset=int(np.float32(table.offset))) for table in right(arrays)))),
-    mutant("decoder_tables_kept", "STATE-1", "stream", "the first tables of a shape are kept",
-      around(decoder.make_tables, kept)),
     # §5: the encoder
     mutant("states_to_2_62", "RANS-1", "stream", "states end at 2^62", constant(rans, "UPPER_BITS", 62)),
     mutant("first_symbol_first", "RANS-1", "stream", "the first symbol is coded first",
@@ -118,8 +116,6 @@ MUTANTS = (
       around(rans.encode, words(lambda w: np.append(w[:2], w[:1:-1])))),
     mutant("index_in_8_bits", "RANS-1", "stream", "the number of a table is kept in 8 bits",
       around(rans.encode, lambda right, symbols, indexes, own: right(symbols, indexes % 256, own))),
-    mutant("rans_encode_kept", "STATE-1", "kept", "the bytes are those of the first message of that length",
-      around(rans.encode, kept)),
     mutant("decoder_digits_highest_first", "RANS-1", "stream",
       "the digits of an escape come from the highest one on",
       around(one_file.intervals, lambda right, *given: (parts := right(*given))[:2] + parts[:1:-1])),

@@ -15,7 +15,7 @@ from mbtref.errors import BitstreamError, Kind
 from mbtref.model import Model
 from mbtref.openloop import buffers
 from mbtref.suite.subjects.protocol import Rejected
-from mutants.mutant import around, constant, decoder, instead, kept, mutant, one_file
+from mutants.mutant import around, constant, decoder, instead, mutant, one_file
 
 
 def whole(data: bytes) -> bytes:
@@ -148,8 +148,6 @@ MUTANTS = (
              (b := right(*given))[:32] + np.frombuffer(b[32:], "<i2").byteswap().tobytes())),
     mutant("header_deflated", "BUFFER-2", "buffer", "the header is deflated too",
       instead(buffers.pack_zlib, lambda *given: zlib.compress(buffers.pack_raw(*given)))),
-    mutant("decoder_pack_kept", "STATE-1", "answer", "the first latents of a shape are kept",
-      around(one_file.OneFile.pack_raw, kept)),
     # §8: unpacking them
     mutant("read_unsigned", "BUFFER-3", "y_hat", "latents are read as unsigned numbers",
       around(buffers.unpack_raw, lambda right, b: (a := right(b))._replace(y_hat=a.y_hat % 65536))),

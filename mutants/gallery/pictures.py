@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -12,13 +13,13 @@ from mbtref import codec, networks, planes, rans, reproducible, scan, transforms
 from mbtref.exact import EntropyNetworks
 from mbtref.grid import ONE, saturate
 from mbtref.model import Model
-from mbtref.networks import GDN, MBT2018, PEDESTAL, MaskedConv2d
+from mbtref.networks import GDN, MBT2018, MaskedConv2d
 from mbtref.openloop import forward, likelihoods
 from mbtref.openloop.forward import Forward
 from mbtref.suite.subjects.reference import Reference
 from mbtref.transforms import Transforms
 from mutants.gallery.arithmetic import loaded
-from mutants.mutant import Change, around, constant, decoder, instead, kept, mutant, one_file
+from mutants.mutant import Change, around, constant, decoder, instead, mutant, one_file
 
 
 def built(change: Callable[[MBT2018], object]) -> Change:
@@ -53,6 +54,37 @@ def likelihoods_of_rounded(right: Callable[..., Forward], network: MBT2018, x: T
     return given._replace(y_likelihoods=likelihoods.gaussian_likelihoods(given.y_hat - mu, sigma))
 
 
+def coarse_colours(rows: int, columns: int) -> Callable[..., Tensor]:
+    """A picture whose colours, not its luma, are means of so many rows and columns."""
+
+    def wrong(right: Callable[..., Tensor], image: Any) -> Tensor:
+        x = right(image)
+        luma = (x * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+        means = F.avg_pool2d(x - luma, (rows, columns), ceil_mode=True)
+        wide = means.repeat_interleave(rows, 2).repeat_interleave(columns, 3)
+        return (luma + wide[..., : x.shape[2], : x.shape[3]]).clip(0, 1)
+
+    return wrong
+
+
+def z_rounded_by(rounding: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    """An encoder that rounds z otherwise than y."""
+
+    def wrong(right: Callable[..., Any], *given: object) -> Any:
+        nearest = codec.nearest_symbol
+        of_z = {4: lambda units: rounding(units / ONE), 3: nearest}  # y comes position by position
+        with mock.patch.object(codec, "nearest_symbol", lambda units: of_z[units.ndim](units)):
+            return right(*given)
+
+    return wrong
+
+
+def in_halves(x: Tensor) -> Tensor:
+    """Half of the padding on each side, without an odd row or column."""
+    h, w = (-side % 64 // 2 for side in x.shape[-2:])
+    return F.pad(x, (w, w, h, h), mode="replicate")
+
+
 def medians_forgotten(right: Callable[..., None], self: Any, state: Any) -> None:
     """The medians that an encoder takes off are 0; those that are added stay."""
     right(self, state)
@@ -81,8 +113,6 @@ def in_columns_of_512(right: Callable[..., Any], model: decoder.Model, y_hat: An
 
 MUTANTS = (
     # §§9 and 12: GDN
-    mutant("gamma_and_beta_unbounded", "TRANSFORM-1", "y", "beta and gamma have no lower bound",
-      instead(networks.non_negative, lambda stored, minimum: stored**2 - PEDESTAL)),
     mutant("gamma_transposed", "TRANSFORM-1", "y", "gamma is transposed",
       around(networks.non_negative, lambda right, *given: v.T if (v := right(*given)).ndim == 2 else v)),
     mutant("igdn_divides", "TRANSFORM-3", "x_hat", "the inverse GDN divides",
@@ -128,6 +158,14 @@ MUTANTS = (
     mutant("padded_by_reflection", "ENCODE-1", "padding", "a picture is padded with its reflection",
       around(planes.pad, lambda right, x: F.pad(x, (0, -x.shape[-1] % 64, 0, -x.shape[-2] % 64), mode="reflect")
              if min(x.shape[-2:]) > 63 else right(x))),
+    mutant("padded_in_halves", "ROUNDTRIP-1", "compress", "half of the padding is on each side, but no odd row",
+      instead(planes.pad, in_halves)),
+    mutant("colours_halved", "ENCODE-1", "bytes", "an encoder halves the colours' resolution (4:2:0)",
+      around(planes.to_tensor, coarse_colours(2, 2))),
+    mutant("colours_halved_in_rows", "ENCODE-1", "bytes", "an encoder halves the colours' columns (4:2:2)",
+      around(planes.to_tensor, coarse_colours(1, 2))),
+    mutant("colours_halved_in_columns", "ENCODE-1", "bytes", "an encoder halves the colours' rows (4:4:0)",
+      around(planes.to_tensor, coarse_colours(2, 1))),
     mutant("encoder_h_a_of_magnitude", "ENCODE-1", "h_a, which gets y, not |y|", "the encoder gives |y| to h_a",
       around(Transforms.h_a, lambda right, self, y: right(self, y.abs()))),
     mutant("one_pixel", "ROUNDTRIP-6", "dB", "a picture is stored as its first pixel",
@@ -139,6 +177,10 @@ MUTANTS = (
     mutant("k_z_without_medians", "ENCODE-1", "medians", "z is rounded without its medians",
       around(EntropyNetworks.__init__, medians_forgotten),
       instead(EntropyNetworks.z_hat, lambda self, symbols: saturate(symbols * ONE + self.added))),
+    mutant("k_z_truncated", "ENCODE-1", "how z is rounded", "an encoder rounds z towards its medians",
+      around(codec.encode_latents, z_rounded_by(torch.trunc))),
+    mutant("k_z_floored", "ENCODE-1", "how z is rounded", "an encoder rounds z down",
+      around(codec.encode_latents, z_rounded_by(torch.floor))),
     mutant("open_loop", "ENCODE-1", "", "the encoder rounds y in place of y - mu",
       around(scan.Step.of, lambda right, self, latents: right(self, latents) + self.mu)),
     mutant("k_to_even", "EXACT-2", "k", "y - mu on a tie goes to the even number",
@@ -152,8 +194,6 @@ MUTANTS = (
     mutant("k_clipped", "ROUNDTRIP-3", "refused",
       "symbols are clipped when they are coded, but not in the context",
       around(rans.encode, lambda right, symbols, *given: right(symbols.clip(-3, 3), *given))),
-    mutant("encode_kept", "STATE-1", "kept", "the stream is that of the first picture of its size",
-      around(codec.encode_latents, kept)),
     mutant("decoder_y_rounded", "EXACT-2", "k", "y goes to its grid by rounding",
       around(one_file.OneFile.exact_symbols, lambda right, self, model, k_z, y:
              right(self, model, k_z, np.round(y * 1024.0) / 1024))),

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mbtref import Model, load
 from mbtref.modelfile import EMBEDDED
 from mbtref.suite import requirements
-from mbtref.suite.generate import edge, registry
+from mbtref.suite.generate import edge, filled, registry
 from mbtref.suite.generate.case import Making
 from mbtref.suite.generate.implementations import DERIVATION, Bench
 from mbtref.suite.generate.sets import Files, parsed
@@ -27,11 +27,13 @@ for module in registry.MODULES:
     importlib.import_module(f"{__name__}.{module}")
 MADE = registry.made()
 """The requirements that have vectors."""
+OWN = (edge, filled)
+"""Modules of models that only the suite has."""
 
 
 def models() -> dict[str, Model]:
     """The models of all vectors, by name."""
-    return {name: load(model_file(name)) for name in (*EMBEDDED, edge.NAME)}
+    return {name: load(model_file(name)) for name in (*EMBEDDED, *(own.NAME for own in OWN))}
 
 
 def make(files: Files, only: Collection[str], kodak: Sequence[Path] = ()) -> Files:
@@ -41,7 +43,8 @@ def make(files: Files, only: Collection[str], kodak: Sequence[Path] = ()) -> Fil
     stay frozen. kodak: the 24 files, needed for DECODE-3. Raises ValueError if a vector lost its property.
     """
     out = Making(Bench(models()), parsed(files), kodak)
-    out.put(edge.FILE, edge.model_file())
+    for own in OWN:
+        out.put(own.FILE, own.model_file())
     with tqdm(list(registry.cases(out, only)), leave=False, disable=None) as bar:
         for function, case in bar:
             bar.set_description(case.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mbtref.files import write_whole
 from mbtref.suite import kodak
-from mbtref.suite.generate import MADE, edge, make, model_hashes, models
+from mbtref.suite.generate import MADE, OWN, make, model_hashes, models
 from mbtref.suite.generate.implementations import Bench
 from mbtref.suite.generate.measure import measured
 from mbtref.suite.generate.moved import differences, summary
@@ -34,7 +34,9 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
         raise ValueError(f"no requirement {', '.join(unknown)}; those with vectors are {', '.join(MADE)}")
     frozen, before = stored(FOLDER), stored(folder)
     pictures = kodak.pictures() if KODAK in only else []
-    with new_model():
+    with contextlib.ExitStack() as files_of_models:
+        for own in OWN:
+            files_of_models.enter_context(new_model(own.NAME, own.model_file()))
         files = make(frozen, only, pictures)
     write(folder, before, files)
     lines = list(summary(differences(frozen, files))) if frozen else ["there was no set before"]
@@ -44,11 +46,11 @@ def generate(folder: Path, only: Collection[str] = ()) -> None:
 
 
 @contextlib.contextmanager
-def new_model() -> Iterator[None]:
-    """The model `edge` is in its file, which other processes read; then the old one is there again."""
-    path = model_file(edge.NAME)
+def new_model(name: str, new: bytes) -> Iterator[None]:
+    """A new model is in its file, which other processes read; then the old one is there again."""
+    path = model_file(name)
     path.parent.mkdir(exist_ok=True)
-    old, new = path.read_bytes() if path.is_file() else None, edge.model_file()
+    old = path.read_bytes() if path.is_file() else None
     if old != new:
         write_whole(path, new)
     try:

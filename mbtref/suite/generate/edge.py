@@ -173,12 +173,17 @@ def scattered(state: State) -> None:
 
 def model_file() -> bytes:
     """The bytes of the file. Unlike in an imported one, the context isn't masked and the medians are on ties."""
-    networks = MBT2018(N, M)
-    state = {name: np.zeros(parameter.shape) for name, parameter in networks.named_parameters()}
+    state = {name: np.zeros(parameter.shape) for name, parameter in MBT2018(N, M).named_parameters()}
     for fill in (h_s, context, entropy_parameters, transforms, scattered):
         fill(state)
+    return packed(state, "rare values")
+
+
+def packed(state: State, purpose: str) -> bytes:
+    """A model file of these tensors, with the tables of its densities."""
     tensors = {name: array.astype(np.float32) for name, array in state.items()}
     assert all(np.array_equal(tensors[name], array) for name, array in state.items()), "a weight needs more digits"
+    networks = MBT2018(N, M)
     networks.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()}, strict=False)
     medians = to_activation(networks.entropy_bottleneck.medians.detach()) / ONE
     z_tables = to_arrays(proven.z_tables(networks.entropy_bottleneck, medians))
@@ -186,7 +191,7 @@ def model_file() -> bytes:
     z_arrays = {f"entropy_bottleneck.{part}": array for part, array in z_tables.items()}
     # the fingerprint begins with a 0, where a text would end
     for nonce in itertools.count():
-        metadata = {METADATA_KEY: json.dumps({"nonce": str(nonce), "purpose": "rare values"})}
+        metadata = {METADATA_KEY: json.dumps({"nonce": str(nonce), "purpose": purpose})}
         data = modelfile.pack({**fixed, **tensors, **z_arrays}, metadata)
         if fingerprint_of(data)[0] == 0:
             return data

@@ -22,7 +22,8 @@ from mbtref.suite.generate import edge
 from mbtref.suite.generate.case import Case, Making
 
 MODULES = (
-    "rans", "buffers", "stages", "exact", "streams", "large", "rare", "malformed", "kodak", "reproducible",
+    "rans", "buffers", "stages", "exact", "streams", "large", "stripes",
+    "rare", "malformed", "kodak", "reproducible",
 )  # fmt: skip
 """Those that have vectors. The package imports them in this order, whichever is asked for first: `malformed`
 damages what `stages` made, and `reproducible` asks again what all others asked."""
