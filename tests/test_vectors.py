@@ -62,9 +62,13 @@ def test_schema_refuses(place: str, value: object) -> None:
 
 
 def test_entries() -> None:
-    """Ids are unique, and every kind of error has a malformed stream."""
+    """Ids are unique, so are questions, and every kind of error has a malformed stream."""
     all_vectors = vectors.load().vectors
     assert len({vector.id for vector in all_vectors}) == len(all_vectors), "an id occurs twice"
+    asked: dict[object, str] = {}
+    for v in all_vectors:
+        first = asked.setdefault((v.operation, v.model, tuple(sorted(v.input_files.items()))), v.id)
+        assert first == v.id, f"{v.id} asks what {first} asks"
     refused = {vector.rejected for vector in all_vectors if vector.requirement == "DECODE-2"}
     assert refused == set(Kind), f"no malformed stream for {set(Kind) - refused}"
 
