@@ -269,9 +269,6 @@ def at_any_length(steps: Sequence[Interval]) -> dict[Kind, Faults]:
         Kind.TRUNCATED: {
             "no_bytes: the state read from nothing": b"",
             "half_a_state: the state's second word taken for 0": stream[: FLUSHED // 2],
-            "half_a_low_state: a state of one word, for no symbols: the second taken for 0": struct.pack(
-                "<I", LOWER
-            ),
             "half_a_word: bytes after the last whole word ignored": stream + bytes(WORD // 2),
             "a_byte_more: a byte after the last whole word ignored": stream + b"\0",
         },
@@ -311,6 +308,7 @@ def refused(case: Case) -> None:
     faults = at_any_length(steps)
     faults[Kind.TRUNCATED] = {
         **faults[Kind.TRUNCATED],
+        "half_a_low_state: a state of one word, for no symbols: the second taken for 0": struct.pack("<I", LOWER),
         "missing_word: words beyond the end taken for 0": code(steps)[:-WORD],
         **UNREAD,
     }
