@@ -4,17 +4,12 @@ An encoder is free: g_a and h_a are float, a value near a rounding tie may go ei
 against quality. So the suite compares neither bytes nor latents, but what the decoded stream costs.
 """
 
-import numpy as np
 import pytest
 
 from mbtref.suite.cases import Case, Question, WrongAnswer
-from mbtref.suite.figures import encoded, made, too_dear
-from mbtref.suite.requirements import limit
+from mbtref.suite.figures import encoded, made, shifted, too_dear
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Picture, frozen
-
-BLACK, WHITE = 8, 247
-"""Levels as far from the middle, at which nothing is clipped. The text of the limit `shift` names them."""
 
 
 def case(picture: Picture) -> object:
@@ -37,16 +32,5 @@ def test_encode(subject: Subject, picture: Picture) -> None:
 @pytest.mark.case("ENCODE-1", "brightness")
 def test_brightness(subject: Subject) -> None:
     """Nearly black and nearly white pictures come out neither darker nor lighter, on average over all models."""
-
-    def error(model: str, level: int) -> float:
-        image = np.full((64, 64, 3), level, np.uint8)
-        return float(np.mean(np.asarray(encoded(subject, model, image)["image"], np.float64) - level))
-
-    black, white = (np.mean([error(model, level) for model in frozen().models]) for level in (BLACK, WHITE))
-    shift, allowed = (black + white) / 2, limit("ENCODE-1", "shift")
-    if abs(shift) > allowed:
-        raise WrongAnswer(
-            f"pictures come out {abs(shift):.2f} levels {'darker' if shift < 0 else 'lighter'}, {allowed:g} are "
-            f"allowed: {black:+z.2f} where all samples are {BLACK}, {white:+z.2f} where they are {WHITE}\n"
-            "look at how samples become x: each is divided by 255"
-        )
+    if wrong := shifted(lambda model, image: encoded(subject, model, image)["image"]):
+        raise WrongAnswer(f"{wrong}\nlook at how samples become x: each is divided by 255")

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from mbtref.suite.cases import Case, WrongAnswer, ask, round_trip
 from mbtref.suite.difference import first_difference
-from mbtref.suite.figures import made, to_explain, unlike
+from mbtref.suite.figures import made, shifted, to_explain, unlike
 from mbtref.suite.options import anew
 from mbtref.suite.pictures import CONTENTS, draw, pad, tensor
+from mbtref.suite.requirements import limit
 from mbtref.suite.search import search
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Picture, frozen
@@ -19,6 +20,8 @@ from mbtref.suite.vectors import Picture, frozen
 Test = Callable[..., None]
 FILLED = "filled"
 """A model that no training gives: the kernel of its context isn't 0 at the taps that must be masked."""
+LIMITS = {"y_hat": limit("PORTABLE-1", "latent"), "image": limit("PORTABLE-1", "level")}
+"""In another process, which may sum in another order."""
 
 
 def pictures(test: Test) -> Test:
@@ -49,20 +52,25 @@ def test_deterministic(subject: Subject, height: int, width: int, content: str, 
 
 @pytest.mark.case("ROUNDTRIP-2", "another-process")
 def test_another_process(subject: Subject, pytestconfig: pytest.Config) -> None:
-    """So it does in another process, in which it is asked after another picture."""
+    """So it does in another process, in which it is asked after other pictures, and the bytes are enough there."""
     picture = draw("noise", 97, 71)
     other = picture.copy()
     other[-1, -1] ^= 255
     ways = [way for way in ("compress", "encode") if way == "compress" or "encode" in subject.capabilities]
-    questions = [(way, "lite-q3", {"image": image}) for way in ways for image in (picture, other)]
+    questions = [(way, "lite-q3", {"image": image}) for way in ways for image in (picture, other, pad(picture))]
     here = [ask(subject, *question) for question in questions]
+    held = ask(subject, "reconstruct", *questions[0][1:])
     with anew(pytestconfig) as fresh:
+        decoded = ask(fresh, "decompress", "lite-q3", here[0])
         there = [ask(fresh, *question) for question in questions[::-1]][::-1]
     if here != there:
         what = "of the process, of the time or of earlier pictures"
         raise WrongAnswer(
             f"encoding a picture in another process gave different bytes: they hold something {what}"
         )
+    if difference := first_difference(decoded, {stage: held[stage] for stage in LIMITS}, LIMITS):
+        what = "the encoder or the decoder keeps something of earlier pictures"
+        raise WrongAnswer(f"a decoder in another process and the encoder disagree: {difference}\n{what}")
 
 
 @pytest.mark.case("ROUNDTRIP-3", "both-sides")
@@ -124,3 +132,10 @@ def test_cost_of_moved(subject: Subject, picture: Picture, seed: int) -> None:
     asked, blob, decoded = round_trip(subject, picture.model, moved)
     if wrong := unlike(moved, blob, decoded, {**golden, "image": shown}, "moved_"):
         raise WrongAnswer(wrong, asked, to_explain(subject, blob, decoded))
+
+
+@pytest.mark.case("ROUNDTRIP-6", "brightness")
+def test_brightness(subject: Subject) -> None:
+    """Nearly black and nearly white pictures come back neither darker nor lighter, on average over all models."""
+    if wrong := shifted(lambda model, image: round_trip(subject, model, image)[2]["image"]):
+        raise WrongAnswer(f"{wrong}\nlook at how samples become x, and x_hat samples: the nearest level of 255")

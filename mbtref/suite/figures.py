@@ -1,5 +1,6 @@
 """Comparing: quality and rate of pictures, and what an encoder's stream costs beside the golden one."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from mbtref.suite.subjects import one_file
 from mbtref.suite.subjects.protocol import Rejected, Subject
 from mbtref.suite.vectors import Picture, frozen, read
 
+BLACK, WHITE = 8, 247
+"""Levels as far from the middle, at which nothing is clipped. The text of the limit `shift` names them."""
 RATE, PSNR, WORTH = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth"))
 REFUSED = "the one-file decoder refuses the stream as {}"
 OTHER_SIZE = "the stream holds a picture {}, the encoder was given {}"
@@ -126,4 +129,24 @@ def too_dear(image: U8, came: Values, golden: Values) -> str | None:
     return (
         f"the stream has {size} bytes in place of {right_size}, and its picture is {quality}; "
         f"{RATE:.0%} more and {allowed:.2f} dB worse are allowed"
+    )
+
+
+def shifted(shown: Callable[[str, U8], object]) -> str | None:
+    """By how much too dark or too light pictures of one level come back, on average over all models, or None.
+
+    shown: gives what becomes of a picture at a model, of its shape.
+    """
+
+    def error(model: str, level: int) -> float:
+        image = np.full((64, 64, 3), level, np.uint8)
+        return float(np.mean(np.asarray(shown(model, image), np.float64) - level))
+
+    black, white = (np.mean([error(model, level) for model in frozen().models]) for level in (BLACK, WHITE))
+    shift, allowed = (black + white) / 2, limit("ENCODE-1", "shift")
+    if abs(shift) <= allowed:
+        return None
+    return (
+        f"pictures come out {abs(shift):.2f} levels {'darker' if shift < 0 else 'lighter'}, {allowed:g} are "
+        f"allowed: {black:+z.2f} where all samples are {BLACK}, {white:+z.2f} where they are {WHITE}"
     )

@@ -125,12 +125,14 @@ def siblings(subject: Subject, first: Known, seed: Values) -> Iterator[tuple[str
 
 
 def changed(array: Array, last: int) -> Iterator[tuple[str, Array]]:
-    """The array with other values at its ends. last: the place of its last one."""
+    """The array with other values at its ends, and in the middle. last: the place of its last one."""
     flat = array.ravel()
-    above, below = (int(np.argmax(abs(flat.astype(np.float64) - flat[at]))) for at in (0, last))
+    middle = flat.size // 2
+    above, below, beside = (int(np.argmax(abs(flat.astype(np.float64) - flat[at]))) for at in (0, last, middle))
     for name, moves in (
         ("another last", {last: below}),
         ("another first", {0: above}),
+        ("another middle", {middle: beside}),
         ("two exchanged values of", {last: below, below: last}),
     ):
         other = flat.copy()
