@@ -132,6 +132,14 @@ def negative_scales_of_likelihoods(case: Case) -> None:
 
 
 @vector("FLOAT-3")
+def large_scales(case: Case) -> None:
+    """a scale bounded from above too, by 32 to 1024 or the 256 of the tables"""
+    residual, sigma = np.meshgrid(np.arange(-8, 8) * 16, [40, 100, 300, 1500], indexing="ij")
+    values = {"y": residual, "mu": np.zeros_like(residual), "sigma": sigma}
+    case.ask("gaussian_likelihoods", {key: v.astype(np.float32).reshape(4, 4, 4) for key, v in values.items()})
+
+
+@vector("FLOAT-3")
 def tied_likelihoods(case: Case) -> None:
     """y - mu on a tie rounded up or away from zero, not to even"""
     grid = np.meshgrid(np.arange(-8, 8) / 2, [0.25, 1, 2, 8], indexing="ij")
