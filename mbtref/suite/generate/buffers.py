@@ -69,8 +69,8 @@ def highest_bytes(case: Case) -> None:
 
 @vector("BUFFER-1", "BUFFER-2", "BUFFER-4")
 def noise(case: Case) -> None:
-    """a deflated buffer longer than a raw one, or than 4 to 32 KiB, cut or refused; a z of -32768 clipped"""
-    y_hat = (scatter(np.arange(1025 * 16), 5) - (1 << 15)).astype(np.float32).reshape(1025, 4, 4)
+    """a deflated buffer longer than a raw one, or than 4 to 16 KiB, cut or refused; a z of -32768 clipped"""
+    y_hat = (scatter(np.arange(513 * 16), 5) - (1 << 15)).astype(np.float32).reshape(513, 4, 4)
     z_hat = np.array([-32768.875, 32767.875], np.float32).reshape(2, 1, 1)
     latents = {"y_hat": case.store("y_hat", y_hat), "z_hat": case.store("z_hat", z_hat)}
     raw = case.but(requirement="BUFFER-1").ask("pack_raw", latents)["buffer"].data
