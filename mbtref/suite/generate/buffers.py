@@ -12,6 +12,7 @@ from mbtref.suite.generate import deflate
 from mbtref.suite.generate.case import Case, Faults
 from mbtref.suite.generate.deflate import header, stored_block, zlib_stream
 from mbtref.suite.generate.registry import vector
+from mbtref.suite.generate.textures import scatter
 
 SHAPES = (1, 2, 4, 8, 1, 3, 1, 2)
 """Of y, then of z."""
@@ -53,6 +54,30 @@ def blocks(case: Case) -> None:
     a, b, c = BODY[:58], BODY[58:120], BODY[120:]
     parts = deflate.stored(a), deflate.dynamic(b), deflate.fixed(c), deflate.stored(b"", last=True)
     case.ask("unpack_zlib", {"buffer": HEADER + zlib_stream(BODY, *parts)})
+
+
+@vector("BUFFER-4")
+def highest_bytes(case: Case) -> None:
+    """an Adler-32 whose sums overflow 32 bits, as they are reduced too rarely, or are signed"""
+    matches = 48
+    body = bytes([255]) * (2 + 258 * matches)
+    shapes = (1, 387, 4, 4, 1, 1, 1, 1)
+    stream = zlib_stream(body, deflate.fixed([255, 255, *[deflate.MATCH] * matches], last=True))
+    assert zlib.decompress(stream) == body, f"{case.name} inflates to something else"
+    case.ask("unpack_zlib", {"buffer": struct.pack("<8i", *shapes) + stream})
+
+
+@vector("BUFFER-1", "BUFFER-2", "BUFFER-4")
+def noise(case: Case) -> None:
+    """a deflated buffer longer than a raw one, or than 4 to 16 KiB, cut or refused; a z of -32768 clipped"""
+    y_hat = (scatter(np.arange(513 * 16), 5) - (1 << 15)).astype(np.float32).reshape(513, 4, 4)
+    z_hat = np.array([-32768.875, 32767.875], np.float32).reshape(2, 1, 1)
+    latents = {"y_hat": case.store("y_hat", y_hat), "z_hat": case.store("z_hat", z_hat)}
+    raw = case.but(requirement="BUFFER-1").ask("pack_raw", latents)["buffer"].data
+    assert len(zlib.compress(raw[32:], 9)) > len(raw) - 32, f"{case.name} can be deflated"
+    case.but(requirement="BUFFER-2").ask("pack_zlib", latents)
+    deflated = case.but(requirement="BUFFER-4").store("deflated", raw[:32] + stored_block(raw[32:]))
+    case.but(requirement="BUFFER-4").ask("unpack_zlib", {"buffer": deflated})
 
 
 @vector("BUFFER-4")
@@ -114,6 +139,10 @@ RAW: Mapping[Kind, Faults] = {
         "other_height: the heights of y and z not compared": shaped(1, 2, 8, 8, 1, 3, 1, 2),
         "other_width: the widths of y and z not compared": shaped(1, 2, 4, 4, 1, 3, 1, 2),
         "height_of_5: a ratio of sides rounded down": shaped(1, 2, 5, 8, 1, 3, 1, 2),
+        "width_of_9: a ratio of columns rounded down": shaped(1, 2, 4, 9, 1, 3, 1, 2),
+        "width_of_7: a ratio of columns rounded up": shaped(1, 2, 4, 7, 1, 3, 1, 2),
+        "height_wraps: four times a height in 32 bits": shaped(1, 2, 4, 8, 1, 3, (1 << 30) + 1, 2),
+        "width_wraps: four times a width in 32 bits": shaped(1, 2, 4, 8, 1, 3, 1, (1 << 30) + 2),
         "height_of_3: a ratio of sides rounded up": shaped(1, 2, 3, 8, 1, 3, 1, 2),
         "other_ratio_too_large: the number of latents looked at before the ratio": (
             shaped(1, 320, 2048, 2048, 1, 192, 512, 256)
@@ -127,6 +156,9 @@ RAW: Mapping[Kind, Faults] = {
             shaped(1, 15, 2048, 2048, 1, 17, 512, 512)
         ),
         "too_many_in_y: z alone compared with the limit": shaped(1, 17, 2048, 2048, 1, 1, 512, 512),
+        "one_too_many: a number of latents in float32, where 2^26 + 1 is 2^26": (
+            shaped(1, 1 << 22, 4, 4, 1, 1, 1, 1)
+        ),
         "wraps_at_32: numbers of latents in 32 bits: both are 2^32, which is 0 there": (
             shaped(1, 1 << 12, 1 << 10, 1 << 10, 1, 1 << 16, 1 << 8, 1 << 8)
         ),
@@ -167,6 +199,7 @@ ZLIB: Mapping[Kind, Faults] = {
         "gzip: gzip taken for zlib": GZIP_HEADER + DEFLATED + GZIP_END,
         "raw_deflate: a deflate stream without zlib's header and checksum": DEFLATED,
         "preset_dictionary: a zlib stream that asks for a dictionary": DICTIONARY + WHOLE[2:],
+        "dictionary_flag_alone: the flag of a dictionary not looked at": begun(header(dictionary=True)),
         "wrong_adler_of_less: latents counted before the checksum of the zlib stream is looked at": (
             wrong_end(LESS)
         ),
@@ -205,6 +238,7 @@ ZLIB: Mapping[Kind, Faults] = {
     },
     Kind.TRAILING_DATA: {
         "after_the_end: bytes after the zlib stream ignored": WHOLE + b"\0",
+        "second_stream: a zlib stream after the first one inflated too, or left out": WHOLE + WHOLE,
         "one_byte_more: half a latent left out": ONE_MORE,
         "one_more_wrong_adler: the checksum of the zlib stream looked at before the latents are counted": (
             wrong_end(ONE_MORE)

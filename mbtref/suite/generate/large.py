@@ -31,6 +31,7 @@ def three_tiles(case: Case) -> None:
     pixels = np.full((1600, 64, 3), 128, np.uint8)
     pixels[-96:] = picture(Size(96, 64), SEED)[::-1]
     in_tiles(case, pixels)
+    in_tiles(case, pixels.transpose(1, 0, 2).copy())
 
 
 def in_tiles(case: Case, pixels: Image) -> None:

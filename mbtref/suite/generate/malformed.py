@@ -152,6 +152,8 @@ def unsupported_version(s: Sound) -> Faults:
     return {
         "version_2: a later version decoded as this one": seal(patched(s.data, len(MAGIC), b"\2")),
         "version_0: a version compared as smaller or equal": seal(patched(s.data, len(MAGIC), b"\0")),
+        "version_17: a version compared in its lower bits": seal(patched(s.data, len(MAGIC), b"\x11")),
+        "version_129: a version compared in 7 bits": seal(patched(s.data, len(MAGIC), b"\x81")),
         "version_2_alone: the length looked at before the version: another version may have a shorter header": (
             MAGIC + b"\2"
         ),
@@ -222,6 +224,10 @@ def checksum_mismatch(s: Sound) -> Faults:
             flipped(s.data, DIMENSIONS_AT)
         ),
         "flipped_checksum: the checksum compared in part": flipped(s.data, CHECKSUM_AT + 3),
+        "top_bit_of_checksum: the checksum compared in 31 bits": (
+            patched(s.data, CHECKSUM_AT + 3, bytes([s.data[CHECKSUM_AT + 3] ^ 0x80]))
+        ),
+        "no_checksum: a checksum of 0 taken for none": patched(s.data, CHECKSUM_AT, bytes(4)),
         "cut_payload: a file cut short decoded as far as it goes": s.data[:-WORD],
         "grown: bytes after the payload ignored": s.data + bytes(WORD),
         "flipped_fingerprint_unsealed: the fingerprint looked at before the checksum": (

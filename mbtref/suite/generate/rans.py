@@ -235,6 +235,15 @@ def lowest_state() -> Message:
 
 
 @roundtrip
+def no_digits() -> Message:
+    """no refill after a count of 0 digits"""
+    message = Message([1] * 16, [0] * 16, [EVEN])
+    counts = [first_state(message.steps[i:]) for i in range(1, 32, 2)]
+    assert any(x >> DIGIT_BITS < LOWER for x in counts), "no count of 0 digits is followed by a refill"
+    return message
+
+
+@roundtrip
 def many_tables() -> Message:
     """the number of a table kept in 3 to 8 bits, or a list of 64 or 256 tables"""
     numbers = list(range(299, -1, -1))
@@ -271,6 +280,9 @@ def at_any_length(steps: Sequence[Interval]) -> dict[Kind, Faults]:
             "half_a_state: the state's second word taken for 0": stream[: FLUSHED // 2],
             "half_a_word: bytes after the last whole word ignored": stream + bytes(WORD // 2),
             "a_byte_more: a byte after the last whole word ignored": stream + b"\0",
+            "low_state_half_a_word: the first state looked at before the length": LOW_STATE
+            + words
+            + bytes(WORD // 2),
         },
         Kind.BAD_FINAL_STATE: {
             "low_state: a first state below 2^31 taken as it is: nothing says how often to refill it": (

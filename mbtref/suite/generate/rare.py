@@ -133,8 +133,8 @@ def negative_scales_of_likelihoods(case: Case) -> None:
 
 @vector("FLOAT-3")
 def large_scales(case: Case) -> None:
-    """a scale bounded by 64, by 256, the largest of the tables, or by a power of two"""
-    residual, sigma = np.meshgrid(40 * np.arange(-8, 8), [66, 136, 272, 1100], indexing="ij")
+    """a scale bounded from above too, by 32 to 1024 or the 256 of the tables"""
+    residual, sigma = np.meshgrid(np.arange(-8, 8) * 16, [40, 100, 300, 1500], indexing="ij")
     values = {"y": residual, "mu": np.zeros_like(residual), "sigma": sigma}
     case.ask("gaussian_likelihoods", {key: v.astype(np.float32).reshape(4, 4, 4) for key, v in values.items()})
 
