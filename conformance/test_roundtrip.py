@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from mbtref.suite.cases import Case, WrongAnswer, ask, round_trip
 from mbtref.suite.difference import first_difference
-from mbtref.suite.figures import made, shifted, to_explain, unlike
+from mbtref.suite.figures import ELSEWHERE, made, shifted, to_explain, unlike
 from mbtref.suite.options import anew
 from mbtref.suite.pictures import CONTENTS, draw, pad, tensor
-from mbtref.suite.requirements import limit
 from mbtref.suite.search import search
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Picture, frozen
@@ -20,8 +19,6 @@ from mbtref.suite.vectors import Picture, frozen
 Test = Callable[..., None]
 FILLED = "filled"
 """A model that no training gives: the kernel of its context isn't 0 at the taps that must be masked."""
-LIMITS = {"y_hat": limit("PORTABLE-1", "latent"), "image": limit("PORTABLE-1", "level")}
-"""In another process, which may sum in another order."""
 
 
 def pictures(test: Test) -> Test:
@@ -68,7 +65,7 @@ def test_another_process(subject: Subject, pytestconfig: pytest.Config) -> None:
         raise WrongAnswer(
             f"encoding a picture in another process gave different bytes: they hold something {what}"
         )
-    if difference := first_difference(decoded, {stage: held[stage] for stage in LIMITS}, LIMITS):
+    if difference := first_difference(decoded, {stage: held[stage] for stage in ELSEWHERE}, ELSEWHERE):
         what = "the encoder or the decoder keeps something of earlier pictures"
         raise WrongAnswer(f"a decoder in another process and the encoder disagree: {difference}\n{what}")
 

@@ -17,6 +17,8 @@ from mbtref.suite.vectors import Picture, frozen, read
 BLACK, WHITE = 8, 247
 """Levels as far from the middle, at which nothing is clipped. The text of the limit `shift` names them."""
 RATE, PSNR, WORTH = (limit("ENCODE-1", name) for name in ("rate", "psnr", "worth"))
+ELSEWHERE = {"y_hat": limit("PORTABLE-1", "latent"), "image": limit("PORTABLE-1", "level")}
+"""How far an answer of `decompress` may depart in another process, which may sum in another order."""
 REFUSED = "the one-file decoder refuses the stream as {}"
 OTHER_SIZE = "the stream holds a picture {}, the encoder was given {}"
 U8 = npt.NDArray[np.uint8]

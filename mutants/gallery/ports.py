@@ -11,12 +11,13 @@ from mbtref import bitstream, codec, networks, planes, rans
 from mbtref.bitstream import Stream
 from mbtref.grid import ONE, WEIGHT_BITS, requantize, to_grid
 from mbtref.model import Model
-from mbtref.networks import GDN, MBT2018, Convolution, MaskedConv2d, Transposed
+from mbtref.networks import MBT2018, Convolution, MaskedConv2d, Transposed
 from mbtref.openloop import forward, likelihoods
 from mbtref.openloop.forward import Forward
 from mbtref.suite.subjects.reference import Reference, units_in, units_out
 from mbtref.surroundings import convolve
 from mutants.gallery.pictures import built
+from mutants.gallery.precision import gdn
 from mutants.mutant import around, constant, instead, mutant
 
 
@@ -30,13 +31,6 @@ class Turned(Transposed):
 def one_gdn(network: MBT2018) -> None:
     for part in (network.g_a, network.g_s):
         part[3] = part[5] = part[1]
-
-
-def of_magnitudes(self: GDN, x: Tensor) -> Tensor:
-    """GDN1, a cheaper form: x_i / (beta_i + sum_j gamma_ij |x_j|)."""
-    beta, gamma = networks.non_negative(self.beta, networks.BETA_MIN), networks.non_negative(self.gamma, 0.0)
-    norm = convolve(x.abs(), gamma[:, :, None, None], beta, 1, 0)
-    return x * norm if self.inverse else x / norm
 
 
 def with_relu(network: MBT2018) -> None:
@@ -126,7 +120,7 @@ MUTANTS = (
       instead(networks.down, lambda c_in, c_out: Convolution(c_in, c_out, 5, 2))),
     mutant("one_gdn", "TRANSFORM-1", "y", "the three GDN of a transform are one", built(one_gdn)),
     mutant("gdn_of_magnitudes", "TRANSFORM-1", "y", "GDN divides by a sum of |x|, without a root",
-      instead(GDN.forward, of_magnitudes)),
+      gdn(root=lambda norm: norm, square=torch.abs)),
     mutant("gamma_symmetric", "TRANSFORM-1", "y", "gamma is made symmetric",
       around(networks.non_negative, lambda right, *given:
              (v + v.mT) / 2 if (v := right(*given)).ndim == 2 else v)),

@@ -1,6 +1,6 @@
 """Vectors of the model `edge`, and likelihoods: values that the other models reach rarely or never."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -123,20 +123,23 @@ def negative_scales(case: Case) -> None:
     assert answer["sigma"].array.min() < -1, f"{case.name} has no scale below -1"
 
 
+def of_scales(case: Case, residuals: npt.NDArray[np.int64], scales: Sequence[float]) -> None:
+    """Asks for the likelihoods of 16 residuals under each of four scales."""
+    residual, sigma = np.meshgrid(residuals, scales, indexing="ij")
+    values = {"y": residual, "mu": np.zeros_like(residual), "sigma": sigma}
+    case.ask("gaussian_likelihoods", {key: v.astype(np.float32).reshape(4, 4, 4) for key, v in values.items()})
+
+
 @vector("FLOAT-3")
 def negative_scales_of_likelihoods(case: Case) -> None:
     """the absolute value of a scale in place of the bound of 0.11"""
-    residual, sigma = np.meshgrid(np.arange(-8, 8), [-8, -1, -0.25, 0], indexing="ij")
-    values = {"y": residual, "mu": np.zeros_like(residual), "sigma": sigma}
-    case.ask("gaussian_likelihoods", {key: v.astype(np.float32).reshape(4, 4, 4) for key, v in values.items()})
+    of_scales(case, np.arange(-8, 8), [-8, -1, -0.25, 0])
 
 
 @vector("FLOAT-3")
 def large_scales(case: Case) -> None:
     """a scale bounded from above too, by 32 to 1024 or the 256 of the tables"""
-    residual, sigma = np.meshgrid(np.arange(-8, 8) * 16, [40, 100, 300, 1500], indexing="ij")
-    values = {"y": residual, "mu": np.zeros_like(residual), "sigma": sigma}
-    case.ask("gaussian_likelihoods", {key: v.astype(np.float32).reshape(4, 4, 4) for key, v in values.items()})
+    of_scales(case, np.arange(-8, 8) * 16, [40, 100, 300, 1500])
 
 
 @vector("FLOAT-3")
