@@ -110,7 +110,8 @@ def encode_batch_latents(model: Model, pictures: Sequence[Image], watch: Watch =
         return step.y_hat(k)
 
     y_hat = channels_first(scan(model.entropy, model.entropy.z_hat(k_z), choose, watch))
-    messages = zip(*(torch.cat(parts, 1).long().cpu().numpy() for parts in (symbols, indexes)), strict=True)
+    k, tables = (torch.cat(parts, 1).long().cpu().numpy() for parts in (symbols, indexes))
+    messages = zip(k, tables, strict=True)
     return [
         Encoded(_stream(model, picture, *message), y_hat[i : i + 1], *message, model)
         for i, (picture, message) in enumerate(zip(pictures, messages, strict=True))

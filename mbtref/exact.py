@@ -87,8 +87,8 @@ def windows(a: Tensor, size: int = 3, stride: int = 1) -> Tensor:
 
 
 STRIP_VALUES = {"cpu": 1 << 19, "cuda": 1 << 26}
-"""A strip of gathered windows has at most this many values on a kind of device, or is one row. On a CPU, 4 MiB stay
-in a cache. A GPU takes all windows at once; only memory sets a limit, and two strips are 1 of 8 GiB."""
+"""A strip of gathered windows has at most this many values on a kind of device, or is one row. On a CPU, 4 MiB
+stay in a cache. On a GPU memory alone sets the limit: two strips at a time are 1 GiB, of 8 GiB or more."""
 
 
 def in_strips(product: Callable[..., Tensor], *views: Tensor) -> Tensor:

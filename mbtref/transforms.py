@@ -121,7 +121,7 @@ class Tiled:
         return v[:, :, rows.kept(self.after), columns.kept(self.after)]
 
     def __call__(self, v: Tensor, watch: Watch) -> Tensor:
-        """(1, C, H, W) float -> (1, C', H', W') float, channels last."""
+        """(1, C, H, W) float -> (1, C', H', W') float, in the order of its last layer."""
         rows, columns = (spans(side // self.before) for side in v.shape[2:])
         tiles = [self.tile(v, *place) for place in watch(list(itertools.product(rows, columns)), self.name)]
         strips = [tiles[i : i + len(columns)] for i in range(0, len(tiles), len(columns))]

@@ -1,4 +1,4 @@
-"""A device that says it is a GPU, and computes on the CPU: a test sees where tensors lie, and what the CPU waits for."""
+"""A device that says it is a GPU, and computes on the CPU: a test sees where tensors lie, and what is copied."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,21 +15,17 @@ GPU = "cuda:0"
 
 
 class Far(Tensor):
-    """A tensor on this device."""
+    """A tensor on this device. near: its values."""
 
     near: Tensor
-    """Its values."""
+    device = torch.device(GPU)
 
     @staticmethod
     def __new__(cls, near: Tensor) -> "Far":
-        layout = {"strides": near.stride(), "storage_offset": near.storage_offset(), "dtype": near.dtype}
-        far: Far = Tensor._make_wrapper_subclass(cls, near.shape, device="meta", **layout)  # type: ignore[attr-defined]
+        layout = (near.shape, near.stride(), near.storage_offset())
+        far = Tensor._make_wrapper_subclass(cls, *layout, dtype=near.dtype, device=torch.device("meta"))
         far.near = near
         return far
-
-    @property
-    def device(self) -> torch.device:  # type: ignore[override]
-        return torch.device(GPU)
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
@@ -38,12 +34,12 @@ class Far(Tensor):
         raise AssertionError("an array of values on a GPU: they aren't copied to the CPU")
 
     @classmethod
-    def __torch_dispatch__(cls, operation: Any, *given: object, **named: object) -> Any:
+    def __torch_dispatch__(cls, operation: Any, *given: Any, **named: Any) -> Any:  # type: ignore[override]
         raise AssertionError(f"{operation} of values on a GPU that is pretended no more")
 
 
 class Pretended(TorchDispatchMode):
-    """The device. Raises AssertionError where a GPU would refuse tensors on two devices, or copy one unasked."""
+    """The device. Raises AssertionError where an operation has tensors on two."""
 
     up = down = 0
     """Copies to the device, and those to the CPU, which waits for them."""
@@ -57,9 +53,9 @@ class Pretended(TorchDispatchMode):
         assert not far or all(isinstance(v, Far) or v.ndim == 0 for v in tensors), f"{name} on two devices"
         place = named.pop("device", None)
         there = bool(far) if place is None else torch.device(place).type != "cpu"
-        near_args, near_named = tree_map(lambda v: v.near if isinstance(v, Far) else v, (args, named))
-        result = operation(*near_args, **near_named)
-        self.up += name == "_to_copy" and there and not far
+        args, named = tree_map(lambda v: v.near if isinstance(v, Far) else v, (args, named))
+        result = operation(*args, **named)
+        self.up += there and not far and name == "_to_copy"
         self.down += bool(far) and (not there or isinstance(result, int | float))
 
         def put(v: object) -> object:
@@ -73,7 +69,7 @@ def pretended_gpu() -> Iterator[Pretended]:
     """In this block, PyTorch has this device."""
     with (
         mock.patch("torch.cuda._lazy_init"),
-        mock.patch("torch.cuda.get_device_name", lambda device: "none"),
-        Pretended() as gpu,
+        mock.patch("torch.cuda.get_device_name", return_value="pretended"),
+        Pretended() as gpu,  # type: ignore[no-untyped-call]
     ):
         yield gpu

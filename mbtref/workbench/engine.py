@@ -8,8 +8,8 @@ All three are one `Engine`, and `run` is the one way through the work. What surp
   number of threads of a process. On a cluster it is one.
 - A cluster's machines don't see the files of this one. So pixels and models travel: a model once, as a task of its
   own, from which the workers copy it. If the worker that holds it ends, the scheduler makes it again.
-- Pictures of one size are coded together, since one small step of the networks takes as long as eight. A cluster has
-  more cores than pictures, and a picture that ends its worker should end no other one: there each is alone.
+- Pictures of one size are coded together: a step of the networks takes hardly longer for several small ones. On a
+  cluster each is alone, since it may end its worker, and then it should take no other one with it.
 - A worker of a cluster may end at any time; its tasks then run on another one. A process of this machine ends
   early only when it is killed, often for lack of memory, so the command ends too.
 """
@@ -47,9 +47,9 @@ CONNECT_SECONDS = 5
 MOST = 8
 """Pictures that are coded together."""
 PIXELS = {"cpu": 4 * 768 * 512, "cuda": PIXELS_MAX}
-"""Pixels that are coded together on a kind of device: on a GPU as many as memory must do for, those of the largest
-picture. On a CPU 8 pictures of 256×256 take 0.6 of the time that they take one by one, 4 of 768×512 take 0.9, 8 take
-no less, and 2 of 1024×1024 take as long (lite-q4, one thread)."""
+"""Pixels that are coded together on a kind of device. On a GPU they are those of the largest picture, for which
+its memory must do anyway. On a CPU 8 pictures of 256×256 take 0.6 of the time that they take one by one, 4 of
+768×512 take 0.9, 8 take no less, and 2 of 1024×1024 take as long (on one thread)."""
 TASKS = 4
 """Tasks of each process, at least, before pictures are coded together."""
 WAITING = 2
@@ -99,8 +99,8 @@ def run(
 ) -> Iterator[tuple[T, R | Exception]]:
     """Does all work, and yields each part of it with its result or its refusal as soon as it is known.
 
-    prepare: gives a piece, or the result if it is known. A refusal may come from it, too. All other errors are raised.
-    start: submits a key and what is given of its pieces to the engine: a task, which has the outcome of each.
+    prepare: gives a piece, or the result if it is known. A refusal may come from it, too; other errors are raised.
+    start: submits a task to the engine, of a key and of what its pieces need. Its result is the outcome of each.
     """
     groups: dict[Hashable, list[tuple[T, Piece]]] = {}
     pending: dict[Future[list[R | Exception]], list[T]] = {}

@@ -51,7 +51,7 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
     image.check(picture)
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
-    x, place = planes.to_tensor(picture), networks.g_a[0].weight.device
+    x, place = planes.to_tensor(picture), next(networks.parameters()).device
     forward = Forward(*(stage.cpu() for stage in forward_pass(networks, planes.pad(x).to(place))))
     bits_y, bits_z = (-p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     raw = buffers.pack_raw(forward.y_hat, forward.z_hat)
@@ -104,11 +104,6 @@ def measure_batch(model: Model, pictures: Sequence[tuple[image.Image, str]]) -> 
     for x_hat in shown:
         planes.to_image(x_hat[0])
     end = time.perf_counter()
-    times = {
-        "encode_seconds": (between - start) / len(pictures),
-        "decode_seconds": (end - between) / len(pictures),
-        "machine": machine.setting(model.device),
-    }
     for (picture, name), encoded, y_hat, x_hat in zip(pictures, coded, latents, shown, strict=True):
         opened = open_loop(model.networks, picture)
         psnr, psnr_8bit, msssim = distortion(x_hat.cpu(), planes.to_tensor(picture))
@@ -126,6 +121,8 @@ def measure_batch(model: Model, pictures: Sequence[tuple[image.Image, str]]) -> 
             msssim_bitstream=msssim,
             bpp_bitstream=8 * len(encoded.data) / (height * width),
             symbols_equal=torch.equal(y_hat, encoded.y_hat),
-            **times,
+            encode_seconds=(between - start) / len(pictures),
+            decode_seconds=(end - between) / len(pictures),
+            machine=machine.setting(model.device),
         )
         yield Measured(record, opened.forward, encoded, x_hat.cpu())

@@ -49,7 +49,7 @@ def parse(content: bytes, path: Path) -> Image:
 def size(content: bytes) -> tuple[int, int]:
     """Height and width in the header of a picture file, before it is turned upright.
 
-    They are only a hint: a file without them counts as one of the largest pictures, and `parse` says what is wrong.
+    They are only a hint. A file without them counts as one of the largest pictures; `parse` says what is wrong.
     """
     with contextlib.suppress(Exception), PIL.Image.open(io.BytesIO(content), formats=FORMATS) as file:
         return file.height, file.width

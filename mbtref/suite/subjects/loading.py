@@ -56,8 +56,8 @@ def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) 
 def in_process(given: str) -> Subject:
     """A subject by one of NAMES, by `onnx:folder`, or by `module:attribute`: a subject, or what makes one.
 
-    `reference@cuda` is made with the argument device="cuda"; so is any other that takes it. Modules are also found in
-    the current folder. Raises ValueError if there is no such subject, or it can't be made with this device.
+    `reference@cuda` is made with the argument device="cuda"; so is any other that takes it. Modules are also found
+    in the current folder. Raises ValueError if there is no such subject, or it can't be made with this device.
     """
     if given.startswith(ONNX):
         from mbtref.suite.subjects.onnx import Onnx
