@@ -80,10 +80,9 @@ VECTORS = {v.operation: v for v in reversed(frozen().vectors) if v.rejected is N
 @pytest.mark.parametrize("vector", VECTORS.values(), ids=VECTORS.keys())
 def test_the_reference_answers(gpu: Pretended | None, vector: Vector) -> None:
     """As a subject, the reference answers each question as on a CPU: floats nearly, all else in every bit."""
-    there, here = (
-        in_process(given).call(vector.operation, vector.model, vector.inputs)
-        for given in (f"reference@{GPU}", "reference")
-    )
+    subjects = [in_process(given) for given in (f"reference@{GPU}", "reference")]
+    assert subjects[0].version.startswith(f"{subjects[1].version} on {GPU}, "), "a report doesn't name the GPU"
+    there, here = (each.call(vector.operation, vector.model, vector.inputs) for each in subjects)
     for name, due in here.items():
         if vector.operation == "decode" or getattr(due, "dtype", None) == np.float32:
             assert np.allclose(np.float64(there[name]), due, atol=name == "image"), f"{name} differs"
