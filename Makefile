@@ -25,6 +25,11 @@ minima: .venv/ready  ## the tests with the oldest versions that pyproject.toml a
 	.venv/minima/bin/pytest tests -W default -n auto --maxprocesses 4
 	.venv/minima/bin/pytest conformance --tier smoke -W default
 
+gpu: .venv/ready  ## on a GPU: the suite, the tests that need one, times alone and together; PICTURE=kodim01.png
+	$(BIN)/pytest conformance --device cuda
+	$(BIN)/pytest tests/test_gpu.py
+	$(BIN)/python -m benchmarks.reproducible $(PICTURE) cuda
+
 kodak: .venv/ready  ## the figures of docs/usage.md
 	$(BIN)/mbtref eval --model lite,wide --json kodak.json --force
 
@@ -57,4 +62,4 @@ release: .venv/ready  ## dist/: the distributions and the archive of the vectors
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
 	touch $@
 
-.PHONY: conformance test minima kodak matrix machines mutants benchmark release
+.PHONY: conformance test minima gpu kodak matrix machines mutants benchmark release

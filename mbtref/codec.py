@@ -69,22 +69,22 @@ def decode(model: Model, data: BytesLike, watch: Watch = unwatched) -> Image:
     return decode_batch(model, [data], watch)[0]
 
 
-def encode_batch(model: Model, pictures: Sequence[Image]) -> list[bytes]:
+def encode_batch(model: Model, pictures: Sequence[Image], watch: Watch = unwatched) -> list[bytes]:
     """The streams of pictures that have one padded size: those of `encode`, in less time for small pictures.
 
     Raises ValueError as `encode` does, and if the sizes differ.
     """
-    return [encoded.data for encoded in _encoded(model, pictures, unwatched)]
+    return [encoded.data for encoded in encode_batch_latents(model, pictures, watch)]
 
 
 def encode_latents(model: Model, picture: Image, watch: Watch = unwatched) -> Encoded:
     """`encode`, with the latents. Arguments and errors as for `encode`."""
-    return _encoded(model, [picture], watch)[0]
+    return encode_batch_latents(model, [picture], watch)[0]
 
 
 @undisturbed
-def _encoded(model: Model, pictures: Sequence[Image], watch: Watch) -> list[Encoded]:
-    """`encode_batch`, with the latents."""
+def encode_batch_latents(model: Model, pictures: Sequence[Image], watch: Watch = unwatched) -> list[Encoded]:
+    """`encode_batch`, with the latents. Arguments and errors as for it."""
     check_model(model)
     for picture in pictures:
         image.check(picture)
@@ -99,17 +99,19 @@ def _encoded(model: Model, pictures: Sequence[Image], watch: Watch) -> list[Enco
     z_units = grid_units(z)
 
     k_z = nearest_symbol(z_units - model.entropy.medians)
-    symbols = [k_z.permute(0, 3, 1, 2).flatten(1).cpu()]
-    indexes = [torch.from_numpy(z_indexes(k_z.shape[1:])).expand(len(x), -1)]
+    # on the device: a copy to the CPU waits for it
+    symbols = [k_z.permute(0, 3, 1, 2).flatten(1)]
+    indexes = [torch.from_numpy(z_indexes(k_z.shape[1:])).to(model.device).expand(len(x), -1)]
 
     def choose(step: Step) -> Tensor:
         k = nearest_symbol(step.of(y_units) - step.mu)
-        symbols.append(k.flatten(1).cpu())
+        symbols.append(k.flatten(1))
         indexes.append(_y_indexes(model, step))
         return step.y_hat(k)
 
     y_hat = channels_first(scan(model.entropy, model.entropy.z_hat(k_z), choose, watch))
-    messages = zip(torch.cat(symbols, 1).long().numpy(), torch.cat(indexes, 1).numpy(), strict=True)
+    k, tables = (torch.cat(parts, 1).long().cpu().numpy() for parts in (symbols, indexes))
+    messages = zip(k, tables, strict=True)
     return [
         Encoded(_stream(model, picture, *message), y_hat[i : i + 1], *message, model)
         for i, (picture, message) in enumerate(zip(pictures, messages, strict=True))
@@ -147,7 +149,7 @@ def _latents(model: Model, streams: Sequence[bitstream.Stream], watch: Watch) ->
     k_z = read([indexes] * len(streams)).reshape(len(streams), n, h, w).permute(0, 2, 3, 1)
 
     def choose(step: Step) -> Tensor:
-        return step.y_hat(read(_y_indexes(model, step).numpy()).reshape(step.mu.shape))
+        return step.y_hat(read(_y_indexes(model, step).cpu().numpy()).reshape(step.mu.shape))
 
     y_hat = scan(model.entropy, model.entropy.z_hat(k_z), choose, watch)
     for decoder in decoders:
@@ -184,7 +186,7 @@ def open_stream(model: Model, data: BytesLike) -> bitstream.Stream:
 
 def _y_indexes(model: Model, step: Step) -> Tensor:
     """The table of each latent of a step: (B, P·M) int64. The tables of y come after the N tables of z."""
-    return model.networks.N + model.index(step.sigma).flatten(1).cpu()
+    return model.networks.N + model.index(step.sigma).flatten(1)
 
 
 def grid_units(latent: Tensor) -> Tensor:

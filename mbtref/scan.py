@@ -47,11 +47,13 @@ Choose = Callable[[Step], Tensor]
 
 
 def wavefronts(height: int, width: int, device: torch.device | str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and columns of each step: (P,) int64 both."""
-    for t in range(width + ROW_LAG * (height - 1)):
-        first = max(0, -(-(t - width + 1) // ROW_LAG))
-        rows = torch.arange(first, min(height - 1, t // ROW_LAG) + 1, device=device)
-        yield rows, t - ROW_LAG * rows
+    """Rows and columns of each step: (P,) int64 both. The device finds them at once, not step by step."""
+    rows = torch.arange(height, device=device).repeat_interleave(width)
+    columns = torch.arange(width, device=device).repeat(height)
+    t = columns + ROW_LAG * rows
+    order = torch.argsort(t, stable=True)
+    sizes = torch.bincount(t).tolist()
+    return zip(*(place[order].split(sizes) for place in (rows, columns)), strict=True)
 
 
 def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose, watch: Watch = unwatched) -> Tensor:
@@ -61,7 +63,7 @@ def scan(networks: EntropyNetworks, z_hat: Tensor, choose: Choose, watch: Watch 
     # y_hat is flat, with a margin above and on either side: one index selects a position
     stride = w + 2 * REACH
     y_hat = z_hat.new_zeros(b, (h + REACH) * stride, networks.M)
-    taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS], device=z_hat.device)
+    taps = torch.tensor([row * stride + column for row, column in CONTEXT_TAPS], device="cpu").to(z_hat.device)
     centre = REACH * stride + REACH
     for rows, columns in watch(list(wavefronts(h, w, z_hat.device)), "latents"):
         corner = rows * stride + columns

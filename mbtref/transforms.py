@@ -1,10 +1,11 @@
 """g_a, h_a and g_s as the codec runs them: in tiles, so that memory doesn't grow with the picture.
 
-The layers are those of `networks`; only their order in memory and the pieces differ. Surprises first:
+The layers are those of `networks`; only their order in memory and the pieces differ. On a GPU the pieces are tiles
+alone: the rest of what is here makes a CPU faster. Surprises first:
 
 - A convolution looks beyond its tile. So a tile sees MARGIN more latents on every side than it keeps.
 - Float sums may be added in another order for another size. So a tile differs from the whole by an ulp or so.
-- Tiles depend on the picture's size alone, not on the machine.
+- Tiles depend on the picture's size alone, not on the machine: a reproducible result depends on them.
 - Channels come last in memory. PyTorch's convolutions are faster then, and one position's channels lie together.
 - The last layer of g_s has 3 channels only. As one 3×3 convolution with 4·3 channels (`exact`) it is faster.
 """
@@ -26,7 +27,7 @@ from mbtref.progress import Watch, unwatched
 from mbtref.surroundings import convolve
 
 TILE = 768
-"""The longest side of a tile, pixels. A Kodak picture is one tile."""
+"""The longest side of a tile, pixels, for the sake of memory. A Kodak picture is one tile."""
 MARGIN = 2
 """Latents. Four 5×5 layers of stride 2 join a latent to pixels up to 2 + 4 + 8 + 16 = 30 away, and 30 < 2 · 16."""
 FEW_CHANNELS = 8
@@ -120,7 +121,7 @@ class Tiled:
         return v[:, :, rows.kept(self.after), columns.kept(self.after)]
 
     def __call__(self, v: Tensor, watch: Watch) -> Tensor:
-        """(1, C, H, W) float -> (1, C', H', W') float, channels last."""
+        """(1, C, H, W) float -> (1, C', H', W') float, in the order of its last layer."""
         rows, columns = (spans(side // self.before) for side in v.shape[2:])
         tiles = [self.tile(v, *place) for place in watch(list(itertools.product(rows, columns)), self.name)]
         strips = [tiles[i : i + len(columns)] for i in range(0, len(tiles), len(columns))]
@@ -147,7 +148,9 @@ class Transforms:
         return torch.cat([self._g_s(picture, watch) for picture in y_hat.split(1)])
 
 
-def in_float32(networks: MBT2018) -> Transforms:
-    """Those of the float32 networks."""
+def in_float32(networks: MBT2018, kind: str = "cpu") -> Transforms:
+    """Those of the float32 networks. kind: of their device, one of `devices.DEVICES`."""
     parts = (networks.g_a, networks.h_a, networks.g_s)
+    if kind != "cpu":
+        return Transforms(*(list(part) for part in parts))
     return Transforms(*([quick(layer) for layer in channels_last(part)] for part in parts))

@@ -332,7 +332,7 @@ _ROWS = (
     control("row_by_row", ("entropy-exact", "encode"),
       "one position at a time, row by row; an encoder then brings the symbols into coding order",
       around(Reference.exact_parameters, row_by_row), around(Reference.exact_symbols, row_by_row),
-      around(codec._encoded, row_by_row), around(codec._stream, in_coding_order)),
+      around(codec.encode_batch_latents, row_by_row), around(codec._stream, in_coding_order)),
     # bytes
     control("rans_of_halves", RANS, "rANS with a state of two numbers of 32 bits, and a linear search",
       instead(rans.push, push_halves), instead(rans.pop, pop_halves)),

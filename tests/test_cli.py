@@ -490,7 +490,7 @@ def test_resume_takes_no_measurement_away(
     )
 
     shutil.copy(tmp_path / "a.png", tmp_path / "c.png")
-    monkeypatch.setattr("mbtref.workbench.evaluate.evaluate", None)  # nothing is measured again
+    monkeypatch.setattr("mbtref.workbench.evaluate.measure_batch", None)  # nothing is measured again
     again = ("eval", tmp_path / "c.png", "--model", "lite-q3", "--json", out, "--resume")
     terminal.prints(*again)
     assert records(out) == [{**a, "image": "c.png"}, new, b, c], "a picture is known by its pixels, not its name"

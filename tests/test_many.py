@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import mbtref
+from mbtref import bitstream, codec
 from mbtref.workbench import engine, picturefiles
 from mbtref.workbench.records import Record
 from mbtref.workbench.results import Results
@@ -54,6 +55,60 @@ def test_a_folder_there_and_back(folder: Path, tmp_path: Path, terminal: Termina
     assert (streams / "0.mbt").read_bytes() == encoded, "other bytes than the library's"
     decoded = mbtref.decode(model, (streams / "8.mbt").read_bytes())
     assert np.array_equal(picturefiles.read(shown / "8.png"), decoded), "not the picture that the library decodes"
+
+
+@pytest.mark.parametrize("most", [8, 1])
+def test_files_of_one_size_go_together(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
+    """Files of one size are coded 8 at a time, or one by one if memory lacks; a bad one is left out alone.
+
+    Each has the library's bytes and pixels, and its line in the order of the command line.
+    """
+    together: list[int] = []
+
+    def limited(code: Callable[..., list[Any]], *given: Any) -> list[Any]:
+        together.append(len(given[1]))
+        if len(given[1]) > most:
+            raise MemoryError
+        return code(*given)
+
+    for name in ("encode_batch", "decode_batch"):
+        monkeypatch.setattr(codec, name, partial(limited, getattr(codec, name)))
+    model, streams, bad = mbtref.load("lite-q3"), tmp_path / "streams", "08"
+    pictures = {f"{n:02}": np.roll(picture(64, 64 + 64 * (n % 3 == 0)), n, axis=1) for n in range(22)}
+    for name, pixels in pictures.items():
+        write_png(tmp_path / f"{name}.png", pixels)
+    (tmp_path / f"{bad}.png").write_bytes((tmp_path / f"{bad}.png").read_bytes()[:-20])
+    paths = [tmp_path / f"{name}.png" for name in reversed(pictures)]
+    lines = terminal.ends(1, "encode", *paths, "-o", streams, "--model", "lite-q3")
+    assert f"left out {bad}.png" in lines[1], f"the bad picture isn't named: {lines[1]}"
+    assert [Path(line.split(":")[0]).stem for line in lines[0].splitlines()] == [
+        name for name in reversed(pictures) if name != bad
+    ], f"not in the order of the command line: {lines[0]}"
+    del pictures[bad]
+    for name, pixels in pictures.items():
+        assert (streams / f"{name}.mbt").read_bytes() == mbtref.encode(model, pixels), f"{name}: other bytes"
+    stream = bitstream.unpack((streams / "05.mbt").read_bytes())
+    (streams / "05.mbt").write_bytes(bitstream.pack(stream._replace(payload=stream.payload[:-4])))
+    found = terminal.ends(1, "decode", streams, "-o", tmp_path / "shown")
+    assert "left out 05.mbt: truncated at byte" in found[1], f"the bad stream isn't named: {found[1]}"
+    assert names(tmp_path / "shown") == [f"{name}.png" for name in pictures if name != "05"], "others are left out"
+    for name in ("00", "07"):
+        due = mbtref.decode(model, (streams / f"{name}.mbt").read_bytes())
+        assert np.array_equal(picturefiles.read(tmp_path / "shown" / f"{name}.png"), due), f"{name}: other pixels"
+    assert 8 in together, f"they were coded {together} at a time"
+
+
+@pytest.mark.parametrize(
+    ("size", "on_cpu", "on_gpu"),
+    [((64, 64), 8, 8), ((256, 256), 8, 8), ((500, 700), 4, 8), ((768, 512), 4, 8), ((1024, 1024), 1, 8),
+     ((3000, 4000), 1, 2), ((4320, 7680), 1, 1), ((1, 65535), 1, 8), ((4096, 8192), 1, 1)],
+)  # fmt: skip
+def test_how_many_go_together(size: tuple[int, int], on_cpu: int, on_gpu: int) -> None:
+    """Eight small pictures or one large one, by their padded size."""
+    found = [engine.together(size, device) for device in ("cpu", "cuda", "cuda:1")]
+    assert found == [on_cpu, on_gpu, on_gpu], f"{size}: {found}"
 
 
 def test_a_folder_is_not_searched_deeper(folder: Path, tmp_path: Path, terminal: Terminal) -> None:

@@ -16,6 +16,7 @@ import jsonschema
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from mbtref.suite import fresh, plugin, vectors
 from mbtref.suite.difference import first_difference
@@ -23,6 +24,7 @@ from mbtref.suite.figures import U8, made, unlike
 from mbtref.suite.reports import matrix, report
 from mbtref.suite.reports.report import Record
 from mbtref.suite.subjects.loading import NAMES
+from mbtref.suite.subjects.reference import Reference
 from mbtref.workbench import picturefiles
 from tests import oracle
 
@@ -61,6 +63,9 @@ def transforms(folder: Path, miniature: str, *options: str) -> tuple[int, Sequen
     return run(folder, miniature, "--in-process", "-k", "TRANSFORM and lite-q3", *options)
 
 
+NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="not run: CUDA is refused only where it isn't")
+
+
 @pytest.mark.parametrize("spread", [(), ("-n", "1")], ids=["alone", "xdist"])
 @pytest.mark.parametrize(
     ("option", "value", "words"),
@@ -73,6 +78,12 @@ def transforms(folder: Path, miniature: str, *options: str) -> tuple[int, Sequen
         ("--seed", "-1", "--seed: must be 0 or more"),
         ("--processor", "vax", "invalid choice: 'vax'"),
         ("--subject", "./codec.py:Subject", "give module:attribute"),
+        ("--device", "mps", "--subject reference@mps: device 'mps' isn't one of cpu, cuda"),
+        ("--device=cuda", "--subject=numpy", "--subject numpy@cuda: OneFile can't be told a device"),
+        ("--device=cuda", "--subject=cmd:x@y", "--device: cmd:x@y can't be told one; it is for Python subjects"),
+        pytest.param(
+            "--device", "cuda", "--subject reference@cuda: device 'cuda' can't be used here", marks=NO_CUDA
+        ),
     ],
 )
 def test_a_wrong_option_ends_the_run_at_once(
@@ -84,6 +95,15 @@ def test_a_wrong_option_ends_the_run_at_once(
     assert status == pytest.ExitCode.USAGE_ERROR, f"it ended with {status}: {shown}"
     assert words in shown.err, f"{words!r} isn't in {shown.err}"
     assert "Traceback" not in shown.err + shown.out, shown.err + shown.out
+
+
+@pytest.mark.parametrize("spread", [(), ("-n", "1"), ("--in-process",)], ids=["alone", "xdist", "in-process"])
+def test_a_device_is_told(spread: tuple[str, ...], tmp_path: Path) -> None:
+    """A subject computes on the device of --device, the report names it, and on the CPU nothing else changes."""
+    _, cases = run(tmp_path, "reference", "-k", "EXACT-1 and lite-q3", "--device", "cpu", *spread)
+    tested = report.read(tmp_path / "report.json").opening["subject"]
+    assert (tested["given"], tested["version"]) == ("reference@cpu", Reference.version), f"it is {tested}"
+    assert {case["outcome"] for case in cases} == {"passed"}, f"{cases}"
 
 
 @pytest.mark.parametrize("control", ["coarse_encoder", "dead_zone"])

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbtref import Model, codec, planes, transforms
+from mbtref import Model, codec, exact, planes, transforms
+from mbtref.devices import DEVICES
 from mbtref.transforms import MARGIN, Span, in_float32
 from tests.support import output_of, picture, varied_networks
 
@@ -35,9 +36,10 @@ def test_tiles_are_parts_of_the_whole(monkeypatch: pytest.MonkeyPatch, size: tup
     monkeypatch.setattr(transforms, "TILE", tile)
     height, width = size
     x, y_hat = tensor(height, width, 3), tensor(height // 16, width // 16, 6)
-    tiled = in_float32(NETWORKS)
-    check_near(tiled.g_a(x), NETWORKS.g_a(x), "y")
-    check_near(tiled.g_s(y_hat), NETWORKS.g_s(y_hat), "x_hat")
+    for kind in DEVICES:
+        tiled = in_float32(NETWORKS, kind)
+        check_near(tiled.g_a(x), NETWORKS.g_a(x), f"y of {kind}")
+        check_near(tiled.g_s(y_hat), NETWORKS.g_s(y_hat), f"x_hat of {kind}")
 
 
 @pytest.mark.parametrize("network", ["g_a", "g_s"])
@@ -65,9 +67,13 @@ def test_spans_cover_a_side_once(size: int) -> None:
         assert (span.first, span.last) == seen, f"{span} should see {seen}"
 
 
-def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GDN gives the same for rows one by one."""
-    v = tensor(9, 8, 4)
+def test_strips_change_nothing(lite: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GDN gives the same for rows one by one, and h_s the same bits."""
+    v, z_hat = tensor(9, 8, 4), torch.round(1000 * tensor(3, 2, 48)).permute(0, 2, 3, 1).double()
+    psi = lite.entropy.psi(z_hat)
+    for values in (1, 10**4, exact.STRIP_VALUES["cuda"]):
+        monkeypatch.setitem(exact.STRIP_VALUES, "cpu", values)
+        assert torch.equal(lite.entropy.psi(z_hat), psi), f"strips of {values} values give another psi"
     for values in (1, 70, 10**6):
         monkeypatch.setattr(transforms, "STRIP_VALUES", values)
         check_near(transforms.in_strips(NETWORKS.g_a[1], v), NETWORKS.g_a[1](v), f"strips of {values} values")

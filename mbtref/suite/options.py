@@ -16,7 +16,7 @@ from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.requirements import DEFAULT_TIER, REQUIREMENTS, TIERS
 from mbtref.suite.sample import MODELS
 from mbtref.suite.subjects.command import Command
-from mbtref.suite.subjects.loading import NAMES, in_process, is_program, isolated
+from mbtref.suite.subjects.loading import NAMES, ONNX, in_process, is_program, isolated
 from mbtref.suite.subjects.program import POSIX
 from mbtref.suite.subjects.protocol import Subject
 
@@ -41,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--requirement", metavar="A,B", help="check only these, such as DECODE-1,ENCODE-1")
     add("--model", metavar="A,B", help="check only cases of these models, such as lite-q4")
     add("--tier", choices=TIERS, default=DEFAULT_TIER, help=f"how much to check; default: {DEFAULT_TIER}")
+    device_help = "where the reference computes, or a Python subject that takes a device; such as cuda"
+    add("--device", metavar="NAME", help=device_help)
     timeout_help = f"seconds an answer may take; default: {TIMEOUT:g}"
     add("--answer-timeout", type=float, default=TIMEOUT, metavar="S", help=timeout_help)
     processor_help = "run the subject as on another processor; not with --in-process"
@@ -63,6 +65,10 @@ def check(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--{name}: no {', '.join(unknown)}; there are {', '.join(there)}")
     if not option.answer_timeout > 0:
         raise pytest.UsageError("--answer-timeout: must be more than 0 seconds")
+    if option.device:
+        if is_program(option.subject) or option.subject.startswith(ONNX):
+            raise pytest.UsageError(f"--device: {option.subject} can't be told one; it is for Python subjects")
+        option.subject = f"{option.subject.partition('@')[0]}@{option.device}"
     if option.seed < 0:
         raise pytest.UsageError("--seed: must be 0 or more")
     if option.in_process and option.processor:

@@ -1,6 +1,7 @@
 """Rate and distortion of pictures: the forward pass, the latent buffers and the real bitstream."""
 
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -50,13 +51,13 @@ def open_loop(networks: MBT2018, picture: image.Image) -> OpenLoop:
     image.check(picture)
     height, width, _ = picture.shape
     bitstream.check_dimensions(height, width)
-    x = planes.to_tensor(picture)
-    forward = forward_pass(networks, planes.pad(x))
+    x, place = planes.to_tensor(picture), next(networks.parameters()).device
+    forward = Forward(*(stage.cpu() for stage in forward_pass(networks, planes.pad(x).to(place))))
     bits_y, bits_z = (-p.double().log2().sum().item() for p in (forward.y_likelihoods, forward.z_likelihoods))
     raw = buffers.pack_raw(forward.y_hat, forward.z_hat)
     deflated = buffers.pack_zlib(forward.y_hat, forward.z_hat)
     drifts = [
-        (networks.g_s(buffer.y_hat) - forward.x_hat).abs().max().item()
+        (networks.g_s(buffer.y_hat.to(place)).cpu() - forward.x_hat).abs().max().item()
         for buffer in (buffers.unpack_raw(raw), buffers.unpack_zlib(deflated))
     ]
     bpp_y, bpp_z = bits_y / (height * width), bits_z / (height * width)
@@ -84,34 +85,44 @@ def evaluate(model: Model, picture: image.Image, name: str) -> Record:
     return measure(model, picture, name).record
 
 
-@torch.no_grad()
 def measure(model: Model, picture: image.Image, name: str) -> Measured:
     """`evaluate`, with the data behind the record. Arguments and errors are the same."""
-    opened = open_loop(model.networks, picture)
+    return next(measure_batch(model, [(picture, name)]))
+
+
+@torch.no_grad()
+def measure_batch(model: Model, pictures: Sequence[tuple[image.Image, str]]) -> Iterator[Measured]:
+    """`measure` of pictures of one padded size, with their names, coded together: each has its share of the time.
+
+    Errors as for `codec.encode_batch`.
+    """
     start = time.perf_counter()
-    encoded = codec.encode_latents(model, picture)
+    coded = codec.encode_batch_latents(model, [picture for picture, _ in pictures])
     between = time.perf_counter()
-    y_hat = codec.decode_latents(model, [encoded.data])
-    x_hat = model.transforms.g_s(y_hat)
-    planes.to_image(x_hat[0])
+    latents = codec.decode_latents(model, [encoded.data for encoded in coded]).split(1)
+    shown = [model.transforms.g_s(y_hat) for y_hat in latents]
+    for x_hat in shown:
+        planes.to_image(x_hat[0])
     end = time.perf_counter()
-    psnr, psnr_8bit, msssim = distortion(x_hat, planes.to_tensor(picture))
-    height, width, _ = picture.shape
-    record = Record(
-        image=name,
-        model=model.name,
-        fingerprint=model.fingerprint.hex(),
-        pixels=picturefiles.sha256(picture),
-        height=height,
-        width=width,
-        **opened.measures,
-        psnr_bitstream=psnr,
-        psnr_bitstream_8bit=psnr_8bit,
-        msssim_bitstream=msssim,
-        bpp_bitstream=8 * len(encoded.data) / (height * width),
-        symbols_equal=torch.equal(y_hat, encoded.y_hat),
-        encode_seconds=between - start,
-        decode_seconds=end - between,
-        machine=machine.setting(model.device),
-    )
-    return Measured(record, opened.forward, encoded, x_hat)
+    for (picture, name), encoded, y_hat, x_hat in zip(pictures, coded, latents, shown, strict=True):
+        opened = open_loop(model.networks, picture)
+        psnr, psnr_8bit, msssim = distortion(x_hat.cpu(), planes.to_tensor(picture))
+        height, width, _ = picture.shape
+        record = Record(
+            image=name,
+            model=model.name,
+            fingerprint=model.fingerprint.hex(),
+            pixels=picturefiles.sha256(picture),
+            height=height,
+            width=width,
+            **opened.measures,
+            psnr_bitstream=psnr,
+            psnr_bitstream_8bit=psnr_8bit,
+            msssim_bitstream=msssim,
+            bpp_bitstream=8 * len(encoded.data) / (height * width),
+            symbols_equal=torch.equal(y_hat, encoded.y_hat),
+            encode_seconds=(between - start) / len(pictures),
+            decode_seconds=(end - between) / len(pictures),
+            machine=machine.setting(model.device),
+        )
+        yield Measured(record, opened.forward, encoded, x_hat.cpu())

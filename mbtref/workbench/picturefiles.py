@@ -46,6 +46,16 @@ def parse(content: bytes, path: Path) -> Image:
         raise ValueError(f"{path}: damaged, or it can't be coded: {error}") from error
 
 
+def size(content: bytes) -> tuple[int, int]:
+    """Height and width in the header of a picture file, before it is turned upright.
+
+    They are only a hint. A file without them counts as one of the largest pictures; `parse` says what is wrong.
+    """
+    with contextlib.suppress(Exception), PIL.Image.open(io.BytesIO(content), formats=FORMATS) as file:
+        return file.height, file.width
+    return 1, bitstream.PIXELS_MAX
+
+
 def _parse(content: bytes) -> PIL.Image.Image:
     """The upright RGB picture of a file. Raises Refused, and any other error for a damaged file."""
     with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as file:

@@ -50,7 +50,7 @@ class Record:
     symbols_equal: bool
     """Whether the decoder's y_hat is the encoder's, bit for bit."""
     encode_seconds: float
-    """From pixels to bytes."""
+    """From pixels to bytes. Pictures that are coded together share the time."""
     decode_seconds: float
     """From bytes to pixels."""
     machine: str = ""

@@ -54,6 +54,9 @@ class Float64(Reference):
     capabilities = ("transforms", "entropy-float", "entropy-exact", "buffers")
     dtype = torch.float64
 
+    def __init__(self) -> None:
+        """It runs on the CPU alone."""
+
     def model(self, name: str) -> Model:
         return wide(name)
 

@@ -1,6 +1,7 @@
 """Turns the text after --subject into a subject."""
 
 import importlib
+import inspect
 import os
 import shlex
 import sys
@@ -55,25 +56,31 @@ def isolated(given: str, timeout: float, more: Mapping[str, str] | None = None) 
 def in_process(given: str) -> Subject:
     """A subject by one of NAMES, by `onnx:folder`, or by `module:attribute`: a subject, or what makes one.
 
-    Modules are also found in the current folder. Raises ValueError if there is no such subject.
+    `reference@cuda` is made with the argument device="cuda"; so is any other that takes it. Modules are also found
+    in the current folder. Raises ValueError if there is no such subject, or it can't be made with this device.
     """
     if given.startswith(ONNX):
         from mbtref.suite.subjects.onnx import Onnx
 
         return Onnx(Path(given.removeprefix(ONNX)))
-    module, _, attribute = NAMES.get(given, given).partition(":")
+    name, _, device = given.partition("@")
+    module, _, attribute = NAMES.get(name, name).partition(":")
     if not all(name.isidentifier() for name in (*module.split("."), attribute)):
         raise ValueError(f"give module:attribute, cmd:program, onnx:folder, or one of {', '.join(NAMES)}")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last, so that other modules stay as the host finds them
     try:
         target = getattr(importlib.import_module(module), attribute)
-        subject: Subject = target() if callable(target) else target
+        if device and not (callable(target) and "device" in inspect.signature(target).parameters):
+            raise ValueError(f"{attribute} can't be told a device: it takes no argument of this name")
+        made_with = {"device": device} if device else {}
+        subject: Subject = target(**made_with) if callable(target) else target
         absent = [name for name in ("name", "version", "capabilities", "call") if not hasattr(subject, name)]
     except Exception as error:
         names = (*module.split("."), module, attribute)
         not_there = isinstance(error, ImportError | AttributeError) and error.name in names
-        raise ValueError(str(error) if not_there else account(error)) from error
+        plain = not_there or (device and isinstance(error, ValueError))
+        raise ValueError(str(error) if plain else account(error)) from error
     if absent:
         raise ValueError(f"{attribute} has no {', '.join(absent)}; protocol.Methods provides call")
     if unknown := [name for name in subject.capabilities if name not in CAPABILITIES]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import mbtref
 from mbtref import bitstream, codec, planes, rans, tables
+from mbtref.devices import usable
 from mbtref.openloop import buffers
 from mbtref.openloop.forward import forward_pass, parameters_of_y
 from mbtref.openloop.likelihoods import factorized_likelihoods, gaussian_likelihoods
@@ -28,7 +29,8 @@ def units_in(array: npt.NDArray[np.generic]) -> Tensor:
 
 def units_out(**stages: Tensor) -> Values:
     """(1, H, W, C) integers each -> (C, H, W) int32."""
-    return {name: stage[0].permute(2, 0, 1).to(torch.int32).contiguous().numpy() for name, stage in stages.items()}
+    whole = {name: stage[0].permute(2, 0, 1).to(torch.int32) for name, stage in stages.items()}
+    return {name: stage.contiguous().cpu().numpy() for name, stage in whole.items()}
 
 
 def coder_tables(cdf: I32, length: I32, offset: I32) -> rans.Tables:
@@ -37,19 +39,26 @@ def coder_tables(cdf: I32, length: I32, offset: I32) -> rans.Tables:
 
 
 @functools.cache
-def load(name: str) -> mbtref.Model:
-    """A model of the vectors, loaded once for the whole run."""
-    return mbtref.load(model_file(name))
+def load(name: str, device: str = "cpu") -> mbtref.Model:
+    """A model of the vectors, loaded once for the whole run. device: as for `mbtref.load`."""
+    return mbtref.load(model_file(name), device=device)
 
 
 class Reference(Methods):
-    """mbtref itself."""
+    """mbtref itself. device: where its networks run. Raises ValueError as `devices.usable` does."""
 
     name = "mbtref"
     version = metadata.version("mbtref")
     capabilities = CAPABILITIES
     dtype = torch.float32
     """In which the float networks and likelihoods are computed."""
+    device = torch.device("cpu")
+    """Where the networks run."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = usable(device)
+        if self.device.type == "cuda":
+            self.version += f" on {device}, {torch.cuda.get_device_name(self.device)}"
 
     def call(self, operation: str, model: str | None, inputs: Values) -> Values:
         try:
@@ -59,11 +68,15 @@ class Reference(Methods):
 
     def model(self, name: str) -> mbtref.Model:
         """A model of the vectors."""
-        return load(name)
+        return load(name, str(self.device))
 
     def batch(self, array: F32) -> Tensor:
         """(C, H, W) -> (1, C, H, W) of `dtype`."""
-        return batch(array).to(self.dtype)
+        return batch(array).to(self.device, self.dtype)
+
+    def units(self, array: I32) -> Tensor:
+        """`units_in`, on the device."""
+        return units_in(array).to(self.device)
 
     @torch.no_grad()
     def g_a(self, model: str, x: F32) -> Values:
@@ -99,19 +112,19 @@ class Reference(Methods):
         return {"z_likelihoods": single(factorized_likelihoods(prior, self.batch(z_hat)))}
 
     def exact_parameters(self, model: str, k_z: I32, y_hat: I32) -> Values:
-        loaded, latents = self.model(model), units_in(y_hat)
-        z_hat = loaded.entropy.z_hat(units_in(k_z))
+        loaded, latents = self.model(model), self.units(y_hat)
+        z_hat = loaded.entropy.z_hat(self.units(k_z))
         phi, sigma, mu, _ = trace(loaded.entropy, z_hat, lambda step: step.of(latents))
         psi, index = loaded.entropy.psi(z_hat), loaded.index(sigma)
         return units_out(z_hat=z_hat, psi=psi, phi=phi, sigma=sigma, mu=mu, index=index)
 
     def exact_symbols(self, model: str, k_z: I32, y: F32) -> Values:
-        loaded, y_units = self.model(model), codec.grid_units(batch(y))
+        loaded, y_units = self.model(model), codec.grid_units(batch(y).to(self.device))
 
         def choose(step: Step) -> Tensor:
             return step.y_hat(codec.nearest_symbol(step.of(y_units) - step.mu))
 
-        _, sigma, mu, y_hat = trace(loaded.entropy, loaded.entropy.z_hat(units_in(k_z)), choose)
+        _, sigma, mu, y_hat = trace(loaded.entropy, loaded.entropy.z_hat(self.units(k_z)), choose)
         k = codec.nearest_symbol(y_units - mu)
         return units_out(mu=mu, index=loaded.index(sigma), k=k, y_hat=y_hat)
 

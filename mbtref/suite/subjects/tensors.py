@@ -17,5 +17,5 @@ def batch(array: npt.NDArray[np.generic]) -> Tensor:
 
 def single(tensor: Tensor) -> F32:
     """(1, C, H, W) float -> (C, H, W) float32."""
-    result: F32 = tensor[0].float().numpy()
+    result: F32 = tensor[0].float().cpu().numpy()
     return result

@@ -3,9 +3,10 @@
 import argparse
 import functools
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mbtref import bitstream
 from mbtref.errors import BitstreamError, Kind
@@ -14,6 +15,7 @@ from mbtref.workbench import arguments
 from mbtref.workbench.commands import Option, command, option, shared
 from mbtref.workbench.errors import enough_memory
 from mbtref.workbench.inputs import STDIN, STDOUT, Pair, find_pictures, find_streams, pairs, read_bytes
+from mbtref.workbench.quiet import quiet
 from mbtref.workbench.terminal import say, warn
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from mbtref.workbench.modelfiles import ModelFile
 
+Seen: TypeAlias = "tuple[ModelFile, tuple[int, int]]"
+"""What is seen of a file before it is coded: the model, and height and width."""
 SEPARATORS = tuple(sign for sign in (os.sep, os.altsep) if sign)
 """A path that ends in one of these names a folder."""
 MODEL_OF_STREAM = option(
@@ -54,9 +58,13 @@ def options(source: str, what: str, suffix: str, same: str, model: Option) -> tu
 def encode(args: argparse.Namespace) -> int:
     todo, many = pair_files(args, find_pictures, ".mbt", arguments.stream_file)
     (model,) = shared.model_files(args)
-    from mbtref.workbench import tasks
+    from mbtref.workbench import picturefiles, tasks
 
-    return code(args, todo, many, tasks.encode, lambda data: model)
+    def look(data: bytes) -> Seen:
+        with quiet():
+            return model, picturefiles.size(data)
+
+    return code(args, todo, many, tasks.encode, look)
 
 
 @command(
@@ -68,17 +76,17 @@ def decode(args: argparse.Namespace) -> int:
     todo, many = pair_files(args, find_streams, ".png", arguments.file_named(".png"))
     named, find = shared.model_files(args), functools.cache(find_model)
 
-    def model_of(data: bytes) -> "ModelFile":
-        fingerprint = bitstream.unpack(data).fingerprint
-        model = named[0] if named else find(fingerprint)
+    def look(data: bytes) -> Seen:
+        stream = bitstream.unpack(data)
+        model = named[0] if named else find(stream.fingerprint)
         if model is None:
-            reason = f"made with model {fingerprint.hex()}, which isn't embedded; name its file"
+            reason = f"made with model {stream.fingerprint.hex()}, which isn't embedded; name its file"
             raise BitstreamError(Kind.UNKNOWN_MODEL, bitstream.FINGERPRINT_AT, reason)
-        return model
+        return model, (stream.height, stream.width)
 
     from mbtref.workbench import tasks
 
-    return code(args, todo, many, tasks.decode, model_of)
+    return code(args, todo, many, tasks.decode, look)
 
 
 @command(
@@ -139,12 +147,12 @@ def code(
     args: argparse.Namespace,
     todo: Sequence[Pair],
     many: bool,
-    work: Callable[..., str],
-    model_of: "Callable[[bytes], ModelFile]",
+    work: Callable[..., list[str]],
+    look: Callable[[bytes], Seen],
 ) -> int:
     """Encodes or decodes files, and prints a line about each. If they are many, a bad one is named and left out.
 
-    work: `tasks.encode` or `tasks.decode`. model_of: the model for the bytes of a source; it may refuse them.
+    work: `tasks.encode` or `tasks.decode`. look: at the bytes of a source; it may refuse them.
     """
     from tqdm import tqdm
 
@@ -154,32 +162,39 @@ def code(
         (pair,) = todo
         data = read_bytes(pair.source)
         try:
-            line = work(model_of(data), data, pair, args.reproducible, args.device, tasks.bar)
+            (line,) = work(look(data)[0], [(data, pair)], args.reproducible, args.device, tasks.bar)
         except BitstreamError as error:
             warn(f"mbtref: {pair.source}: {error}")
             return 1
         (warn if pair.target == STDOUT else say)(line)
         return 0
     todo[0].target.parent.mkdir(parents=True, exist_ok=True)
-    left_out = 0
+    outcomes: dict[Pair, str | Exception] = {}
+    untold = deque(todo)
     with (
-        engine.on_machine(min(args.jobs, len(todo))) as place,
+        engine.on_machine(args.jobs, len(todo)) as place,
         tqdm(total=len(todo), unit="file", leave=False, disable=None) as bar,
     ):
 
         @enough_memory()
-        def start(pair: Pair) -> "Future[str]":
+        def prepare(pair: Pair) -> engine.Piece:
             data = read_bytes(pair.source)
-            return place.submit(work, model_of(data), data, pair, args.reproducible, args.device)
+            model, size = look(data)
+            return engine.Piece((model, size), engine.together(size, args.device), (data, pair))
 
-        for pair, outcome in engine.run(place, todo, start):
+        def start(key: Seen, files: "list[tasks.File]") -> "Future[list[str | Exception]]":
+            return place.submit(tasks.each, work, key[0], files, args.reproducible, args.device)
+
+        for done, found in engine.run(place, todo, prepare, start):
+            outcomes[done] = found
             bar.update()
-            if isinstance(outcome, str):
-                say(outcome, write=bar.write)
-            else:
-                left_out += 1
-                warn(f"left out {pair.source.name}: {outcome}", bar.write)
-    return 1 if left_out else 0
+            while untold and untold[0] in outcomes:
+                pair = untold.popleft()
+                if isinstance(outcome := outcomes[pair], str):
+                    say(outcome, write=bar.write)
+                else:
+                    warn(f"left out {pair.source.name}: {outcome}", bar.write)
+    return 1 if any(isinstance(outcome, Exception) for outcome in outcomes.values()) else 0
 
 
 def find_model(fingerprint: bytes) -> "ModelFile | None":

@@ -67,16 +67,16 @@ def evaluate(args: argparse.Namespace) -> int:
     shared.refuse_overwriting(args, sources=paths)
     asked = list(enumerate(itertools.product(files, paths)))
     unreadable: set[Path] = set()
-    jobs, left_out = min(args.jobs, len(asked)), 0
+    left_out = 0
     with (
-        engine.cluster(args.cluster) if args.cluster else engine.on_machine(jobs) as place,
+        engine.cluster(args.cluster) if args.cluster else engine.on_machine(args.jobs, len(asked)) as place,
         results.Results(outputs, results.read(args.output) if args.resume else []) as found,
         Bar(len(asked), "pictures") as bar,
     ):
         share = functools.lru_cache(1)(place.share)  # the measurements go model by model
 
         @enough_memory()
-        def start(one: "tuple[int, tuple[ModelFile, Path]]") -> "Future[Record]":
+        def prepare(one: "tuple[int, tuple[ModelFile, Path]]") -> "engine.Piece | Record":
             _, (model, path) = one
             try:
                 with quiet():
@@ -85,11 +85,18 @@ def evaluate(args: argparse.Namespace) -> int:
                 unreadable.add(path)
                 raise
             if known := found.known(picturefiles.sha256(picture), model.fingerprint.hex()):
-                return engine.done(dataclasses.replace(known, image=plain(path.name)))
-            return place.submit(tasks.evaluate, share(model), picture, plain(path.name), args.device)
+                return dataclasses.replace(known, image=plain(path.name))
+            height, width, _ = picture.shape
+            key, most = (model, height, width), engine.together((height, width), args.device)
+            return engine.Piece(key, most, (picture, plain(path.name)))
+
+        def start(
+            key: "tuple[ModelFile, int, int]", pictures: "list[tasks.Named]"
+        ) -> "Future[list[Record | Exception]]":
+            return place.submit(tasks.each, tasks.evaluate, share(key[0]), pictures, args.device)
 
         rest = (one for one in asked if one[1][1] not in unreadable)
-        for (i, (model, path)), outcome in engine.run(place, rest, start):
+        for (i, (model, path)), outcome in engine.run(place, rest, prepare, start):
             bar.count(model.name)
             if isinstance(outcome, records.Record):
                 found.add(i, outcome)
