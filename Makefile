@@ -39,9 +39,9 @@ kodak: .venv/ready  ## the figures of docs/usage.md
 
 matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; more than an hour
 	$(BIN)/mbtref export lite,wide -o exports
-	for name in reference compressai numpy onnx:exports; do \
+	for name in reference js compressai numpy onnx:exports; do \
 		$(BIN)/pytest conformance --tier kodak --subject $$name --answer-timeout 300 --report $${name%:*}.json; done; \
-	$(BIN)/mbtref matrix reference.json compressai.json numpy.json onnx.json --markdown docs/matrix.md
+	$(BIN)/mbtref matrix reference.json js.json compressai.json numpy.json onnx.json --markdown docs/matrix.md
 
 machines: .venv/ready  ## docs/machines.md: one result on real, simulated and emulated machines
 	$(BIN)/mbtref machines -o docs/machines.md
