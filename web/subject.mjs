@@ -36,7 +36,13 @@ function load(path) {
   const descr = /'descr': '([^']*)'/.exec(header)?.[1] ?? "";
   const shape = /'shape': \(([^)]*)\)/.exec(header)?.[1] ?? "";
   if (!(descr in READ) || !header.includes("'fortran_order': False")) throw new TypeError(`${path}: ${header}`);
-  return { shape: shape.split(",").filter((n) => n.trim()).map(Number), data: READ[descr](bytes.subarray(start)) };
+  return {
+    shape: shape
+      .split(",")
+      .filter((n) => n.trim())
+      .map(Number),
+    data: READ[descr](bytes.subarray(start)),
+  };
 }
 
 /** @param {string} path @param {Value} value */
@@ -94,7 +100,7 @@ function shaped(m, h, w, arrays) {
 }
 
 /** @param {Inputs} inputs */
-const tables = ({ cdf, length, offset }) => ({ cdf: cdf.data, length: length.data, offset: offset.data });
+const tables = ({ cdf, length, offset }) => codec.tablesOf(cdf.data, length.data, offset.data);
 
 /** @param {Uint8Array} data */
 const bytes = (data) => ({ shape: [data.length], data });
@@ -117,23 +123,78 @@ const decode = (m, { stream, blob }) => decoded(m, (stream ?? blob).data);
 
 /** @type {{[operation: string]: (m: codec.Model, inputs: Inputs) => any}} §14 */
 const OPERATIONS = {
-  g_a: (m, { x: { shape: [, H, W], data } }) => shaped(m, H / 64, W / 64, { y: codec.g_a(m, data, H / 64, W / 64) }),
-  h_a: (m, { y: { shape: [, H, W], data } }) => shaped(m, H / 4, W / 4, { z: codec.h_a(m, data, H / 4, W / 4) }),
-  g_s: (m, { y_hat: { shape: [, H, W], data } }) =>
-    shaped(m, H / 4, W / 4, { x_hat: codec.g_s(m, data, H / 4, W / 4) }),
-  parameters: (m, { z_hat: { shape: [, h, w], data }, y_hat }) =>
-    shaped(m, h, w, codec.parameters(m, data, y_hat.data, h, w)),
-  forward: (m, { x: { shape: [, H, W], data } }) =>
-    shaped(m, H / 64, W / 64, codec.forward(m, data, H / 64, W / 64)),
+  g_a: (
+    m,
+    {
+      x: {
+        shape: [, H, W],
+        data,
+      },
+    },
+  ) => shaped(m, H / 64, W / 64, { y: codec.g_a(m, data, H / 64, W / 64) }),
+  h_a: (
+    m,
+    {
+      y: {
+        shape: [, H, W],
+        data,
+      },
+    },
+  ) => shaped(m, H / 4, W / 4, { z: codec.h_a(m, data, H / 4, W / 4) }),
+  g_s: (
+    m,
+    {
+      y_hat: {
+        shape: [, H, W],
+        data,
+      },
+    },
+  ) => shaped(m, H / 4, W / 4, { x_hat: codec.g_s(m, data, H / 4, W / 4) }),
+  parameters: (
+    m,
+    {
+      z_hat: {
+        shape: [, h, w],
+        data,
+      },
+      y_hat,
+    },
+  ) => shaped(m, h, w, codec.parameters(m, data, y_hat.data, h, w)),
+  forward: (
+    m,
+    {
+      x: {
+        shape: [, H, W],
+        data,
+      },
+    },
+  ) => shaped(m, H / 64, W / 64, codec.forward(m, data, H / 64, W / 64)),
   gaussian_likelihoods: (_, { y, mu, sigma }) => ({
     y_likelihoods: { shape: y.shape, data: codec.gaussianLikelihoods(y.data, mu.data, sigma.data) },
   }),
   factorized_likelihoods: (m, { z_hat: { shape, data } }) => ({
     z_likelihoods: { shape, data: codec.factorizedLikelihoods(m, data) },
   }),
-  exact_parameters: (m, { k_z: { shape: [, h, w], data }, y_hat }) =>
-    shaped(m, h, w, codec.exactParameters(m, data, y_hat.data, h, w)),
-  exact_symbols: (m, { k_z: { shape: [, h, w], data }, y }) => {
+  exact_parameters: (
+    m,
+    {
+      k_z: {
+        shape: [, h, w],
+        data,
+      },
+      y_hat,
+    },
+  ) => shaped(m, h, w, codec.exactParameters(m, data, y_hat.data, h, w)),
+  exact_symbols: (
+    m,
+    {
+      k_z: {
+        shape: [, h, w],
+        data,
+      },
+      y,
+    },
+  ) => {
     const { mu, index, k, y_hat } = codec.exactSymbols(m, data, y.data, h, w);
     return shaped(m, h, w, { mu, index, k, y_hat });
   },
@@ -166,7 +227,9 @@ const CAPABILITIES =
 async function answer({ operation, model_file, gaussian_file, inputs, folder }) {
   if (!(operation in OPERATIONS)) return { unsupported: `no operation ${operation}` };
   const arrays = Object.fromEntries(Object.entries(inputs).map(([key, path]) => [key, load(path)]));
-  const m = model_file ? model(model_file, gaussian_file) : /** @type {codec.Model} */ (/** @type {unknown} */ (null));
+  const m = model_file
+    ? model(model_file, gaussian_file)
+    : /** @type {codec.Model} */ (/** @type {unknown} */ (null));
   /** @type {[string, Value][]} */
   const outputs = Object.entries(await OPERATIONS[operation](m, arrays));
   const result = outputs.map(([key, value]) => {
@@ -183,7 +246,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   const reply = request.hello
     ? { protocol: 1, name: "mbtref-js", version: VERSION, capabilities: CAPABILITIES.split(" ") }
     : await answer(request).catch((error) =>
-        error instanceof codec.BitstreamError ? { rejected: error.kind } : { error: String(error?.stack ?? error) },
+        error instanceof codec.BitstreamError
+          ? { rejected: error.kind }
+          : { error: String(error?.stack ?? error) },
       );
   process.stdout.write(`${JSON.stringify({ ...(request.hello ? {} : { id: request.id }), ...reply })}\n`);
 }
