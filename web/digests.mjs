@@ -26,7 +26,8 @@ async function digest(output, streams) {
 async function answer() {
   try {
     const digests = [];
-    for (const [output, streams] of await (await fetch("questions")).json()) digests.push(await digest(output, streams));
+    for (const [output, streams] of await (await fetch("questions")).json())
+      digests.push(await digest(output, streams));
     return { digests };
   } catch (error) {
     return { error: String(error) };

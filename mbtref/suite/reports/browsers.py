@@ -37,9 +37,10 @@ TYPES = {"": "text/html", ".mjs": "text/javascript"}
 
 
 def digests(browser: str, asked: Sequence[tuple[str, Sequence[Vector]]]) -> tuple[str, list[str]]:
-    """The browser's version, and a SHA-256 for each entry: of one output of its vectors, in their order.
+    """The browser's version, and for each entry one SHA-256 over an output of its vectors, in their order.
 
-    browser: a name in BROWSERS. Raises NotHere if it isn't installed or doesn't answer, ValueError if it can't decode.
+    browser: a name in BROWSERS. Raises NotHere if it isn't installed or doesn't answer, ValueError if it can't
+    decode.
     """
     (program, *words), profile = BROWSERS[browser]
     if not shutil.which(program):
