@@ -1,7 +1,8 @@
 /** The page: takes files, has a worker do the work, and shows what came of it. */
 
 /** @typedef {import("./worker.mjs").Shelf} Shelf */
-/** @typedef {{file: Blob, name: string, task: "decode" | "encode" | "model"}} Job */
+/** @typedef {{file: Blob, name: string, title?: string}} Given name: of the file; title: what the page calls it */
+/** @typedef {{file: Blob, name: string, title: string, task: "decode" | "encode" | "model"}} Job */
 
 /** @type {{[part: string]: string}} */
 const PARTS = {
@@ -18,7 +19,7 @@ const PARTS = {
 };
 const PARTS_OF = {
   decode: ["model", "h_s", "latents", "g_s", "hashes", "png"],
-  encode: ["pixels", "model", "g_a", "h_a", "h_s", "latents", "g_s", "hashes", "png", "jpeg"],
+  encode: Object.keys(PARTS),
   model: ["model"],
 };
 const AGAIN = "Copy it again from where it came, as a binary file.";
@@ -26,116 +27,106 @@ const WRITER = "Its checksum is right, so it came as it was written: tell those 
 /** @type {{[kind: string]: [string, string]}} what is wrong, and what to do */
 const REFUSALS = {
   "bad-magic": ["This isn't an .mbt stream", "Every stream begins with the letters MBT. Choose another file."],
-  "unsupported-version": ["A stream of another version", "This page reads version 1 of the format. Look for a newer page."],
+  "unsupported-version": ["A stream of another version", "This page reads version 1. Look for a newer page."],
   truncated: ["The stream ends too early", AGAIN],
   "bad-dimensions": ["A picture without pixels", `Its height or its width is 0. ${AGAIN}`],
   "too-large": ["The picture is larger than the format allows", `Streams hold 2^25 pixels at most. ${AGAIN}`],
-  "checksum-mismatch": ["The stream is damaged", `Some of its bytes aren't those that were written. ${AGAIN}`],
-  "unknown-model": ["The stream's model isn't here", ""],
+  "checksum-mismatch": ["The stream is damaged", AGAIN],
+  "unknown-model": ["The stream's model isn't here", "Drop its .safetensors file: the stream is decoded at once."],
   "bad-final-state": ["The stream doesn't decode to its end", WRITER],
   "symbol-out-of-range": ["The stream holds a number that none may hold", WRITER],
   "trailing-data": ["The stream goes on after its end", WRITER],
-  "page-limit": ["Too large for this page", "The program takes it: mbtref encode and mbtref decode."],
-  "not-a-picture": ["The browser can't read this file", "Choose a stream, a picture such as PNG, JPEG or WebP, or a model."],
-  "not-a-model": ["This isn't a model of mbt2018", "Choose a .safetensors file of mbtref or of 'mbtref import'."],
-  failed: ["That didn't work", "Try it again. This page needs a browser of 2023 or later, and memory for the picture."],
+  "page-limit": ["Too large for this page", "The programs take it: mbtref encode and mbtref decode."],
+  "not-a-picture": [
+    "This file can't be read",
+    "Choose a stream (.mbt), a picture (PNG, JPEG, WebP …) or a model.",
+  ],
+  "not-a-model": ["This isn't a model of mbt2018", "Choose a .safetensors file of mbtref, or of mbtref import."],
+  failed: ["That didn't work", "The page needs a browser of 2023 or later, and memory for the picture."],
 };
-const PLACES = ["top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right"];
+const PLACES = "top left, top, top right, left, middle, right, bottom left, bottom, bottom right".split(", ");
 
 const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
 const image = (/** @type {string} */ id) => /** @type {HTMLImageElement} */ (byId(id));
 const choice = /** @type {HTMLSelectElement} */ (byId("model"));
-const number = (/** @type {number} */ n, digits = 0) =>
-  n.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-const decibels = (/** @type {number} */ n) => (n === Infinity ? "∞, equal" : number(n, 2));
-const show = (/** @type {string[]} */ ids, shown = true) => {
+/** @param {string} id @param {string} text */
+const write = (id, text) => byId(id).replaceChildren(text);
+const say = (/** @type {string} */ text) => write("status", text);
+/** @param {boolean} shown @param {string[]} ids */
+const show = (shown, ...ids) => {
   for (const id of ids) byId(id).hidden = !shown;
 };
-const say = (/** @type {string} */ text) => {
-  byId("status").textContent = text;
-};
+const number = (/** @type {number} */ n, digits = 0) =>
+  n.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const decibels = (/** @type {number} */ n) => (n === Infinity ? "∞" : number(n, 2));
 
-/** An element. @param {string} tag @param {object} properties @param {(Node | string)[]} content */
-function element(tag, properties = {}, ...content) {
-  const made = Object.assign(document.createElement(tag), properties);
+/** An element. @param {string} tag and class, as "p.kind" @param {(Node | string)[]} content */
+function element(tag, ...content) {
+  const [name, className = ""] = tag.split(".");
+  const made = Object.assign(document.createElement(name), { className });
   made.append(...content);
   return made;
 }
 
-/** @type {Shelf} */
+/** @type {Shelf} the models, by fingerprint */
 let shelf = {};
 /** @type {Worker | null} */
 let worker = null;
 /** @type {Job | null} the job in hand */
 let working = null;
-/** @type {Job | null} the last job that wasn't a model */
+/** @type {Job | null} the last one that wasn't a model */
 let last = null;
-/** @type {{file: Blob, name: string} | null} a stream whose model isn't here */
+/** @type {Given | null} a stream whose model isn't here */
 let waiting = null;
-let turns = 0;
-/** @type {string[]} addresses of the result that is shown */
+let said = 0; // when a part of the work was last announced
+/** @type {string[]} addresses of what is shown */
 let addresses = [];
 
-const address = (/** @type {Blob} */ blob) => {
+/** @param {Blob} blob */
+function address(blob) {
   addresses.push(URL.createObjectURL(blob));
   return addresses[addresses.length - 1];
-};
-
-// ---- Jobs ---------------------------------------------------------------------------------------------------------
-
-/** Ends the work, and the thread with it. */
-function stop() {
-  if (worker) worker.onmessage = worker.onerror = null;
-  worker?.terminate();
-  [worker, working] = [null, null];
 }
 
-/** Takes files that came by the button or by a drop: a model and another one, or one of them. @param {File[]} files */
+// ---- Work ---------------------------------------------------------------------------------------------------------
+
+/** Takes the files of a drop or of the button: a model and what waits for it, or one of them. @param {File[]} files */
 function takeAll(files) {
-  const isModel = (/** @type {File} */ file) => file.name.endsWith(".safetensors");
+  const isModel = (/** @type {File} */ file) => /\.safetensors$/i.test(file.name);
   const [model, other] = [files.find(isModel), files.find((file) => !isModel(file))];
   if (model && other) waiting = { file: other, name: other.name };
-  if (model ?? other) take(/** @type {File} */ (model ?? other), (model ?? other)?.name ?? "");
-  else say("That wasn't a file: save it first, and drop it then.");
+  const first = model ?? other;
+  if (first) take({ file: first, name: first.name });
+  else say("That wasn't a file: save it first, and then drop it.");
 }
 
-/** Begins the work on a file; an older one is left. @param {Blob} file @param {string} name */
-async function take(file, name) {
-  const turn = ++turns;
+/** Begins the work on a file. It takes the place of an older one. @param {Given} given */
+async function take({ file, name, title = name }) {
   if (working) stop();
-  try {
-    const start = new TextDecoder("latin1").decode(await file.slice(0, 3).arrayBuffer());
-    const isStream = /\.mbt$/i.test(name) || start === "MBT";
-    const task = /\.safetensors$/i.test(name) ? "model" : isStream ? "decode" : "encode";
-    if (turn === turns) await begin({ file, name, task }, turn);
-  } catch (error) {
-    if (turn === turns) refuse({ kind: "failed", message: `${name} can't be read: ${error}` });
-  }
-}
-
-/** @param {Job} job @param {number} turn */
-async function begin(job, turn) {
+  /** @type {Job} */
+  const job = { file, name, title, task: "model" };
   working = job;
-  if (job.task !== "model") [last, waiting] = [job, null];
   clear();
-  byId("title").textContent = job.name;
-  say(`Working on ${job.name}`);
-  byId("parts").replaceChildren(...PARTS_OF[job.task].map(part));
-  show(["result", "cancel"]);
+  write("title", title);
+  say(`Working on ${title}`);
+  show(true, "result", "cancel");
   byId("result").ariaBusy = "true";
   document.body.classList.add("begun");
   byId("title").focus();
-  const size = job.task === "encode" ? await sizeOf(job.file) : {};
-  if (turn !== turns) return;
-  if (!size) {
-    refuse({ kind: "not-a-picture", message: `${job.name} is neither a stream nor a picture that this browser knows.` });
-    return;
+  try {
+    if (!/\.safetensors$/i.test(name)) {
+      const start = new TextDecoder("latin1").decode(await file.slice(0, 3).arrayBuffer());
+      job.task = /\.mbt$/i.test(name) || start === "MBT" ? "decode" : "encode";
+      [last, waiting] = [job, null];
+    }
+    byId("parts").replaceChildren(...PARTS_OF[job.task].map(part));
+    const size = job.task === "encode" ? await sizeOf(file) : {};
+    if (job === working) ask({ ...job, ...size, shelf, fingerprint: choice.value });
+  } catch (error) {
+    const { message } = /** @type {Error} */ (error);
+    if (job === working) refuse({ kind: "not-a-picture", message: `${name}: ${message}` });
   }
-  worker ??= new Worker(new URL("worker.mjs", import.meta.url), { type: "module" });
-  worker.onmessage = ({ data }) => hear(data);
-  worker.onerror = ({ message }) => refuse({ kind: "failed", message: message || "The worker doesn't start." });
-  worker.postMessage({ ...job, ...size, shelf, fingerprint: choice.value });
 }
 
 /** The size of a picture, which a browser finds without decoding it. @param {Blob} file */
@@ -143,13 +134,22 @@ async function sizeOf(file) {
   const probe = new Image();
   const url = URL.createObjectURL(file);
   try {
-    await new Promise((resolve, reject) => Object.assign(probe, { onload: resolve, onerror: reject, src: url }));
+    await new Promise((resolve, reject) => {
+      const failed = () => reject(new Error("neither a stream nor a picture that this browser knows."));
+      Object.assign(probe, { onload: resolve, onerror: failed, src: url });
+    });
     return { height: probe.naturalHeight, width: probe.naturalWidth };
-  } catch {
-    return null;
   } finally {
     URL.revokeObjectURL(url);
   }
+}
+
+/** @param {import("./worker.mjs").Job} job */
+function ask(job) {
+  worker ??= new Worker(new URL("worker.mjs", import.meta.url), { type: "module" });
+  worker.onmessage = ({ data }) => hear(data);
+  worker.onerror = ({ message }) => refuse({ kind: "failed", message: message || "The worker doesn't start." });
+  worker.postMessage(job);
 }
 
 /** What the worker tells. @param {any} news */
@@ -158,36 +158,44 @@ function hear({ part, share, time, done, times, refused }) {
   if (refused) refuse(refused);
   if (!done) return;
   const job = /** @type {Job} */ (working);
-  for (const [name, spent] of Object.entries(times)) advance(name, 1, /** @type {number} */ (spent));
+  for (const name of PARTS_OF[job.task]) {
+    if (name in times) advance(name, 1, times[name]);
+    else byId(`part-${name}`).remove(); // the model was read before
+  }
+  const total = /** @type {number[]} */ (Object.values(times)).reduce((sum, each) => sum + each, 0);
+  write("time", `Time: ${number(total / 1000, 1)} s`);
   finish();
   if (job.task === "model") learn(job, done);
   else present(job, done);
+}
+
+/** Ends the work, and the thread with it. */
+function stop() {
+  if (worker) worker.onmessage = worker.onerror = null;
+  worker?.terminate();
+  [worker, working] = [null, null];
 }
 
 /** The end of the work, good or bad. */
 function finish() {
   working = null;
   if (document.activeElement === byId("cancel")) byId("title").focus();
-  show(["cancel"], false);
+  show(false, "cancel");
   byId("result").ariaBusy = "false";
 }
 
 /** Puts a dropped model on the shelf, and decodes the stream that waits for it. @param {Job} job @param {any} found */
 function learn({ file, name }, { fingerprint, N, M }) {
-  shelf[fingerprint] = { name: name.replace(/\.safetensors$/i, ""), bytes: file.size, source: file };
+  const stem = name.replace(/\.safetensors$/i, "");
+  shelf[fingerprint] = { name: stem, bytes: file.size, source: file };
   offer(fingerprint);
-  if (waiting) {
-    take(waiting.file, waiting.name);
-    return;
-  }
-  byId("parts").replaceChildren();
-  say(`Model ${shelf[fingerprint].name} is ready: N = ${N}, M = ${M}, fingerprint ${fingerprint}. Drop a stream or a picture.`);
+  if (waiting) take(waiting);
+  else say(`Model ${stem} is ready: N = ${N}, M = ${M}, fingerprint ${fingerprint}. Drop a stream or a picture.`);
 }
 
-/** Lists the models for pictures, with one of them chosen. @param {string} fingerprint */
+/** Lists the models for pictures. @param {string} fingerprint of the one that is chosen */
 function offer(fingerprint) {
-  const options = Object.entries(shelf).map(([value, { name }]) => element("option", { value }, name));
-  choice.replaceChildren(...options);
+  choice.replaceChildren(...Object.entries(shelf).map(([value, { name }]) => new Option(name, value)));
   choice.value = fingerprint;
 }
 
@@ -197,137 +205,120 @@ function offer(fingerprint) {
 function clear() {
   for (const url of addresses) URL.revokeObjectURL(url);
   addresses = [];
+  for (const id of ["refusal", "parts"]) byId(id).replaceChildren();
   for (const id of ["decoded", "other", "map"]) image(id).removeAttribute("src");
-  byId("refusal").replaceChildren();
-  show(["figure", "results", "time", "compared"], false);
+  show(false, "figure", "results", "time", "compared");
 }
 
 /** A part of the work, not begun. @param {string} name */
-const part = (name) =>
-  element(
-    "li",
-    { id: `part-${name}` },
-    element("span", {}, PARTS[name]),
-    element("progress", { max: 1, value: 0, ariaLabel: PARTS[name] }),
-    element("span", { className: "spent" }, "–"),
-  );
+function part(name) {
+  const bar = Object.assign(document.createElement("progress"), { value: 0, ariaLabel: PARTS[name] });
+  const item = element("li", element("span", PARTS[name]), bar, element("span.spent", "–"));
+  return Object.assign(item, { id: `part-${name}` });
+}
 
 /** @param {string} name of a part @param {number} share @param {number} time in milliseconds */
 function advance(name, share, time) {
-  const item = byId(`part-${name}`);
-  const bar = /** @type {HTMLProgressElement} */ (item.querySelector("progress"));
-  if (bar.value === 0) say(`${PARTS[name]}: ${working?.name}`);
-  bar.value = Math.max(share, 0.01);
-  /** @type {HTMLElement} */ (item.lastElementChild).textContent = `${number(time / 1000, 2)} s`;
+  const [, bar, spent] = byId(`part-${name}`).children;
+  const progress = /** @type {HTMLProgressElement} */ (bar);
+  if (progress.value === 0 && performance.now() - said > 1000) {
+    said = performance.now();
+    say(`${PARTS[name]}: ${working?.title}`);
+  }
+  progress.value = Math.max(share, 0.01);
+  spent.textContent = `${number(time / 1000, 2)} s`;
 }
 
 /** @param {{kind: string, offset?: number, message: string}} refused */
 function refuse({ kind, offset, message }) {
-  const name = working?.name ?? "";
+  const title = working?.title;
+  const [head, advice] = REFUSALS[kind] ?? REFUSALS.failed;
   if (!(kind in REFUSALS)) stop();
+  if (kind === "unknown-model") waiting = last;
   finish();
-  byId("parts").replaceChildren();
-  const [title, advice] = REFUSALS[kind] ?? REFUSALS.failed;
   const text = message.replace(/^[a-z-]+ at byte \d+: /, "");
-  const content = [element("h3", {}, title)];
-  if (offset === undefined) content.push(element("p", {}, message));
-  else content.push(element("p", {}, `Byte ${number(offset)}: ${text}.`));
-  if (kind === "unknown-model" && last) {
-    waiting = last;
-    content.push(element("p", {}, "Drop its .safetensors file here, and this stream is decoded at once. Here are: "));
-    content.push(element("p", {}, Object.values(shelf).map((model) => model.name).join(", ")));
-  } else content.push(element("p", {}, advice));
-  content.push(element("p", { className: "kind" }, "kind ", element("code", {}, kind)));
-  byId("refusal").replaceChildren(...content);
-  show(["result"]);
-  say(`${title}: ${name}`);
+  const where = offset === undefined ? text : `Byte ${number(offset)}: ${text}.`;
+  const named = element("p.kind", "kind ", element("code", kind));
+  byId("parts").replaceChildren();
+  byId("refusal").replaceChildren(element("h3", head), element("p", where), element("p", advice), named);
+  say(`${head}: ${title}`);
 }
 
 /** @param {Job} job @param {any} done of the worker */
 function present(job, done) {
-  const { height, width, bytes, digests, id, fingerprint } = done;
+  const { height, width, bytes, psnr, digests, id, fingerprint } = done;
   const model = shelf[fingerprint].name;
   const bpp = (/** @type {number} */ size) => number((8 * size) / (height * width), 3);
-  picture(job, done, `${model}, ${bpp(bytes)} bpp`);
-  map(done);
-  const same = mark(digests.latents).sign === "✓" && mark(digests.pixels).sign === "✓";
-  const numbers = [[bpp(bytes), "bits per pixel"], [number(bytes), "bytes"]];
-  if (done.psnr !== undefined) numbers.push([decibels(done.psnr), "dB PSNR"]);
-  numbers.push([`${width} × ${height}`, "pixels"]);
-  byId("numbers").replaceChildren(
-    ...numbers.map(([value, unit]) => element("p", {}, element("b", {}, value), " ", element("span", {}, unit))),
-  );
-  facts("digests", [
-    ["latents", verdict(digests.latents, id)],
-    ["pixels", verdict(digests.pixels, id)],
-  ]);
-  facts("header", [
-    ["model", `${model}, fingerprint `, element("code", {}, fingerprint)],
+  /** @type {[string, string][]} */
+  const numbers = [[bpp(bytes), "bits per pixel"]];
+  numbers.push([number(bytes), "bytes"], [`${width} × ${height}`, "pixels"]);
+  if (psnr !== undefined) numbers.push([decibels(psnr), "dB PSNR"]);
+  const large = numbers.map(([n, unit]) => element("p", element("b", n), " ", element("span", unit)));
+  byId("numbers").replaceChildren(...large);
+  const [latents, pixels] = [mark(digests.latents), mark(digests.pixels)];
+  facts("digests", ["latents", verdict(digests.latents, id)], ["pixels", verdict(digests.pixels, id)]);
+  facts(
+    "header",
+    ["model", `${model}, fingerprint `, element("code", fingerprint)],
     ["format", "mbt2018, version 1"],
-    ["size", `${bytes} bytes, of which 20 are the header`],
-  ]);
-  if (done.psnr !== undefined) compare(done, model, bpp);
-  notes(job, done);
+    ["size", `${number(bytes)} bytes, 20 of them the header`],
+  );
+  showPicture(job, done, `${model}, ${bpp(bytes)} bpp`);
+  showMap(done);
+  if (psnr !== undefined) compare(done, model, bpp);
+  byId("notes").replaceChildren(...notes(job, done).map((line) => element("li", line)));
   const stem = job.name.replace(/\.[^.]*$/, "");
   byId("downloads").replaceChildren(
-    element("a", { href: address(done.file), download: `${stem}.mbt`, className: "button" }, `Stream (${number(bytes)} bytes)`),
-    element("a", { href: image("decoded").src, download: `${stem}-${model}.png`, className: "button" }, "Decoded PNG"),
+    download("Download the stream", address(done.file), `${stem}.mbt`),
+    download("Download the picture as PNG", image("decoded").src, `${stem}-${model}.png`),
   );
-  show(["figure", "results", "time"]);
-  const outcome = same ? "Latents and pixels equal the golden ones." : `Latents: ${mark(digests.latents).words}.`;
-  say(`${job.task === "encode" ? "Encoded" : "Decoded"} ${job.name}: ${bpp(bytes)} bits per pixel. ${outcome}`);
+  show(true, "figure", "results", "time");
+  const verb = job.task === "encode" ? "Encoded" : "Decoded";
+  say(`${verb} ${job.title}: ${bpp(bytes)} bits per pixel. Latents: ${latents.words}. Pixels: ${pixels.words}.`);
 }
 
-/** @param {{found: string, golden?: string}} digest */
+/** @param {string} text @param {string} href @param {string} name of the file */
+const download = (text, href, name) => Object.assign(element("a.button", text), { href, download: name });
+
+/** @param {import("./worker.mjs").Digest} digest */
 function mark({ found, golden }) {
   if (!golden) return { sign: "–", words: "no golden ones are known for this stream", state: "unknown" };
   if (found === golden) return { sign: "✓", words: "equal the golden ones", state: "equal" };
   return { sign: "✗", words: "differ from the golden ones", state: "differ" };
 }
 
-/** @param {{found: string, golden?: string}} digest @param {string | undefined} id of the vector */
+/** @param {import("./worker.mjs").Digest} digest @param {string} id of the golden vector */
 function verdict(digest, id) {
   const { sign, words, state } = mark(digest);
+  const strong = element("strong", Object.assign(element("span", `${sign} `), { ariaHidden: "true" }), words);
   const source = state === "unknown" ? "" : ` of ${id}`;
-  return element(
-    "div",
-    { className: `verdict ${state}` },
-    element("strong", {}, element("span", { ariaHidden: "true" }, `${sign} `), words),
-    source,
-    element("code", { className: "digest" }, digest.found),
-  );
+  return element(`div.${state}`, strong, source, element("code.digest", digest.found));
 }
 
 /** @param {string} id of a dl @param {[string, ...(Node | string)[]][]} rows */
-function facts(id, rows) {
-  byId(id).replaceChildren(
-    ...rows.flatMap(([term, ...content]) => [element("dt", {}, term), element("dd", {}, ...content)]),
-  );
+function facts(id, ...rows) {
+  const items = rows.flatMap(([term, ...content]) => [element("dt", term), element("dd", ...content)]);
+  byId(id).replaceChildren(...items);
 }
 
 /** The picture, with the original or JPEG left of a divider. @param {Job} job @param {any} done @param {string} tag */
-function picture(job, { height, width, png, jpeg, psnr }, tag) {
-  const frame = byId("frame");
-  frame.style.setProperty("--width", String(width));
-  frame.style.setProperty("--height", String(height));
-  frame.style.setProperty("--enlarged", String(Math.max(1, Math.floor(384 / Math.max(width, height)))));
-  frame.classList.toggle("pixels", Math.max(width, height) <= 192);
-  image("decoded").src = address(png);
-  image("decoded").alt = `${job.name}, decoded`;
-  const compared = psnr !== undefined;
-  show(["other", "divider", "beside"], compared);
-  show(["jpeg"], Boolean(jpeg));
-  byId("right").textContent = compared ? tag : "";
-  byId("left").textContent = "";
+function showPicture({ title, file }, { height, width, png, jpeg, psnr }, tag) {
+  const [frame, side, compared] = [byId("frame"), Math.max(width, height), psnr !== undefined];
+  const sizes = { "--width": width, "--height": height, "--enlarged": Math.max(1, Math.floor(384 / side)) };
+  for (const [name, size] of Object.entries(sizes)) frame.style.setProperty(name, String(size));
+  frame.classList.toggle("pixels", side <= 192);
   frame.classList.toggle("divided", compared);
+  Object.assign(image("decoded"), { src: address(png), alt: `${title}, decoded` });
+  show(compared, "other", "divider", "beside");
+  show(Boolean(jpeg), "jpeg");
+  for (const id of ["left", "right"]) write(id, compared ? tag : "");
   if (!compared) return;
-  const sources = { original: address(job.file), jpeg: jpeg ? address(jpeg.blob) : "" };
+  const [original, other] = [address(file), jpeg && address(jpeg.blob)];
   const choose = () => {
-    const chosen = /** @type {HTMLInputElement} */ (document.querySelector("[name=beside]:checked"));
-    const which = jpeg && chosen.value === "jpeg" ? "jpeg" : "original";
-    image("other").src = sources[which];
-    image("other").alt = which === "jpeg" ? `${job.name} as JPEG of this size` : `${job.name}, the original`;
-    byId("left").textContent = which === "jpeg" ? `JPEG, quality ${jpeg.quality}` : "original";
+    const isJpeg = jpeg && input("is-jpeg").checked;
+    write("left", isJpeg ? `JPEG, quality ${jpeg.quality}` : "original");
+    image("other").src = isJpeg ? other : original;
+    image("other").alt = `${title}, ${byId("left").textContent}`;
     divide();
   };
   byId("beside").onchange = choose;
@@ -342,81 +333,72 @@ function divide() {
 }
 
 /** The map of the bits, and its words. @param {any} done */
-function map({ width, map: { blob, colours, most, columns, parts } }) {
-  image("map").src = address(blob);
+function showMap({ width, map: { blob, colours, most, columns, parts } }) {
+  const at = (/** @type {number} */ value) => `${PLACES[parts.indexOf(value)]} (${number(value, 2)})`;
+  const ends = parts.length && [at(Math.max(...parts)), at(Math.min(...parts))];
+  const words = ends ? `Of nine parts, the ${ends[0]} takes the most and the ${ends[1]} the fewest.` : "";
+  write("words", `Each square has 16×16 pixels and takes up to ${number(most, 2)} bits per pixel. ${words}`);
+  Object.assign(image("map"), { src: address(blob), alt: `Map of the bits per pixel. ${words}` });
   image("map").style.width = `${(100 * 16 * columns) / width}%`;
   byId("colours").style.background = `linear-gradient(to right, ${colours})`;
-  byId("most").textContent = `${number(most, 2)} bits per pixel`;
-  const at = (/** @type {number} */ value) => `${PLACES[parts.indexOf(value)]}, ${number(value, 2)} bits per pixel`;
-  const words = parts.length
-    ? `Of its nine parts, the dearest is the ${at(Math.max(...parts))}; the cheapest the ${at(Math.min(...parts))}.`
-    : "";
-  byId("words").textContent = `A square stands for 16×16 pixels; the dearest costs ${number(most, 2)} bits per pixel. ${words}`;
-  image("map").alt = `Map of the bits. ${words}`;
+  write("most", `${number(most, 2)} bits per pixel`);
   uncover();
 }
 
-/** Shows the map or hides it. */
+/** Shows the map, or hides it. */
 function uncover() {
-  const { checked } = input("mapped");
-  show(["map", "legend", "words"], checked);
-  image("map").style.opacity = String(Number(input("strength").value) / 100);
+  show(input("mapped").checked, "map", "legend", "words");
+  image("map").style.opacity = `${input("strength").value}%`;
 }
 
 /** The table beside JPEG. @param {any} done @param {string} model @param {(size: number) => string} bpp */
 function compare({ bytes, psnr, jpeg }, model, bpp) {
-  /** @type {[string, number, number][]} */
-  const rows = [[`mbt2018, ${model}`, bytes, psnr]];
-  if (jpeg) rows.push([`JPEG, quality ${jpeg.quality}`, jpeg.blob.size, jpeg.psnr]);
-  const cells = rows.map(([name, size, quality]) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, name),
-      ...[number(size), bpp(size), decibels(quality)].map((text) => element("td", {}, text)),
-    ),
-  );
-  byId("compared").querySelector("tbody")?.replaceChildren(...cells);
-  show(["compared"]);
+  const rows = [[`mbt2018, ${model}`, number(bytes), bpp(bytes), decibels(psnr)]];
+  if (jpeg) {
+    const { size } = jpeg.blob;
+    rows.push([`JPEG, quality ${jpeg.quality}`, number(size), bpp(size), decibels(jpeg.psnr)]);
+  }
+  const lines = rows.map(([name, ...cells]) => {
+    const head = Object.assign(document.createElement("th"), { scope: "row", textContent: name });
+    return element("tr", head, ...cells.map((cell) => element("td", cell)));
+  });
+  byId("rows").replaceChildren(...lines);
+  show(true, "compared");
 }
 
-/** What has to be known of the result. @param {Job} job @param {any} done */
+/** What has to be known of a result. @param {Job} job @param {any} done @returns {string[]} */
 function notes({ task }, { bytes, transparent, jpeg, exact }) {
-  const lines = [];
-  if (task === "encode" && !jpeg) lines.push("This browser writes no JPEG, so there is none to compare.");
-  if (jpeg?.blob.size <= bytes) {
-    lines.push("JPEG is this browser's own, of the best quality that has no more bytes than the stream.");
-  } else if (jpeg) lines.push("No JPEG of this browser is so small: it is the one of the lowest quality.");
-  if (transparent) lines.push("The picture has transparent pixels. They were put on white, for JPEG too.");
-  if (!exact) {
-    lines.push("This browser alters pixels that a page reads, to hinder recognition: the PNG isn't exact, nor is a picture that was read.");
-  }
-  byId("notes").replaceChildren(...lines.map((line) => element("li", {}, line)));
+  const isSmall = jpeg?.blob.size <= bytes;
+  const best = "JPEG is this browser's own, at the best quality that takes no more bytes than the stream.";
+  return [
+    isSmall && best,
+    jpeg && !isSmall && "JPEG is this browser's own, at its lowest quality. No other one is so near in size.",
+    task === "encode" && !jpeg && "This browser writes no JPEG to compare with.",
+    transparent && "The picture has transparent pixels. They were put on white, for JPEG too.",
+    !exact && "This browser alters pixels that a page reads, against tracking: what is read or shown isn't exact.",
+  ].filter((line) => typeof line === "string");
 }
 
 // ---- The beginning ------------------------------------------------------------------------------------------------
 
 /** @param {{name: string, file: string, about: string}} example */
-const exampleOf = ({ name, file, about }) => {
-  const open = async () => {
+function exampleOf({ name, file, about }) {
+  const button = element("button", element("b", name), element("span", about));
+  button.onclick = async () => {
     const answer = await fetch(file);
-    if (answer.ok) take(await answer.blob(), /** @type {string} */ (file.split("/").pop()));
+    if (answer.ok) take({ file: await answer.blob(), name: file.slice(file.lastIndexOf("/") + 1), title: name });
     else say(`${file} isn't beside the page: the server says ${answer.status}`);
   };
-  const button = element("button", { type: "button", onclick: open }, element("b", {}, name), element("span", {}, about));
-  return element("li", {}, button);
-};
+  return element("li", button);
+}
 
-async function main() {
+async function begin() {
   byId("fallback").remove();
-  show(["intake"]);
-  const answer = await fetch("contents.json");
-  const { models, examples } = await answer.json();
+  const { models, examples } = await (await fetch("contents.json")).json();
   shelf = models;
-  offer(/** @type {string} */ (Object.keys(models).find((each) => models[each].name === "lite-q4")));
+  offer(Object.keys(shelf).find((each) => shelf[each].name === "lite-q4") ?? "");
   byId("list").replaceChildren(...examples.map(exampleOf));
-  show(["shelf"]);
-  document.documentElement.dataset.ready = "";
+  show(true, "intake", "shelf");
 }
 
 byId("choose").onclick = () => input("file").click();
@@ -425,16 +407,15 @@ input("file").onchange = () => {
   input("file").value = "";
 };
 byId("cancel").onclick = () => {
-  say(`Cancelled: ${working?.name}`);
-  turns++;
+  say(`Cancelled: ${working?.title}`);
   stop();
   finish();
   clear();
-  show(["result"], false);
+  show(false, "result");
   byId("choose").focus();
 };
 choice.onchange = () => {
-  if (last?.task === "encode") take(last.file, last.name);
+  if (last?.task === "encode") take(last);
 };
 input("divider").oninput = divide;
 input("mapped").onchange = input("strength").oninput = uncover;
@@ -442,12 +423,10 @@ addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("over");
 });
-addEventListener("dragleave", ({ relatedTarget }) => {
-  if (!relatedTarget) document.body.classList.remove("over");
-});
+addEventListener("dragleave", ({ relatedTarget }) => relatedTarget ?? document.body.classList.remove("over"));
 addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
   takeAll([...(event.dataTransfer?.files ?? [])]);
 });
-main().catch((error) => say(`The page isn't whole: ${error}. Write it again with 'mbtref page'.`));
+begin().catch((error) => say(`The page isn't whole: ${error}. Write it again with 'mbtref page'.`));

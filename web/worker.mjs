@@ -6,16 +6,19 @@ import * as codec from "./codec.mjs";
 
 /**
  * The largest picture: 2^24 pixels are the largest canvas of Safari on phones, and take 0.7 GB here. A side of 2^15 - 1
- * is the longest of Firefox. The format has twice as many pixels; `mbtref decode` takes them all.
+ * is the longest of Firefox. The format has twice as many pixels; `mbtref decode` takes them all. The largest published
+ * model has half as many bytes.
+ * @type {{[of: string]: number}}
  */
-const LARGEST = { pixels: 2 ** 24, side: 2 ** 15 - 1 };
+const LARGEST = { pixels: 2 ** 24, side: 2 ** 15 - 1, bytes: 2 ** 28 };
 
 /**
  * @typedef {{name: string, bytes: number, source: string | Blob}} Shelved a model that isn't read yet
  * @typedef {{[fingerprint: string]: Shelved}} Shelf
  * @typedef {{task: "decode" | "encode" | "model", file: Blob, shelf: Shelf, fingerprint?: string, height?: number,
  *   width?: number}} Job
- * @typedef {{found: string, golden: string | null | undefined}} Digest a SHA-256 and the golden one
+ * @typedef {[pixels: Uint8Array, height: number, width: number]} Picture pixels: (H, W, 3)
+ * @typedef {{found: string, golden?: string}} Digest a SHA-256 and the golden one
  */
 
 /** Tells the page something. */
@@ -49,47 +52,39 @@ class Clock {
 }
 
 /**
- * Reads a file of the page, or one that was dropped.
- * @param {Shelved} file
- * @param {(share: number) => void} watch
+ * Reads a file beside the page, or one that was dropped.
+ * @param {string | Blob} source
+ * @param {(bytes: number) => void} watch hears how many are there
  */
-async function read({ source, bytes }, watch) {
-  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
-  const answer = await fetch(source);
-  if (!answer.ok || !answer.body) throw new Error(`${source} isn't beside the page: the server says ${answer.status}`);
-  const whole = new Uint8Array(bytes);
-  let at = 0;
-  for (const reader = answer.body.getReader(); ; ) {
+async function read(source, watch = () => {}) {
+  const answer = source instanceof Blob ? new Response(source) : await fetch(source);
+  if (!answer.ok) throw new Error(`${source} isn't beside the page: the server says ${answer.status}`);
+  const chunks = [];
+  let bytes = 0;
+  for (const reader = /** @type {ReadableStream} */ (answer.body).getReader(); ; ) {
     const { done, value } = await reader.read();
-    if (done) break;
-    if (at + value.length > bytes) throw new Error(`${source} isn't the file of ${bytes} bytes that belongs here`);
-    whole.set(value, at);
-    at += value.length;
-    watch(at / bytes);
+    if (done) return new Uint8Array(await new Blob(chunks).arrayBuffer());
+    chunks.push(value);
+    bytes += value.length;
+    watch(bytes);
   }
-  return whole.subarray(0, at);
 }
 
-/** @type {Map<string, codec.Model>} the models that were read, by fingerprint */
+const HELD = 4;
+/** @type {Map<string, codec.Model>} the last HELD models, by fingerprint */
 const models = new Map();
-/** @type {Promise<Uint8Array> | undefined} */
+/** @type {Uint8Array | undefined} */
 let gaussian;
-/** @type {Promise<{[stream: string]: {id: string, latents: string, pixels?: string}}> | undefined} */
+/** @type {{[stream: string]: {id: string, latents?: string, pixels?: string}} | undefined} by SHA-256 */
 let golden;
 
-/** @param {string} url of a small file beside the page */
-const whole = async (url) => {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`${url} isn't beside the page: the server says ${answer.status}`);
-  return answer;
-};
-
 /** @param {Shelved} file @param {Clock} clock */
-async function readModel(file, clock) {
-  gaussian ??= whole("models/gaussian.safetensors").then(async (answer) => new Uint8Array(await answer.arrayBuffer()));
-  const bytes = await read(file, (share) => clock.watch("model", 0.9 * share));
-  const model = codec.readModel(bytes, await gaussian);
+async function readModel({ source, bytes }, clock) {
+  gaussian ??= await read("models/gaussian.safetensors");
+  const file = await read(source, (count) => clock.watch("model", (0.9 * count) / bytes));
+  const model = codec.readModel(file, gaussian);
   models.set(model.fingerprint, model);
+  if (models.size > HELD) models.delete([...models.keys()][0]);
   clock.watch("model", 1);
   return model;
 }
@@ -105,18 +100,20 @@ async function modelOf(fingerprint, shelf, clock) {
   return model;
 }
 
-/** Refuses what can't be held, before any work. @param {number} height @param {number} width */
-function checkSize(height, width) {
-  const side = Math.max(height, width);
-  if (height * width <= LARGEST.pixels && side <= LARGEST.side) return;
-  const [found, most, unit] =
-    side > LARGEST.side ? [side, LARGEST.side, "pixels a side"] : [height * width, LARGEST.pixels, "pixels"];
-  const [has, holds] = [found, most].map((n) => n.toLocaleString("en"));
-  throw new Refusal("page-limit", `The picture is ${width} × ${height}: ${has} ${unit}. This page holds ${holds}.`);
+/** Refuses what can't be held, before any work. @param {{[of: string]: number}} sizes some of those of LARGEST */
+function checkSize(sizes) {
+  for (const [of, size] of Object.entries(sizes)) {
+    const [has, holds] = [size, LARGEST[of]].map((n) => n.toLocaleString("en"));
+    const message = `It has ${has} ${of === "side" ? "pixels on a side" : of}, and this page holds ${holds}.`;
+    if (size > LARGEST[of]) throw new Refusal("page-limit", message);
+  }
 }
 
-/** @param {Uint8Array} pixels (H, W, 3) @param {number} height @param {number} width */
-function canvasOf(pixels, height, width) {
+/** @param {number} height @param {number} width */
+const checkPicture = (height, width) => checkSize({ side: Math.max(height, width), pixels: height * width });
+
+/** @param {Picture} picture */
+function canvasOf(...[pixels, height, width]) {
   const rgba = new Uint8ClampedArray(height * width * 4).fill(255);
   for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {
     rgba[to] = pixels[from];
@@ -139,9 +136,9 @@ const contextOf = (canvas) =>
  */
 async function pixelsOf(file) {
   const start = new TextDecoder("latin1").decode(await file.slice(0, 2 ** 18).arrayBuffer());
-  const bitmap = await createImageBitmap(file, {
-    colorSpaceConversion: /ICC_PROFILE\0|iCCP|ICCP|colrprof/.test(start) ? "default" : "none",
-    premultiplyAlpha: "none",
+  const colorSpaceConversion = /ICC_PROFILE\0|iCCP|ICCP|colrprof/.test(start) ? "default" : "none";
+  const bitmap = await createImageBitmap(file, { colorSpaceConversion, premultiplyAlpha: "none" }).catch(() => {
+    throw new Refusal("not-a-picture", "Its pixels can't be decoded: it may be damaged.");
   });
   const { height, width } = bitmap;
   const context = contextOf(new OffscreenCanvas(width, height));
@@ -155,7 +152,7 @@ async function pixelsOf(file) {
     transparent ||= alpha < 255;
     for (let c = 0; c < 3; c++) pixels[to + c] = Math.round(255 + (data[from + c] - 255) * (alpha / 255));
   }
-  return { pixels, height, width, transparent };
+  return { picture: /** @type {Picture} */ ([pixels, height, width]), transparent };
 }
 
 /** Whether a canvas gives back what was painted: some browsers alter it, so that pages can't recognise a machine. */
@@ -172,8 +169,8 @@ function psnr(a, b) {
   return -10 * Math.log10(sum / a.length / 255 ** 2);
 }
 
-const VIRIDIS = ["440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"].map((colour) =>
-  [0, 2, 4].map((at) => Number.parseInt(colour.slice(at, at + 2), 16)),
+const VIRIDIS = ["440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"].map(
+  (colour) => [0, 2, 4].map((at) => Number.parseInt(colour.slice(at, at + 2), 16)),
 );
 
 /**
@@ -185,15 +182,15 @@ async function mapOf({ height, width, bitsY, bitsZ }) {
   const [rows, columns] = [Math.ceil(height / 16), Math.ceil(width / 16)];
   const [across, acrossZ] = [4 * Math.ceil(width / 64), Math.ceil(width / 64)];
   const density = new Float64Array(rows * columns);
-  const sums = new Float64Array(9);
+  const parts = new Float64Array(9);
   const counts = new Float64Array(9);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
       const z = bitsZ[Math.floor(i / 4) * acrossZ + Math.floor(j / 4)];
-      density[i * columns + j] = bitsY[i * across + j] / 256 + z / 4096;
+      const bits = bitsY[i * across + j] / 256 + z / 4096;
       const part = 3 * Math.floor((3 * i) / rows) + Math.floor((3 * j) / columns);
-      sums[part] += density[i * columns + j];
-      counts[part]++;
+      density[i * columns + j] = bits;
+      parts[part] += (bits - parts[part]) / ++counts[part];
     }
   }
   const most = density.reduce((a, b) => Math.max(a, b));
@@ -207,18 +204,19 @@ async function mapOf({ height, width, bitsY, bitsZ }) {
   });
   const blob = await canvasOf(pixels, rows, columns).convertToBlob();
   const colours = VIRIDIS.map((colour) => `rgb(${colour})`);
-  return { blob, colours, most, columns, parts: Math.min(rows, columns) < 3 ? [] : Array.from(sums, (sum, i) => sum / counts[i]) };
+  return { blob, colours, most, columns, parts: Math.min(rows, columns) < 3 ? [] : [...parts] };
 }
 
 /**
  * What the page shows of a stream and its latents.
- * @param {codec.Model} model @param {Uint8Array<ArrayBuffer>} stream @param {codec.Latents} latents @param {Clock} clock
+ * @param {codec.Model} model @param {Uint8Array<ArrayBuffer>} stream @param {codec.Latents} latents
+ * @param {Clock} clock
  */
 async function shown(model, stream, latents, clock) {
   const { height, width, y_hat } = latents;
   const pixels = codec.picture(model, y_hat, height, width, clock.watch);
-  golden ??= whole("golden.json").then((answer) => answer.json());
-  const due = (await golden)[codec.sha256(stream)];
+  golden ??= JSON.parse(new TextDecoder().decode(await read("golden.json")));
+  const due = golden?.[codec.sha256(stream)];
   const digests = {
     latents: { found: codec.sha256(codec.littleEndian(y_hat)), golden: due?.latents },
     pixels: { found: codec.sha256(pixels), golden: due?.pixels },
@@ -226,18 +224,17 @@ async function shown(model, stream, latents, clock) {
   clock.watch("hashes", 1);
   const png = await canvasOf(pixels, height, width).convertToBlob();
   const map = await mapOf(latents);
-  const exact = canvasIsExact();
   clock.watch("png", 1);
-  const [bytes, file] = [stream.length, new Blob([stream])];
-  const made = { height, width, bytes, file, fingerprint: model.fingerprint, id: due?.id, digests, png, map, exact };
+  const about = { height, width, bytes: stream.length, file: new Blob([stream]), fingerprint: model.fingerprint };
+  const made = { ...about, id: due?.id, digests, png, map, exact: canvasIsExact() };
   return { pixels, made };
 }
 
 /** @param {Job} job @param {Clock} clock */
 async function decode({ file, shelf }, clock) {
-  const stream = new Uint8Array(await file.arrayBuffer());
+  const stream = await read(file);
   const { height, width, fingerprint } = codec.parse(stream);
-  checkSize(height, width);
+  checkPicture(height, width);
   const model = await modelOf(fingerprint, shelf, clock);
   const { made } = await shown(model, stream, codec.decodeLatents(model, stream, clock.watch), clock);
   return made;
@@ -245,23 +242,23 @@ async function decode({ file, shelf }, clock) {
 
 /** @param {Job} job @param {Clock} clock */
 async function encode({ file, shelf, fingerprint = "", height = 0, width = 0 }, clock) {
-  checkSize(height, width);
+  checkPicture(height, width);
   const original = await pixelsOf(file);
   clock.watch("pixels", 1);
   const model = await modelOf(fingerprint, shelf, clock);
-  const { stream, ...latents } = codec.encode(model, original.pixels, original.height, original.width, clock.watch);
-  const { pixels, made } = await shown(model, /** @type {Uint8Array<ArrayBuffer>} */ (stream), latents, clock);
-  const jpeg = await asJpeg(original, stream.length, clock);
-  return { ...made, psnr: psnr(original.pixels, pixels), transparent: original.transparent, jpeg };
+  const { stream, ...latents } = codec.encode(model, ...original.picture, clock.watch);
+  const { pixels, made } = await shown(model, stream, latents, clock);
+  const jpeg = await asJpeg(original.picture, stream.length, clock);
+  return { ...made, psnr: psnr(original.picture[0], pixels), transparent: original.transparent, jpeg };
 }
 
 /**
  * The browser's JPEG of the best quality that has no more bytes than the stream; the smallest one if none has.
- * @param {{pixels: Uint8Array, height: number, width: number}} original @param {number} bytes @param {Clock} clock
+ * @param {Picture} picture @param {number} bytes @param {Clock} clock
  */
-async function asJpeg({ pixels, height, width }, bytes, clock) {
-  const canvas = canvasOf(pixels, height, width);
-  const at = (/** @type {number} */ quality) => canvas.convertToBlob({ type: "image/jpeg", quality: quality / 100 });
+async function asJpeg(picture, bytes, clock) {
+  const canvas = canvasOf(...picture);
+  const at = (/** @type {number} */ n) => canvas.convertToBlob({ type: "image/jpeg", quality: n / 100 });
   let [low, high, blob] = [0, 101, await at(0)];
   if (blob.type !== "image/jpeg") return null;
   for (let step = 1; high - low > 1; step++) {
@@ -273,7 +270,7 @@ async function asJpeg({ pixels, height, width }, bytes, clock) {
   }
   const decoded = await pixelsOf(blob);
   clock.watch("jpeg", 1);
-  return { blob, quality: low, psnr: psnr(pixels, decoded.pixels) };
+  return { blob, quality: low, psnr: psnr(picture[0], decoded.picture[0]) };
 }
 
 /** @param {Job} job @param {Clock} clock */
@@ -291,6 +288,7 @@ const TASKS = { decode, encode, model };
 addEventListener("message", async ({ data: job }) => {
   const clock = new Clock();
   try {
+    checkSize({ bytes: job.file.size });
     const done = await TASKS[/** @type {Job} */ (job).task](job, clock);
     tell({ done, times: clock.times });
   } catch (error) {
