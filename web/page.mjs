@@ -158,11 +158,11 @@ function hear({ part, share, time, done, times, refused }) {
   if (refused) refuse(refused);
   if (!done) return;
   const job = /** @type {Job} */ (working);
+  const total = /** @type {number[]} */ (Object.values(times)).reduce((sum, each) => sum + each, 0);
   for (const name of PARTS_OF[job.task]) {
-    if (name in times) advance(name, 1, times[name]);
+    if (name in times) advance(name, times[name] / total, times[name]);
     else byId(`part-${name}`).remove(); // the model was read before
   }
-  const total = /** @type {number[]} */ (Object.values(times)).reduce((sum, each) => sum + each, 0);
   write("time", `Time: ${number(total / 1000, 1)} s`);
   finish();
   if (job.task === "model") learn(job, done);
@@ -195,7 +195,8 @@ function learn({ file, name }, { fingerprint, N, M }) {
 
 /** Lists the models for pictures. @param {string} fingerprint of the one that is chosen */
 function offer(fingerprint) {
-  choice.replaceChildren(...Object.entries(shelf).map(([value, { name }]) => new Option(name, value)));
+  const options = Object.entries(shelf).map(([value, { name, about }]) => new Option(about ?? name, value));
+  choice.replaceChildren(...options);
   choice.value = fingerprint;
 }
 
@@ -368,11 +369,12 @@ function compare({ bytes, psnr, jpeg }, model, bpp) {
 
 /** What has to be known of a result. @param {Job} job @param {any} done @returns {string[]} */
 function notes({ task }, { bytes, transparent, jpeg, exact }) {
-  const isSmall = jpeg?.blob.size <= bytes;
-  const best = "JPEG is this browser's own, at the best quality that takes no more bytes than the stream.";
+  const share = jpeg && `${number((100 * jpeg.blob.size) / bytes, 1)} % of the stream's bytes`;
   return [
-    isSmall && best,
-    jpeg && !isSmall && "JPEG is this browser's own, at its lowest quality. No other one is so near in size.",
+    share && jpeg.blob.size <= bytes && `JPEG is this browser's own: the best one that isn't larger, ${share}.`,
+    share &&
+      jpeg.blob.size > bytes &&
+      `JPEG is this browser's own, of the lowest quality: the smallest one, ${share}.`,
     task === "encode" && !jpeg && "This browser writes no JPEG to compare with.",
     transparent && "The picture has transparent pixels. They were put on white, for JPEG too.",
     !exact && "This browser alters pixels that a page reads, against tracking: what is read or shown isn't exact.",

@@ -13,7 +13,7 @@ import * as codec from "./codec.mjs";
 const LARGEST = { pixels: 2 ** 24, side: 2 ** 15 - 1, bytes: 2 ** 28 };
 
 /**
- * @typedef {{name: string, bytes: number, source: string | Blob}} Shelved a model that isn't read yet
+ * @typedef {{name: string, about?: string, bytes: number, source: string | Blob}} Shelved a model, not read yet
  * @typedef {{[fingerprint: string]: Shelved}} Shelf
  * @typedef {{task: "decode" | "encode" | "model", file: Blob, shelf: Shelf, fingerprint?: string, height?: number,
  *   width?: number}} Job

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from mbtref import bitstream
 from mbtref.errors import BitstreamError
-from mbtref.modelfile import FINGERPRINTS, SERIES, embedded, name_of
+from mbtref.modelfile import FINGERPRINTS, embedded, name_of
 from mbtref.suite.check import digest_of
 from mbtref.suite.folders import project_folder
 from mbtref.suite.vectors import FOLDER, frozen, read
@@ -26,6 +26,8 @@ GOLDEN = ("DECODE-1", "DECODE-3", "DECODE-4", "REPRODUCIBLE-2")
 """The requirements whose vectors have golden latents or pixels. Golden pixels are those of exact transforms."""
 WEB = ("worker.mjs", "page.mjs", "codec.mjs", "style.css", "icon.svg", "index.html")
 """The files of `web/` that a browser asks for."""
+MODELS = {"lite-q3": "smallest", "lite-q4": "small", "lite-q5": "good", "lite-q6": "best"}
+"""The models beside the page, and what they are for pictures."""
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -38,29 +40,25 @@ TYPES = {
 def files() -> dict[str, bytes]:
     """All files of the page, by their paths in its folder, `index.html` last."""
     web = project_folder("web")
-    models = {f"models/{name}.safetensors": embedded(name) for name in ("gaussian", *SERIES["lite"])}
-    shelf = {
-        FINGERPRINTS[name]: {"name": name, "bytes": len(models[file]), "source": file}
-        for file in models
-        if (name := PurePosixPath(file).stem) in FINGERPRINTS
-    }
-    named = json.loads((web / "examples.json").read_bytes())
-    examples = {f"examples/{PurePosixPath(one['file']).name}": FOLDER / one["file"] for one in named}
-    shown = [
-        {"name": one["title"], "file": file, "about": about(path)}
-        for one, (file, path) in zip(named, examples.items(), strict=True)
-    ]
-    pixels = {digest((FOLDER / one["file"]).read_bytes()): one.get("pixels") for one in named}
-    texts = {"contents.json": {"models": shelf, "examples": shown}, "golden.json": golden(pixels)}
-    return {
-        **models,
-        **{file: path.read_bytes() for file, path in examples.items()},
-        **{name: json.dumps(text, indent=1).encode() for name, text in texts.items()},
-        **{name: (web / name).read_bytes() for name in WEB},
-    }
+    page = {"models/gaussian.safetensors": embedded("gaussian")}
+    models, examples, pixels = {}, [], {}
+    for name, word in MODELS.items():
+        file = f"models/{name}.safetensors"
+        page[file] = embedded(name)
+        about = f"{name}, {word}"
+        models[FINGERPRINTS[name]] = {"name": name, "about": about, "bytes": len(page[file]), "source": file}
+    for example in json.loads((web / "examples.json").read_bytes()):
+        path = FOLDER / example["file"]
+        file = f"examples/{path.name}"
+        page[file] = path.read_bytes()
+        examples.append({"name": example["title"], "file": file, "about": line_about(path)})
+        pixels[digest(page[file])] = example.get("pixels")
+    for name, text in ("contents", {"models": models, "examples": examples}), ("golden", golden(pixels)):
+        page[f"{name}.json"] = json.dumps(text, indent=1).encode()
+    return page | {name: (web / name).read_bytes() for name in WEB}
 
 
-def about(path: Path) -> str:
+def line_about(path: Path) -> str:
     """A line about a stream or a picture."""
     if path.suffix != ".mbt":
         height, width, _ = np.shape(read(path))
