@@ -145,6 +145,7 @@ def test_the_one_file_decoder_needs_numpy_alone() -> None:
         "import mbtref; mbtref.workbench.zoo.load, mbtref.workbench.picturefiles.read",
         "import mbtref.suite.plugin, conformance.test_vectors, conformance.test_portable",
         "import mbtref.decoder",
+        "from mbtref.workbench import website; website.files()",
         "import sys; sys.modules['pytest'] = None; import mbtref.workbench.cli",
     ],
 )
