@@ -4,13 +4,16 @@
 """
 
 import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
 
 from mbtref import Model, load
-from tests.support import Terminal
+from tests.support import NETWORK, Terminal
 
 settings.register_profile("brief", deadline=None, max_examples=25, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
@@ -42,3 +45,27 @@ def lite() -> Model:
 def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
     """The command line."""
     return Terminal(capsys)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Debian's chromium, without a window and with an empty profile, where NETWORK tells what was asked for."""
+    from selenium import webdriver  # few tests need it
+
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        pytest.skip("not run: chromium and chromedriver aren't both on the PATH (Debian: chromium-driver)")
+    chromium, driver = map(str, programs)
+    profile = tmp_path_factory.mktemp("profile")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    arguments = (
+        "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        f"disable-component-update disable-sync user-data-dir={profile} log-net-log={profile / NETWORK}"
+    )
+    for argument in arguments.split():
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()

@@ -38,6 +38,8 @@ RECORD = Record(
     bpp_bitstream=0.41, symbols_equal=True, encode_seconds=0.1, decode_seconds=0.2,
 )  # fmt: skip
 """A record of an evaluation, made up."""
+NETWORK = "network.json"
+"""The log of the browser's requests, in its profile."""
 
 
 def picture(height: int, width: int) -> Image:
@@ -202,3 +204,11 @@ def serving(handler: Path | type[BaseRequestHandler]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def emulate(browser: Any, width: int, scheme: str) -> None:
+    """Sets the width in CSS pixels and the preferred colour scheme."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme_feature]})

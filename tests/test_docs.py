@@ -137,6 +137,25 @@ def python_of(part: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", part, re.DOTALL)
 
 
+def test_the_example_in_javascript(tmp_path: Path) -> None:
+    """The code of the section is the port's own, and its mistake gets the message shown there."""
+    if shutil.which("node") is None:
+        pytest.skip("not run: no node")
+    part = section("docs/subjects.md", "## In any other language")
+    web = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web").glob("*.mjs")}
+    table, right = re.findall(r"```js\n(.*?)```", part, re.DOTALL)
+    assert all(line in web["subject.mjs"] for line in table.splitlines()), f"these aren't the lines: {table}"
+    assert right in web["codec.mjs"], f"this isn't the line: {right}"
+    (wrong,) = re.findall(r"`(.*>> 17)`", part)
+    for name, text in web.items():
+        mistaken = text.replace(right, f"const leaky = (out) => (out < 0 ? {wrong} : out);\n")
+        (tmp_path / name).write_text(mistaken, encoding="utf-8")
+    asked = ("--requirement", "EXACT-1", "-k", "saturated", "-p", "no:cacheprovider")
+    done = child("-m", "mbtref", "conformance", "--subject", "cmd:node subject.mjs", *asked, folder=tmp_path)
+    (shown,) = re.findall(r"```\n(EXACT-1.*?)```", part, re.DOTALL)
+    assert all(line in done.stdout for line in shown.splitlines()), done.stdout + done.stderr
+
+
 @oracle.needs_compressai
 def test_the_examples_for_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples of docs/subjects.md find the files of every model, fill a port, and adapt a fork."""

@@ -82,6 +82,30 @@ def test_nothing_imports_upwards() -> None:
     assert seen > 300, f"only {seen} imports were looked at"
 
 
+WEB = {
+    "codec.mjs": set(),
+    "digests.mjs": {"./codec.mjs"},
+    "page.mjs": {"worker.mjs"},
+    "subject.mjs": {"./codec.mjs", "node:fs", "node:path", "node:readline"},
+    "worker.mjs": {"./codec.mjs"},
+}
+"""Each module of web/, and what it may import or start."""
+
+
+def test_the_javascript_stands_alone() -> None:
+    """The codec in JavaScript imports nothing, the page no library, and none of its files names another host."""
+    for path in (ROOT / "web").glob("*.*"):
+        text = path.read_text(encoding="utf-8")
+        hosts = set(re.findall(r"https?://[^/\s\"']+", text)) - {"http://www.w3.org"}  # a namespace of SVG
+        assert not hosts, f"{path.name} names {hosts}"
+        if path.suffix == ".mjs":
+            code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)  # types may come from anywhere
+            found = set(re.findall(r"\b(?:from|import|URL)\b[\s(]*[\"']([^\"']+)", code))
+            assert found <= WEB[path.name], f"{path.name} imports {found - WEB[path.name]}"
+    lines = (ROOT / "web" / "codec.mjs").read_text(encoding="utf-8").count("\n")
+    assert lines <= 1000, f"codec.mjs has {lines} lines: it is to be read beside the specification"
+
+
 def test_assertions_change_nothing() -> None:
     """No assertion stores, takes or writes anything: `python -O` leaves it out."""
     changing = r":=|\.(add|append|clear|extend|insert|pop|put|remove|setdefault|store|unlink|update|write\w*)\("
@@ -121,6 +145,7 @@ def test_the_one_file_decoder_needs_numpy_alone() -> None:
         "import mbtref; mbtref.workbench.zoo.load, mbtref.workbench.picturefiles.read",
         "import mbtref.suite.plugin, conformance.test_vectors, conformance.test_portable",
         "import mbtref.decoder",
+        "from mbtref.workbench import website; website.files()",
         "import sys; sys.modules['pytest'] = None; import mbtref.workbench.cli",
     ],
 )

@@ -146,10 +146,13 @@ def test_one_name_is_installed(installed: Mapping[str, str]) -> None:
     assert top == {"mbtref", "bin"}, f"the wheel installs {sorted(top)}"
     needed = (
         "data/lite-q3.safetensors decoder.py conformance/conftest.py suite/plugin.py suite/data/kodak.json "
-        "vectors/README.md vectors/manifest.json workbench/data/report.html"
+        "vectors/README.md vectors/manifest.json web/codec.mjs web/subject.mjs workbench/data/report.html"
     )
     missing = [path for path in needed.split() if not (site / "mbtref" / path).is_file()]
     assert not missing, f"{missing} aren't in the wheel"
+    tools = {"package.json", "tsconfig.json", "biome.json", ".npmrc", "node_modules"}
+    useless = tools & {path.name for path in (site / "mbtref" / "web").iterdir()}
+    assert not useless, f"{useless} are in the wheel"
 
 
 @pytest.mark.parametrize("arguments", [FROM_WHEEL, f"{FROM_WHEEL} -n 2", FROM_CLONE])

@@ -8,7 +8,6 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +18,6 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -31,7 +29,7 @@ from mbtref.workbench import analysis, picturefiles
 from mbtref.workbench.evaluate import Measured, measure
 from mbtref.workbench.inputs import find_pictures
 from mbtref.workbench.machine import setting
-from tests.support import ROOT, Terminal, picture, run, write_png
+from tests.support import ROOT, Terminal, emulate, picture, run, write_png
 
 MODELS = ("lite-q3", "lite-q4")
 FIGURES = ("x_hat", "residual", "bits", "decoded", "difference", "channels' rates", "y_hat")
@@ -244,41 +242,12 @@ def test_without_packages(
     terminal.fails(1, advice, "report", tmp_path / "a.png", "--model", "lite-q3", "-o", tmp_path)
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Debian's chromium, without a window and with an empty profile."""
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        pytest.skip("not run: chromium and chromedriver aren't both on the PATH (Debian: chromium-driver)")
-    chromium, driver = map(str, programs)
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    arguments = (
-        "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-        f"disable-component-update disable-sync user-data-dir={tmp_path_factory.mktemp('profile')}"
-    )
-    for argument in arguments.split():
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
-
-
 @pytest.fixture
 def opened(browser: Any, made: Made) -> Any:
     """The page in the browser, 1280 pixels wide, light."""
     emulate(browser, 1280, "light")
     browser.get(made.page.as_uri())
     return browser
-
-
-def emulate(browser: Any, width: int, scheme: str) -> None:
-    """Sets the width in CSS pixels and the preferred colour scheme."""
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme_feature]})
 
 
 def settled(browser: Any, script: str, expected: list[bool]) -> object:

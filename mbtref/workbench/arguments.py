@@ -147,6 +147,13 @@ def count(text: str) -> int:
     return number
 
 
+def port(text: str) -> int:
+    number = count(text)
+    if number >= 1 << 16:
+        raise ValueError(f"{text}: ports go up to 65535")
+    return number
+
+
 def names(text: str) -> list[str]:
     """Names, separated by commas."""
     return [name.strip() for name in text.split(",")]

@@ -3,8 +3,10 @@
     real        this machine
     simulated   this machine, computing as an older one would (`mbtref.suite.processors`)
     emulated    another architecture, by qemu-user (`emulate`)
+    browser     the codec in JavaScript, in one that is installed (`browsers`)
 
-The reference runs on the first two. The one-file decoder, which needs NumPy alone, runs on the first and the last.
+The reference runs on the first two, and on a GPU if there is one. The one-file decoder, which needs NumPy alone,
+runs on the first and the third.
 """
 
 import hashlib
@@ -21,16 +23,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from mbtref.suite.cases import ENDINGS, Outcome
 from mbtref.suite.folders import project_folder
 from mbtref.suite.operations import GRID
 from mbtref.suite.processors import PROCESSORS
-from mbtref.suite.reports import emulate, report
+from mbtref.suite.reports import browsers, emulate, report
+from mbtref.suite.reports.emulate import NotHere
 from mbtref.suite.reports.markup import markdown
 from mbtref.suite.subjects.command import Command
-from mbtref.suite.subjects.loading import NAMES, PROGRAM, SERVE, isolated
+from mbtref.suite.subjects.loading import NAMES, PROGRAM, SERVE, isolated, node
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.vectors import Vector, frozen
 
@@ -44,7 +48,14 @@ ABOUT = (
 )
 """A Python program that describes the machine it runs on."""
 FAILURES = (Outcome.FAILED, *ENDINGS.values())
-HEAD = ("machine", "decoder", "suite", "latents", "latents of Kodak", "pixels")
+DIGESTED = {
+    "latents": ("DECODE-1", "y_hat"),
+    "latents of Kodak": ("DECODE-3", "y_hat"),
+    "pixels": ("REPRODUCIBLE-2", "image"),
+}
+"""The columns of digests, each with a requirement and an output."""
+HEAD = ("machine", "decoder", "suite", *DIGESTED)
+ONE_FILE, JAVASCRIPT = "one-file decoder", "codec in JavaScript"
 
 
 class Machine(NamedTuple):
@@ -59,26 +70,42 @@ class Machine(NamedTuple):
 
 
 def machines(folder: Path) -> Iterator[Machine | tuple[str, str]]:
-    """All available machines; for each other one, its name and the reason. folder: holds the emulated ones."""
-    real = f"real: {platform.machine()}, {about([sys.executable])}"
-    torch, one_file = f"mbtref, PyTorch {metadata.version('torch')}", "one-file decoder"
-    yield Machine(real, torch, "reference")
+    """All available machines but browsers; for each other one, its name and the reason.
+
+    folder: holds the emulated ones.
+    """
+    real, pytorch = f"real: {platform.machine()}", f"mbtref, PyTorch {metadata.version('torch')}"
+    here = f"{real}, {about([sys.executable])}"
+    yield Machine(here, pytorch, "reference")
     for name in PROCESSORS:
-        yield Machine(f"simulated: {name}", torch, "reference", name)
-    yield Machine(real, one_file, "numpy")
+        yield Machine(f"simulated: {name}", pytorch, "reference", name)
+    if torch.cuda.is_available():
+        yield Machine(f"real: CUDA, {torch.cuda.get_device_name()}", pytorch, "reference@cuda")
+    else:
+        yield "real: CUDA", "no CUDA device"
+    yield Machine(here, ONE_FILE, "numpy")
+    try:
+        yield Machine(f"{real}, Node {says(node(), '--version')}", JAVASCRIPT, "js")
+    except ValueError as why:
+        yield f"{real}, Node", f"it {why}"
     for architecture in emulate.EMULATORS:
         try:
             python = emulate.python(architecture, folder)
-        except emulate.NotHere as why:
+        except NotHere as why:
             yield f"emulated: {architecture}", str(why)
         else:
             program = f"{PROGRAM}{shlex.join([*python, *SERVE, NAMES['numpy']])}"
-            yield Machine(f"emulated: {architecture}, {about(python)}", one_file, program)
+            yield Machine(f"emulated: {architecture}, {about(python)}", ONE_FILE, program)
 
 
 def about(python: Sequence[str]) -> str:
     """Byte order, word length and versions. python: the command that runs Python."""
-    return subprocess.run([*python, "-c", ABOUT], capture_output=True, text=True, check=True).stdout.strip()
+    return says(*python, "-c", ABOUT)
+
+
+def says(*command: str) -> str:
+    """What a command prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def rows(folder: Path) -> Iterator[Sequence[str]]:
@@ -87,21 +114,38 @@ def rows(folder: Path) -> Iterator[Sequence[str]]:
         for machine in bar:
             if not isinstance(machine, Machine):
                 name, why = machine
-                yield markdown(name), "", markdown(f"not run: {why}"), "", "", ""
+                yield not_run(name, why)
                 continue
             bar.set_description(machine.name)
             simulated = PROCESSORS[machine.processor] if machine.processor else None
             subject = isolated(machine.subject, TIMEOUT, simulated)
+            left_out = "DECODE-3" if machine.decoder == ONE_FILE else None  # it would take hours
             yield (
                 markdown(machine.name),
                 machine.decoder,
                 suite(machine),
-                digest(subject, "DECODE-1", "y_hat"),
-                digest(subject, "DECODE-3", "y_hat") if machine.subject == "reference" else "",
-                digest(subject, "REPRODUCIBLE-2", "image"),
+                *("" if r == left_out else digest(subject, chosen(r), output) for r, output in DIGESTED.values()),
             )
             if isinstance(subject, Command):
                 subject.close()
+    yield from in_browsers()
+
+
+def in_browsers() -> Iterator[Sequence[str]]:
+    """A row for each browser, whose digests are computed in it."""
+    asked = [(output, chosen(requirement)) for requirement, output in DIGESTED.values()]
+    for name in browsers.BROWSERS:
+        try:
+            version, found = browsers.digests(name, asked)
+        except NotHere as why:
+            yield not_run(f"browser: {name}", str(why))
+        else:
+            yield markdown(f"browser: {version}"), JAVASCRIPT, "", *map(shown, found)
+
+
+def not_run(name: str, why: str) -> Sequence[str]:
+    """The row of a machine that isn't available."""
+    return markdown(name), "", markdown(f"not run: {why}"), *[""] * len(DIGESTED)
 
 
 def suite(machine: Machine) -> str:
@@ -119,23 +163,29 @@ def suite(machine: Machine) -> str:
     return ", ".join(f"{counts[o]} {o}" for o in Outcome if counts[o] and o != Outcome.UNSUPPORTED)
 
 
-def digest(subject: Subject, requirement: str, output: str) -> str:
-    """One SHA-256 over an output of all vectors of a requirement, in the order of their ids."""
+def digest(subject: Subject, vectors: Sequence[Vector], output: str) -> str:
+    """One SHA-256 over an output of the vectors, in their order."""
     whole = hashlib.sha256()
-    for vector in sorted(chosen(requirement), key=lambda vector: vector.id):
+    for vector in vectors:
         value = np.asarray(subject.call(vector.operation, vector.model, vector.inputs)[output])
         whole.update((value if output == "image" else (value * GRID).astype("<i4")).tobytes())
-    return f"`{whole.hexdigest()[:DIGITS]}`"
+    return shown(whole.hexdigest())
+
+
+def shown(digest: str) -> str:
+    """The start of a digest."""
+    return f"`{digest[:DIGITS]}`"
 
 
 def chosen(requirement: str) -> list[Vector]:
-    """The vectors of a requirement."""
-    return [vector for vector in frozen().vectors if vector.requirement == requirement]
+    """The vectors of a requirement, in the order of their ids."""
+    found = (vector for vector in frozen().vectors if vector.requirement == requirement)
+    return sorted(found, key=lambda vector: vector.id)
 
 
 def agree(found: Sequence[Sequence[str]]) -> bool:
     """Whether no case failed and every digest is the same in all rows that have it."""
-    digests = [{row[column] for row in found if row[column]} for column in range(HEAD.index("latents"), len(HEAD))]
+    digests = [{row[column] for row in found if row[column]} for column in range(-len(DIGESTED), 0)]
     run = [row[HEAD.index("suite")] for row in found if row[HEAD.index("latents")]]
     failed = any(outcome in counts for counts in run for outcome in FAILURES)
     return not failed and all(len(different) == 1 for different in digests)
@@ -143,7 +193,7 @@ def agree(found: Sequence[Sequence[str]]) -> bool:
 
 def page(found: Iterable[Sequence[str]]) -> str:
     """The page of documentation with the table."""
-    decode, kodak, pixels = (len(chosen(name)) for name in ("DECODE-1", "DECODE-3", "REPRODUCIBLE-2"))
+    decode, kodak, pixels = (len(chosen(requirement)) for requirement, _ in DIGESTED.values())
     lines = [
         "# One result on every machine",
         "",
@@ -154,7 +204,8 @@ def page(found: Iterable[Sequence[str]]) -> str:
         "reproducible transforms (REPRODUCIBLE-2). *Suite* counts the cases of "
         "`pytest conformance --tier full` that had a verdict. A *simulated* processor is this one under the "
         "settings of [`mbtref/suite/processors.py`](../mbtref/suite/processors.py). An *emulated* one is "
-        "qemu-user with Debian's own Python and NumPy.",
+        "qemu-user with Debian's own Python and NumPy. A *browser* computes its digests itself, with "
+        "[`web/codec.mjs`](../web/codec.mjs).",
         "",
         f"| {' | '.join(HEAD)} |",
         "|---" * len(HEAD) + "|",

@@ -1,7 +1,7 @@
 """A program in any language as a subject: JSON lines on its standard input and output, arrays and bytes as files.
 
 The protocol is in docs/subjects.md, "In any other language". `serve.py` makes such a program of a Python subject,
-`serve.cpp` is one in C++. `program.py` runs any, on a POSIX system.
+`web/subject.mjs` is one in JavaScript, `serve.cpp` one in C++. `program.py` runs any, on a POSIX system.
 """
 
 import io
