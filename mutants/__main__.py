@@ -2,15 +2,23 @@
 
 import argparse
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
 from mbtref.files import write_whole
 from mutants.controls import CONTROLS, Control, Judged
 from mutants.gallery import MUTANTS
+from mutants.javascript import Program
+from mutants.mutant import Codec
 from mutants.page import page, table
 from mutants.run import Failed, ask_all, requirement_of
 from mutants.verdict import About, Verdict
+
+
+def needs_node(name: str) -> bool:
+    """Whether a mutant or a control is one of the JavaScript codec."""
+    return MUTANTS[name].of is Codec.JAVASCRIPT if name in MUTANTS else CONTROLS[name].codec is Program
 
 
 def main() -> int:
@@ -35,6 +43,11 @@ def main() -> int:
     if unknown := [name for name in args.names if name not in {**MUTANTS, **CONTROLS}]:
         parser.error(f"no mutant or control {', '.join(unknown)}")
     names = args.names or [*CONTROLS, *MUTANTS]
+    if not shutil.which("node"):
+        if args.output:
+            parser.error("--output is the page of all: some need Node.js 20, https://nodejs.org")
+        print(f"not run: {', '.join(filter(needs_node, names))} need Node.js")
+        names = [name for name in names if not needs_node(name)]
     if args.sample:
         names.sort(key=lambda name: hashlib.sha256(f"{args.sample} {name}".encode()).digest())
     # controls take longest, so they come first
