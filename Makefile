@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # the suite in short, for simulated processors: all that the order of float sums could change
 SHORT := --capabilities transforms,entropy-float,entropy-exact,encode,decode
+# what npm installs for web/
+TOOLS := web/node_modules/.package-lock.json
 
 conformance: .venv/base  ## the main job: check the reference, stage by stage
 	$(BIN)/pytest conformance
@@ -16,6 +18,13 @@ test: .venv/ready  ## all checks: format, lint, types, white-box tests, the suit
 	$(BIN)/pytest conformance --processor sse4 $(SHORT)
 	$(BIN)/pytest conformance --processor avx2 $(SHORT)
 	$(BIN)/python -m mutants --sample "$$(git rev-parse HEAD 2>/dev/null || echo none)"
+	@$(MAKE) --no-print-directory web
+
+web: .venv/ready $(TOOLS)  ## the checks of the JavaScript: format, lint, types, and the suite with it as the subject
+	@if [ -f $(TOOLS) ]; then npm --prefix web run --silent check; \
+		else echo "NOT RUN: format, lint and types of web/ need npm and its registry" >&2; fi
+	@case "$$(node --version)" in v[2-9][0-9].*) $(BIN)/pytest conformance --subject js;; \
+		*) echo "NOT RUN: pytest conformance --subject js needs Node 20 or later" >&2;; esac
 
 minima: .venv/ready  ## the tests with the oldest versions that pyproject.toml allows; 6 GB, Python 3.11, needs the package index
 	$(BIN)/python -m release.minima > .venv/minima.txt
@@ -30,9 +39,9 @@ kodak: .venv/ready  ## the figures of docs/usage.md
 
 matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; more than an hour
 	$(BIN)/mbtref export lite,wide -o exports
-	for name in reference compressai numpy onnx:exports; do \
+	for name in reference js compressai numpy onnx:exports; do \
 		$(BIN)/pytest conformance --tier kodak --subject $$name --answer-timeout 300 --report $${name%:*}.json; done; \
-	$(BIN)/mbtref matrix reference.json compressai.json numpy.json onnx.json --markdown docs/matrix.md
+	$(BIN)/mbtref matrix reference.json js.json compressai.json numpy.json onnx.json --markdown docs/matrix.md
 
 machines: .venv/ready  ## docs/machines.md: one result on real, simulated and emulated machines
 	$(BIN)/mbtref machines -o docs/machines.md
@@ -57,4 +66,8 @@ release: .venv/ready  ## dist/: the distributions and the archive of the vectors
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
 	touch $@
 
-.PHONY: conformance test minima kodak matrix machines mutants benchmark release
+# without npm or its registry there are no tools, and what needs them isn't run
+$(TOOLS): web/package.json
+	npm --prefix web install --silent && touch $@ || true
+
+.PHONY: conformance test web minima kodak matrix machines mutants benchmark release

@@ -25,7 +25,7 @@ from mbtref.rans import Table
 from mbtref.suite.subjects.command import Command, result
 from mbtref.suite.subjects.compressai import CompressAI
 from mbtref.suite.subjects.data import gaussian_file
-from mbtref.suite.subjects.loading import isolated
+from mbtref.suite.subjects.loading import in_process, isolated
 from mbtref.suite.subjects.protocol import Crashed, Errored, ProtocolFault, Rejected, TimedOut, Unsupported
 from mbtref.suite.subjects.reference import Reference
 from tests import oracle
@@ -394,6 +394,38 @@ def test_there_must_be_a_subject(given: str, message: str) -> None:
     """No command, one that can't be started, and a module or attribute that isn't there are told as such."""
     with pytest.raises(ValueError, match=message):
         isolated(given, PATIENCE)
+
+
+@pytest.mark.parametrize("given", ["js", f"cmd:{sys.executable}"])
+def test_a_program_has_a_process_of_its_own(given: str) -> None:
+    """Inside pytest there is no program, and the message says which option is wrong."""
+    with pytest.raises(ValueError, match="leave out --in-process"):
+        in_process(given)
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        (None, "there is no node on the PATH"),
+        ("v18.20.4", "is v18.20.4"),
+        ("v9.11.2", "is v9.11.2"),
+        ("", "is not Node"),
+        ("node: 20", "is node: 20"),
+        ("v20.0.0", None),
+        ("v100.1.0", None),
+    ],
+)
+def test_the_javascript_needs_node(
+    says: str | None, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Node, or with one that is too old, `--subject js` says what it needs."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if says is not None:
+        (tmp_path / "node").write_text(f"#!/bin/sh\necho {says}\n")
+        (tmp_path / "node").chmod(0o755)
+    # a fake Node is found, but doesn't greet
+    with pytest.raises(ValueError, match=f"needs Node 20 or later; .*{message}" if message else "isn't JSON"):
+        isolated("js", PATIENCE)
 
 
 ELSEWHERE = """

@@ -9,7 +9,7 @@ HOME_VARIABLE = "MBTREF_HOME"
 
 
 def project_folder(name: str) -> Path:
-    """The folder `conformance` or `vectors`: inside the installed package, or beside it in a clone."""
+    """The folder `conformance`, `vectors` or `web`: inside the installed package, or beside it in a clone."""
     package = Path(mbtref.__file__).parent
     return package / name if (package / name).is_dir() else package.parent / name
 

@@ -16,7 +16,7 @@ from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.requirements import DEFAULT_TIER, REQUIREMENTS, TIERS
 from mbtref.suite.sample import MODELS
 from mbtref.suite.subjects.command import Command
-from mbtref.suite.subjects.loading import NAMES, in_process, is_program, isolated
+from mbtref.suite.subjects.loading import SHORT, in_process, is_program, isolated
 from mbtref.suite.subjects.program import POSIX
 from mbtref.suite.subjects.protocol import Subject
 
@@ -34,7 +34,7 @@ TIMEOUT = 60.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add = parser.getgroup("conformance").addoption
-    names, capabilities = ", ".join(NAMES), ", ".join(CAPABILITIES)
+    names, capabilities = ", ".join(SHORT), ", ".join(CAPABILITIES)
     subject_help = f"the implementation to check, or one of {names}; default: reference"
     add("--subject", metavar="MODULE:NAME|cmd:PROGRAM|onnx:DIR", help=subject_help)
     add("--capabilities", metavar="A,B", help=f"check only these of {capabilities}")
