@@ -2,11 +2,11 @@
 
 import argparse
 import hashlib
-import shutil
 import sys
 from pathlib import Path
 
 from mbtref.files import write_whole
+from mbtref.suite.subjects.loading import node
 from mutants.controls import CONTROLS, Control, Judged
 from mutants.gallery import MUTANTS
 from mutants.javascript import Program
@@ -43,11 +43,14 @@ def main() -> int:
     if unknown := [name for name in args.names if name not in {**MUTANTS, **CONTROLS}]:
         parser.error(f"no mutant or control {', '.join(unknown)}")
     names = args.names or [*CONTROLS, *MUTANTS]
-    if not shutil.which("node"):
+    try:
+        node()
+    except ValueError as why:
         if args.output:
-            parser.error("--output is the page of all: some need Node.js 20, https://nodejs.org")
-        print(f"not run: {', '.join(filter(needs_node, names))} need Node.js")
-        names = [name for name in names if not needs_node(name)]
+            parser.error(f"--output is the page of all: the JavaScript codec {why}")
+        if absent := list(filter(needs_node, names)):
+            print(f"not run: {', '.join(absent)}: the JavaScript codec {why}")
+        names = [name for name in names if name not in absent]
     if args.sample:
         names.sort(key=lambda name: hashlib.sha256(f"{args.sample} {name}".encode()).digest())
     # controls take longest, so they come first

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mbtref.suite.folders import project_folder
 from mbtref.suite.subjects.command import Command
+from mbtref.suite.subjects.loading import node
 
 WEB = project_folder("web")
 TEXT = (WEB / "codec.mjs").read_text(encoding="utf-8")
@@ -15,13 +16,13 @@ SECONDS = 30
 
 
 class Program(Command):
-    """TEXT in a folder of its own, run by Node.js. Raises Crashed without Node.js, or if it can't start."""
+    """TEXT in a folder of its own, run by Node. Raises ValueError without Node, Crashed if it can't start."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mbtref-", ignore_cleanup_errors=True)
         program = Path(shutil.copy(WEB / "subject.mjs", self._folder.name))
         program.with_name("codec.mjs").write_text(TEXT, encoding="utf-8")
-        super().__init__(["node", str(program)], SECONDS)
+        super().__init__([node(), str(program)], SECONDS)
 
 
 def edited(right: str, wrong: str) -> str:

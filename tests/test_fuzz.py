@@ -66,12 +66,14 @@ def never_ends(self: OneFile, operation: str, model: str | None, inputs: Values)
     return RIGHT(self, operation, model, inputs)
 
 
-NEEDS_NODE = pytest.mark.skipif(not shutil.which("node"), reason="not run: needs Node.js")
+NEEDS_NODE = pytest.mark.skipif(not shutil.which("node"), reason="not run: no Node")
 
 
 def with_third(monkeypatch: pytest.MonkeyPatch, third: Subject | None) -> None:
-    """Puts a decoder in the place of the JavaScript codec, or leaves that out."""
-    monkeypatch.setattr(shutil, "which", lambda name: third and name)
+    """Puts a decoder in the place of the JavaScript codec; or takes Node away, so that there is none."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    if third:
+        monkeypatch.setattr(fuzz, "node", lambda: "")
     monkeypatch.setattr(fuzz, "isolated", lambda *_: third)
 
 
@@ -93,7 +95,7 @@ def test_a_seed_fixes_the_inputs() -> None:
 def test_right_decoders_have_no_finding(
     node: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All decoders agree on the first inputs of a seed, nothing is written, and a run without Node.js says so."""
+    """All decoders agree on the first inputs of a seed, nothing is written, and a run without Node says so."""
     if not node:
         with_third(monkeypatch, None)
     status = fuzzed(tmp_path)

@@ -1,6 +1,8 @@
 """The gallery and the controls: that each can be installed, that the runner tells, that no clause is left out."""
 
 import re
+import shutil
+import sys
 from collections import Counter
 
 import pytest
@@ -10,6 +12,7 @@ from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.requirements import REQUIREMENTS
 from mbtref.suite.sample import KODAK
 from mbtref.suite.subjects.reference import Reference
+from mutants import __main__ as runner
 from mutants import automatic, javascript
 from mutants.clauses import CLAUSES, ELSEWHERE
 from mutants.controls import CONTROLS
@@ -139,24 +142,23 @@ def test_the_runner_tells_what_caught_a_mutant() -> None:
         assert words in done.stdout, f"{words!r} isn't in {done.stdout}"
 
 
-WITHOUT_NODE = """
-import shutil, sys
-shutil.which = lambda name: None
-from mutants.__main__ import main
-sys.exit(main())
-"""
-
-
-def test_what_needs_node_is_not_run_without_it() -> None:
-    """Without Node.js its mutants and controls aren't asked, which is said, and there is no page of all."""
-    done = child("-c", WITHOUT_NODE, "js_slope_in_32_bits", "javascript", "slope", folder=ROOT)
-    said = "not run: javascript, js_slope_in_32_bits need Node.js"
-    assert said in done.stdout, f"it doesn't say what it leaves out: {done.stdout + done.stderr}"
-    assert "1 mutants, 0 not caught" in done.stdout, f"the others aren't asked: {done.stdout + done.stderr}"
-    assert "controls" not in done.stdout, f"a control counts that isn't asked: {done.stdout}"
-    page = child("-c", WITHOUT_NODE, "-o", "page.md", folder=ROOT)
-    assert page.returncode == 2, f"a page without them ended with {page.returncode}"
-    assert "Node.js" in page.stderr, f"it doesn't say what is missing: {page.stderr}"
+def test_what_needs_node_is_not_run_without_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without Node its mutants and controls aren't asked, which is said, and there is no page of all."""
+    asked: list[str] = []
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(runner, "ask_all", lambda questions, *_: asked.extend(each.name for each in questions))
+    monkeypatch.setattr(sys, "argv", ["mutants", "javascript", "js_slope_in_32_bits", "slope", "remembers"])
+    runner.main()
+    assert asked == ["remembers", "slope"], f"it asks {asked}"
+    printed = capsys.readouterr().out
+    assert "not run: javascript, js_slope_in_32_bits: the JavaScript codec needs Node" in printed, printed
+    monkeypatch.setattr(sys, "argv", ["mutants", "-o", "page.md"])
+    with pytest.raises(SystemExit) as ended:
+        runner.main()
+    assert ended.value.code == 2, f"a page without them ended with {ended.value.code}"
+    assert "the JavaScript codec needs Node" in capsys.readouterr().err, "it doesn't say what is missing"
 
 
 def sentences() -> list[str]:

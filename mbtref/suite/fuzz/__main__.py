@@ -2,7 +2,7 @@
 
     python -m mbtref.suite.fuzz --seconds 60 --seed 0
 
-The reference, the one-file decoder and, where Node.js is, the JavaScript codec must give the same answer to the
+The reference, the one-file decoder and, where Node is, the JavaScript codec must give the same answer to the
 last bit, or refuse with the same kind. Everything else is a finding, including any other exception, a crash, and
 an answer that takes too long. For a stream only the latents are compared, since its picture is computed in floats.
 The first two inflate with zlib. `inflaters` says what the third may answer where the kind depends on the inflater
@@ -13,7 +13,6 @@ minutes on one core. A POSIX system is needed: its timer stops an answer that ta
 import argparse
 import functools
 import itertools
-import shutil
 import signal
 import sys
 import tempfile
@@ -34,7 +33,7 @@ from mbtref.suite.fuzz import inflaters
 from mbtref.suite.fuzz.damage import TARGETS, Question, questions, seeds
 from mbtref.suite.operations import Values, fault
 from mbtref.suite.subjects import one_file
-from mbtref.suite.subjects.loading import isolated
+from mbtref.suite.subjects.loading import JAVASCRIPT, isolated, node
 from mbtref.suite.subjects.protocol import Rejected, Subject
 from mbtref.suite.subjects.reference import Reference, load
 from mbtref.suite.subjects.tensors import single
@@ -65,11 +64,14 @@ class Decoder(NamedTuple):
 
 
 def decoders() -> list[Decoder]:
-    """All that are here. The first is right."""
-    found = [Decoder("the reference", Latents()), Decoder("the one-file decoder", one_file.OneFile())]
-    if shutil.which("node"):
-        found.append(Decoder("the JavaScript codec", isolated("js", SECONDS_MAX), inflates=True))
-    return found
+    """All that are here. The first is right. Without Node the third isn't: this is printed."""
+    two = [Decoder("the reference", Latents()), Decoder("the one-file decoder", one_file.OneFile())]
+    try:
+        node()
+    except ValueError as why:
+        print(f"two decoders alone: the JavaScript codec {why}")
+        return two
+    return [*two, Decoder("the JavaScript codec", isolated(JAVASCRIPT, SECONDS_MAX), inflates=True)]
 
 
 def stop(*_: object) -> None:
@@ -136,8 +138,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     load_models()
     asked = decoders()
-    if len(asked) < 3:
-        print("two decoders alone: the JavaScript codec isn't asked, since there is no Node.js here")
     verdicts, sizes = {name: Counter[str]() for name in TARGETS}, Counter[str]()
     longest, found, begin = (0.0, 0), 0, time.perf_counter()
     inputs = itertools.islice(questions(args.seed), args.count)
