@@ -1,41 +1,26 @@
-/**
- * A codec of mbt2018 streams (`.mbt`, version 1) for Node and browsers, written from docs/specification.md alone.
- * Read it beside that page: each heading below names its section (§), and each formula stands above its line.
+/** A codec of mbt2018 streams (`.mbt`, version 1) for Node and browsers, written from docs/specification.md alone.
+ * Read it beside that page: headings name its sections (§), and a formula stands above the line that computes it.
+ * All numbers are float64: whole ones below 2^53 in the entropy path (§2), where nothing is rounded, and any in the
+ * transforms, so that bytes and pixels are the reproducible ones (§10).
+ * Arrays that come in or go out are in C order. Shapes such as (M, 4h, 4w) stand in comments: h and w count blocks of
+ * 64×64 pixels. Inside, a tensor is *rows*: a function that gives one row. A layer asks the layer before it for the
+ * rows that it needs, and keeps the last few. So memory grows with the width of a picture, and not with its area.
  *
- * All arithmetic is of float64 numbers: of whole ones below 2^53 in the entropy path (§2), where no sum is rounded, and
- * of any in the transforms, so that bytes and pixels are the reproducible ones (§10).
- *
- * Arrays that come in or go out are typed arrays in C order; a shape such as (M, 4h, 4w) stands in their comment.
- * Inside, a picture or a tensor is *rows*: a function that gives one row, channels last, with a border of two columns
- * of zeros on either side. A layer asks the rows that it needs of the layer before it, and keeps only the last few. So
- * memory grows with the width of a picture and not with its area, and no value is computed twice.
- */
-
-/**
- * @typedef {(row: number) => Float64Array} Rows a row of a tensor: (columns + 4, channels), with columns of zeros 0, 1
- *   and the last two; outside of the tensor a row of zeros. Rows are asked from the top down, at most five apart.
- * @typedef {(part: string, share: number) => void} Watch hears that the work since its last call was that of `part`,
- *   "g_a", "h_a", "h_s", "latents" or "g_s", and that this part is now done to `share`, 0 to 1.
- * @typedef {{shape: number[], values: Float32Array | Int32Array}} Tensor
- * @typedef {{cdf: Int32Array, length: Int32Array, offset: Int32Array}} Tables §4: cdf (T, L), length (T), offset (T)
+ * @typedef {(row: number) => Float64Array} Rows a row of a tensor, channels last, between two columns of zeros on
+ *   either side: (columns + 4, channels). Outside of the tensor a row of zeros. They are asked from the top down.
+ * @typedef {(part: string, share: number) => void} Watch hears that the work since its last call was that of `part`
+ *   ("g_a", "h_a", "h_s", "latents" or "g_s"), which is now done to `share`, 0 to 1
  * @typedef {{height: number, width: number, y_hat: Int32Array, bitsY: Float64Array, bitsZ: Float64Array}} Latents
- *   height and width of the picture in pixels; y_hat (M, 4h, 4w) in units of 2^-10; bitsY (4h, 4w) and bitsZ (h, w):
+ *   of a picture of height × width pixels: y_hat (M, 4h, 4w) in units of 2^-10; bitsY (4h, 4w) and bitsZ (h, w), the
  *   bits that the symbols of all channels cost at a position
- * @typedef {{[name: string]: Float32Array}} Arrays
  * @typedef {ReturnType<typeof readModel>} Model
- */
+ * @typedef {{[name: string]: {shape: number[], values: Float32Array | Int32Array}}} Tensors
+ * @typedef {Uint8Array<ArrayBuffer>} Bytes
+ * @typedef {(v: number) => number} Scalar */
 
-const PIXELS = 2 ** 25; // §6
-const LOW = -(2 ** 22); // §2: the least and the largest activation
-const HIGH = 2 ** 22 - 1;
-
-/** Bytes that break a rule of the format. */
+/** Bytes that break a rule of the format: of `kind` (§§7 and 8), met at byte `offset`, which is for people. */
 export class BitstreamError extends Error {
-  /**
-   * @param {string} kind the kind of §7 or §8
-   * @param {number} offset the byte at which it was met, for people
-   * @param {string} message
-   */
+  /** @param {string} kind @param {number} offset @param {string} message */
   constructor(kind, offset, message) {
     super(`${kind} at byte ${offset}: ${message}`);
     this.name = "BitstreamError";
@@ -43,1709 +28,972 @@ export class BitstreamError extends Error {
     this.offset = offset;
   }
 }
-
+/** @param {string} kind @param {number} offset @param {string} message @returns {never} */
+function refuse(kind, offset, message) {
+  throw new BitstreamError(kind, offset, message);
+}
 // ---- Bytes, SHA-256, CRC-32 --------------------------------------------------------------------------------------
-
-const isLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-
-/**
- * Turns the bytes of values around, in place, on a machine that isn't little-endian.
- * @param {Uint8Array<ArrayBuffer>} bytes
- * @param {number} size bytes of a value
- */
-function reorder(bytes, size) {
-  for (let at = 0; !isLittleEndian && at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+/** @type {(bytes: Bytes, size: number) => Bytes} values in this machine's order become little-endian, or back */
+function reordered(bytes, size) {
+  for (let at = 0; !IS_LITTLE_ENDIAN && at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
   return bytes;
 }
-
-/**
- * The bytes of a typed array in little-endian order, on any machine.
- * @param {Int16Array | Int32Array | Uint8Array | Float32Array | Float64Array} array
- * @returns {Uint8Array<ArrayBuffer>} a copy
- */
-export function littleEndian(array) {
-  const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength).slice();
-  return reorder(bytes, array.BYTES_PER_ELEMENT);
+/** The bytes of a typed array in little-endian order, on any machine: a copy.
+ * @param {Uint8Array | Int16Array | Int32Array | Float32Array | Float64Array} array */
+export const littleEndian = ({ buffer, byteOffset, byteLength, BYTES_PER_ELEMENT }) =>
+  reordered(new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength)), BYTES_PER_ELEMENT);
+const viewOf = (/** @type {Uint8Array} */ bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** @type {(first: Uint8Array, second: Uint8Array) => Bytes} */
+function joined(first, second) {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
 }
-
-/** @param {Uint8Array} bytes little-endian @returns {ArrayBuffer} a copy in the order of this machine */
-const values = (bytes, size = 4) => reorder(new Uint8Array(bytes), size).buffer;
-
-/** @param {Uint8Array} bytes */
-const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
-/** @param {Uint8Array} bytes */
-const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-
-/**
- * The constants of SHA-256: 32 bits of the fractional parts of roots of the first primes. float64 has 52 of them.
- * @param {number} count
- * @param {(prime: number) => number} root
- */
+/** @type {(count: number, root: Scalar) => Int32Array} 32 bits behind the points of the first primes' roots */
 function fractions(count, root) {
-  const primes = [];
-  for (let n = 2; primes.length < count; n++) if (primes.every((prime) => n % prime)) primes.push(n);
-  return Int32Array.from(primes, (prime) => Math.floor((root(prime) % 1) * 2 ** 32));
+  const primes = [2];
+  for (let n = 3; primes.length < count; n++) if (primes.every((prime) => n % prime)) primes.push(n);
+  return Int32Array.from(primes, (prime) => (root(prime) % 1) * 2 ** 32);
 }
-
-/** @param {number} prime a cube root by Newton's method: + * / alone, so the same on every machine */
-function cubeRoot(prime) {
-  let root = prime;
-  for (let i = 0; i < 60; i++) root = (2 * root + prime / (root * root)) / 3;
-  return root;
-}
-
-/**
- * SHA-256 (FIPS 180-4). Browsers have one of their own only for pages that come over https.
- * @param {Uint8Array} bytes
- * @returns {string} 64 hexadecimal digits
- */
+const ROUNDS = fractions(64, Math.cbrt); // 45 bits of a root are right on any machine, and more than the 35 of these
+const turned = (/** @type {number} */ x, /** @type {number} */ n) => (x >>> n) | (x << (32 - n));
+/** SHA-256 (FIPS 180-4), 64 hexadecimal digits. That of a browser is only there for pages that come over https.
+ * @param {Uint8Array} bytes */
 export function sha256(bytes) {
-  const rounds = fractions(64, cubeRoot);
-  const hash = fractions(8, Math.sqrt);
-  const whole = bytes.length - (bytes.length % 64);
+  const [hash, w, whole] = [fractions(8, Math.sqrt), new Int32Array(64), bytes.length - (bytes.length % 64)];
   const end = new Uint8Array(bytes.length - whole < 56 ? 64 : 128);
   end.set(bytes.subarray(whole));
   end[bytes.length - whole] = 0x80;
-  viewOf(end).setUint32(end.length - 8, Math.floor(bytes.length / 2 ** 29));
-  viewOf(end).setUint32(end.length - 4, (bytes.length * 8) % 2 ** 32);
-  const w = new Int32Array(64);
-  for (const [part, length] of /** @type {[Uint8Array, number][]} */ ([[bytes, whole], [end, end.length]])) {
-    const view = viewOf(part);
-    for (let block = 0; block < length; block += 64) {
+  viewOf(end).setBigUint64(end.length - 8, BigInt(bytes.length) * 8n);
+  for (const part of [bytes.subarray(0, whole), end]) {
+    for (let block = 0, view = viewOf(part); block < part.length; block += 64) {
       for (let i = 0; i < 16; i++) w[i] = view.getInt32(block + 4 * i);
       for (let i = 16; i < 64; i++) {
-        const [a, b] = [w[i - 15], w[i - 2]];
-        const s0 = ((a >>> 7) | (a << 25)) ^ ((a >>> 18) | (a << 14)) ^ (a >>> 3);
-        const s1 = ((b >>> 17) | (b << 15)) ^ ((b >>> 19) | (b << 13)) ^ (b >>> 10);
-        w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+        const low = turned(w[i - 15], 7) ^ turned(w[i - 15], 18) ^ (w[i - 15] >>> 3);
+        const high = turned(w[i - 2], 17) ^ turned(w[i - 2], 19) ^ (w[i - 2] >>> 10);
+        w[i] = w[i - 16] + low + w[i - 7] + high;
       }
-      compress(hash, w, rounds);
+      let [a, b, c, d, e, f, g, h] = hash;
+      for (let i = 0; i < 64; i++) {
+        const chosen = (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g));
+        const voted = (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+        const next = h + chosen + ROUNDS[i] + w[i];
+        [h, g, f, e, d, c, b, a] = [g, f, e, (d + next) | 0, c, b, a, (next + voted) | 0];
+      }
+      for (const [i, v] of [a, b, c, d, e, f, g, h].entries()) hash[i] += v;
     }
   }
   return Array.from(hash, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
-
-/**
- * One block of SHA-256.
- * @param {Int32Array} hash (8)
- * @param {Int32Array} w (64)
- * @param {Int32Array} rounds (64)
- */
-function compress(hash, w, rounds) {
-  let [a, b, c, d, e, f, g, h] = hash;
-  for (let i = 0; i < 64; i++) {
-    const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
-    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + rounds[i] + w[i]) | 0;
-    const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
-    const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-    h = g;
-    g = f;
-    f = e;
-    e = (d + t1) | 0;
-    d = c;
-    c = b;
-    b = a;
-    a = (t1 + t2) | 0;
-  }
-  hash[0] += a;
-  hash[1] += b;
-  hash[2] += c;
-  hash[3] += d;
-  hash[4] += e;
-  hash[5] += f;
-  hash[6] += g;
-  hash[7] += h;
-}
-
-const CRC_OF_BYTE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (0xedb88320 * (crc & 1));
-  return crc;
-});
-
-/** @param {Uint8Array[]} parts @returns {number} the CRC-32 of §6 of the bytes of all parts, one after the other */
+/** @type {(...parts: Uint8Array[]) => number} the CRC-32 of §6, of all parts one after the other */
 function crc32(...parts) {
   let crc = 0xffffffff;
-  for (const part of parts) for (const byte of part) crc = CRC_OF_BYTE[(crc ^ byte) & 255] ^ (crc >>> 8);
+  for (const part of parts)
+    for (let bit = 0; bit < 8 * part.length; bit++) {
+      if (bit % 8 === 0) crc ^= part[bit / 8];
+      crc = (crc >>> 1) ^ (0xedb88320 * (crc & 1));
+    }
   return (crc ^ 0xffffffff) >>> 0;
 }
-
-// ---- Kernels: the one loop that takes the time --------------------------------------------------------------------
-
-/**
- * A heap holds the weights of a network and the operands of a product. `multiply` computes
+// ---- Kernels: the one loop that takes the time -------------------------------------------------------------------
+/** A heap holds weights and operands. `multiply` computes, for n rows of patches,
  *
- *     out[p, c] = bias[c] + Σ_i patches[p, i] · weights[i, c]          the sum from i = 0 upwards, each step rounded
+ *     out[p, c] = bias[c] + Σ_i patches[p, i] · weights[i, c]          from i = 0 upwards, each step rounded
  *
- * for p < n. n and the number of outputs are multiples of 4. Weights come in panels of four outputs: (outputs / 4,
- * length, 4). Places are indexes of the heap. Both kernels add in the same order: their results are equal in every bit.
- *
+ * n and `outputs` are multiples of 4. Weights come in panels of four outputs, (outputs / 4, length, 4). Places are
+ * indexes of the heap. All kernels make the same products and sums in the same order: they are equal in every bit.
  * @typedef {(patches: number, n: number, length: number, weights: number, outputs: number, bias: number,
  *   out: number) => void} Multiply
- * @typedef {(size: number) => {heap: Float64Array, multiply: Multiply}} Kernel makes a heap of `size` numbers
- */
-
+ * @typedef {(size: number) => {heap: Float64Array, multiply: Multiply}} Kernel makes a heap of `size` numbers */
 /** @type {Kernel} */
 function plain(size) {
   const heap = new Float64Array(size);
-  return {
-    heap,
-    multiply(patches, n, length, weights, outputs, bias, out) {
-      for (let p = 0; p < n; p += 2) {
-        for (let c = 0; c < outputs; c += 4) {
-          let [s0, s1, s2, s3] = [heap[bias + c], heap[bias + c + 1], heap[bias + c + 2], heap[bias + c + 3]];
-          let [t0, t1, t2, t3] = [s0, s1, s2, s3];
-          let w = weights + c * length;
-          const end = patches + (p + 1) * length;
-          for (let i = end - length; i < end; i++, w += 4) {
-            const a = heap[i];
-            const b = heap[i + length];
-            s0 += a * heap[w];
-            s1 += a * heap[w + 1];
-            s2 += a * heap[w + 2];
-            s3 += a * heap[w + 3];
-            t0 += b * heap[w];
-            t1 += b * heap[w + 1];
-            t2 += b * heap[w + 2];
-            t3 += b * heap[w + 3];
-          }
-          const o = out + p * outputs + c;
-          heap[o] = s0;
-          heap[o + 1] = s1;
-          heap[o + 2] = s2;
-          heap[o + 3] = s3;
-          heap[o + outputs] = t0;
-          heap[o + outputs + 1] = t1;
-          heap[o + outputs + 2] = t2;
-          heap[o + outputs + 3] = t3;
+  /** @type {Multiply} */
+  const multiply = (patches, n, length, weights, outputs, bias, out) => {
+    for (let p = 0; p < n; p++) {
+      for (let c = 0; c < outputs; c += 4) {
+        let [s0, s1, s2, s3] = [heap[bias + c], heap[bias + c + 1], heap[bias + c + 2], heap[bias + c + 3]];
+        for (let i = 0, a = patches + p * length, w = weights + c * length; i < length; i++, a++, w += 4) {
+          s0 += heap[a] * heap[w];
+          s1 += heap[a] * heap[w + 1];
+          s2 += heap[a] * heap[w + 2];
+          s3 += heap[a] * heap[w + 3];
         }
+        heap.set([s0, s1, s2, s3], out + p * outputs + c);
       }
-    },
+    }
   };
+  return { heap, multiply };
 }
-
-/**
- * The same loop in WebAssembly, two numbers at a time, for four positions and four outputs at once. Each number is
- * still one product and one sum after the other. All places are in bytes.
- * @returns {Uint8Array<ArrayBuffer>} the module
- */
+/** The same loop in WebAssembly, for four patches and four outputs at once, two in a vector: s and t. `$a` reads a local,
+ * `=a` sets it, and a number is an i32.const. `each` stands for four lines, where # is the patch. Places are in bytes. */
+const CODE = `
+  loop
+    $weights =w  $bias =c  $out =o
+    loop
+      $patches =a0  $a0 $length + =a1  $a1 $length + =a2  $a2 $length + =a3  $a1 =end
+      each $c load =s#  $c load16 =t#
+      loop
+        $w load =w0  $w load16 =w1  $w 32 + =w
+        each $a# splat =x  $s# $x $w0 mul add =s#  $t# $x $w1 mul add =t#  $a# 8 + =a#
+      $a0 $end < again_if end  $o =row
+      each $row $s# store  $row $t# store16  $row $outputs + =row
+      $c 32 + =c  $o 32 + =o
+    $c $bias $outputs + < again_if end
+    each $patches $length + =patches  $out $outputs + =out
+  $n -4 + =n  $n again_if end
+end`;
+const PARAMETERS = "patches n length weights outputs bias out".split(" ");
+const INTEGERS = "w c o row end a0 a1 a2 a3".split(" ");
+const VECTORS = "s0 s1 s2 s3 t0 t1 t2 t3 w0 w1 x".split(" ");
+/** Their instructions: loop, end, br_if 0, i32.add, i32.lt_u; v128.load, load64_splat and store; f64x2.add and mul. */
+const CONTROL = { loop: [0x03, 0x40], end: [0x0b], again_if: [0x0d, 0], "+": [0x6a], "<": [0x49] };
+const LOADS = { load: [0xfd, 0x00, 3, 0], load16: [0xfd, 0x00, 3, 16], splat: [0xfd, 0x0a, 3, 0] };
+const STORES = { store: [0xfd, 0x0b, 3, 0], store16: [0xfd, 0x0b, 3, 16] };
+const VALUES = { add: [0xfd, 0xf0, 0x01], mul: [0xfd, 0xf2, 0x01] };
+/** @type {() => Bytes} the module: a function `multiply` that works on the memory that it imports */
 function assembled() {
-  const [I32, V128] = [0x7f, 0x7b];
-  const parameters = ["patches", "n", "length", "weights", "outputs", "bias", "out"];
-  const integers = ["w", "c", "o", "end", "a0", "a1", "a2", "a3", "row"];
-  const vectors = ["s0", "s1", "s2", "s3", "t0", "t1", "t2", "t3", "w0", "w1", "x"];
-  const locals = [...parameters, ...integers, ...vectors];
-  /** @param {number} n @returns {number[]} LEB128, unsigned */
-  const leb = (n) => (n < 128 ? [n] : [(n % 128) + 128, ...leb(Math.floor(n / 128))]);
-  const get = (/** @type {string} */ name) => [0x20, locals.indexOf(name)];
-  const set = (/** @type {string} */ name, /** @type {number[]} */ value) => [...value, 0x21, locals.indexOf(name)];
-  const constant = (/** @type {number} */ n) => [0x41, n]; // i32.const, of -64 to 63
-  const add = (/** @type {number[]} */ a, /** @type {number[]} */ b) => [...a, ...b, 0x6a]; // i32.add
-  const less = (/** @type {number[]} */ a, /** @type {number[]} */ b) => [...a, ...b, 0x49]; // i32.lt_u
-  const load = (/** @type {string} */ at, /** @type {number} */ offset) => [...get(at), 0xfd, 0x00, 3, offset];
-  const splat = (/** @type {string} */ at) => [...get(at), 0xfd, 0x0a, 3, 0]; // v128.load64_splat
-  const store = (/** @type {string} */ at, /** @type {number} */ offset, /** @type {string} */ name) =>
-    [...get(at), ...get(name), 0xfd, 0x0b, 3, offset];
-  const times = (/** @type {string} */ a, /** @type {string} */ b) => [...get(a), ...get(b), 0xfd, ...leb(0xf2)]; // f64x2.mul
-  const plus = (/** @type {string} */ a, /** @type {number[]} */ b) => [...get(a), ...b, 0xfd, ...leb(0xf0)]; // f64x2.add
-  const move = (/** @type {string} */ name, /** @type {number[]} */ by) => set(name, add(get(name), by));
-  /** repeats the body while a condition holds after it: loop, br_if, end @param {number[]} body @param {number[]} condition */
-  const loop = (body, condition) => [0x03, 0x40, ...body, ...condition, 0x0d, 0, 0x0b];
-  const positions = [0, 1, 2, 3];
-  const products = positions.flatMap((p) => [
-    ...set("x", splat(`a${p}`)),
-    ...set(`s${p}`, plus(`s${p}`, times("x", "w0"))),
-    ...set(`t${p}`, plus(`t${p}`, times("x", "w1"))),
-    ...move(`a${p}`, constant(8)),
-  ]);
-  const sums = loop(
-    [...set("w0", load("w", 0)), ...set("w1", load("w", 16)), ...products, ...move("w", constant(32))],
-    less(get("a0"), get("end")),
-  );
-  const panel = [
-    ...positions.flatMap((p) => [
-      ...set(`s${p}`, load("c", 0)),
-      ...set(`t${p}`, load("c", 16)),
-      ...set(`a${p}`, p === 0 ? get("patches") : add(get(`a${p - 1}`), get("length"))),
-    ]),
-    ...set("end", get("a1")),
-    ...sums,
-    ...set("row", get("o")),
-    ...positions.flatMap((p) => [
-      ...store("row", 0, `s${p}`),
-      ...store("row", 16, `t${p}`),
-      ...move("row", get("outputs")),
-    ]),
-    ...move("c", constant(32)),
-    ...move("o", constant(32)),
-  ];
-  const four = [
-    ...set("w", get("weights")),
-    ...set("c", get("bias")),
-    ...set("o", get("out")),
-    ...loop(panel, less(get("c"), add(get("bias"), get("outputs")))),
-    ...positions.flatMap(() => [...move("patches", get("length")), ...move("out", get("outputs"))]),
-    ...move("n", constant(0x7c)), // -4
-  ];
-  const body = [2, integers.length, I32, vectors.length, V128, ...loop(four, get("n")), 0x0b];
-  const text = (/** @type {string} */ name) => [name.length, ...new TextEncoder().encode(name)];
-  const section = (/** @type {number} */ id, /** @type {number[]} */ content) => [id, ...leb(content.length), ...content];
+  const [I32, V128, FUNCTION, MEMORY, locals] = [0x7f, 0x7b, 0, 2, [...PARAMETERS, ...INTEGERS, ...VECTORS]];
+  /** @type {{[token: string]: number[]}} */
+  const codes = { ...CONTROL, ...LOADS, ...STORES, ...VALUES };
+  for (const [i, name] of locals.entries()) codes[`$${name}`] = [0x20, i]; // local.get
+  for (const [i, name] of locals.entries()) codes[`=${name}`] = [0x21, i]; // local.set
+  /** @type {(_: string, line: string) => string} */
+  const four = (_, line) => [0, 1, 2, 3].map((p) => line.replaceAll("#", `${p}`)).join(" ");
+  const tokens = CODE.replaceAll(/each (.*)/g, four).match(/\S+/g) ?? [];
+  const code = tokens.flatMap((token) => codes[token] ?? [0x41, Number(token) & 127]); // i32.const, of -64 to 63
+  /** @type {(content: number[]) => number[]} its length is in LEB128, of two bytes */
+  const sized = (content) => [(content.length % 128) + 128, content.length >> 7, ...content];
+  const text = (/** @type {string} */ name) => sized([...new TextEncoder().encode(name)]);
+  const body = sized([2, INTEGERS.length, I32, VECTORS.length, V128, ...code]);
   return Uint8Array.of(
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, parameters.length, ...parameters.map(() => I32), 0]), // a type: the function's
-    ...section(2, [1, ...text("heap"), ...text("memory"), 2, 0, 1]), // imports a memory of a page or more
-    ...section(3, [1, 0]), // a function of this type
-    ...section(7, [1, ...text("multiply"), 0, 0]), // exports it
-    ...section(10, [1, ...leb(body.length), ...body]),
+    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic and version; then sections of their ids
+    ...[1, ...sized([1, 0x60, PARAMETERS.length, ...PARAMETERS.map(() => I32), 0])], // types: one
+    ...[2, ...sized([1, ...text("heap"), ...text("memory"), MEMORY, 0, 1])], // imports
+    ...[3, ...sized([1, 0])], // functions: one of type 0
+    ...[7, ...sized([1, ...text("multiply"), FUNCTION, 0])], // exports
+    ...[10, ...sized([1, ...body])],
   );
 }
-
-const compiled = once(() => new WebAssembly.Module(assembled()));
-
+// WebAssembly's numbers are little-endian on any machine, and those of a Float64Array aren't.
+const HAS_SIMD = IS_LITTLE_ENDIAN && typeof WebAssembly === "object" && WebAssembly.validate(assembled());
 /** @type {Kernel} */
 function simd(size) {
   const memory = new WebAssembly.Memory({ initial: Math.ceil(size / 2 ** 13) });
-  const { exports } = new WebAssembly.Instance(compiled(), { heap: { memory } });
-  const multiply = /** @type {Multiply} */ (exports.multiply);
-  return {
-    heap: new Float64Array(memory.buffer),
-    multiply: (patches, n, length, weights, outputs, bias, out) =>
-      multiply(8 * patches, n, 8 * length, 8 * weights, 8 * outputs, 8 * bias, 8 * out),
-  };
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(assembled()), { heap: { memory } });
+  const inBytes = /** @type {Multiply} */ (instance.exports.multiply);
+  /** @type {Multiply} */
+  const multiply = (patches, n, length, weights, outputs, bias, out) =>
+    inBytes(8 * patches, n, 8 * length, 8 * weights, 8 * outputs, 8 * bias, 8 * out);
+  return { heap: new Float64Array(memory.buffer), multiply };
 }
-
-/** Is there WebAssembly with SIMD, and are its bytes in the order of this machine? */
-function hasSimd() {
-  return isLittleEndian && typeof WebAssembly === "object" && WebAssembly.validate(assembled());
-}
-
-/** The kernels that there are here. `simd` is null where a machine has none. */
-export const kernels = { plain, simd: hasSimd() ? simd : null };
-
-// ---- §1 Model -----------------------------------------------------------------------------------------------------
-
-/** @template T @param {() => T} make @returns {() => T} what `make` makes, made once, when it is first asked for */
-function once(make) {
-  /** @type {T | undefined} */
-  let made;
-  return () => {
-    made ??= make();
-    return made;
-  };
-}
-
-/** @param {Uint8Array} file a safetensors file @returns {{[name: string]: Tensor}} */
+/** The kernels of this machine. `simd` is null where it has none. */
+export const kernels = { plain, simd: HAS_SIMD ? simd : null };
+// ---- §1 Model ----------------------------------------------------------------------------------------------------
+/** @type {(file: Uint8Array) => Tensors} of a safetensors file */
 function safetensors(file) {
   const start = 8 + Number(viewOf(file).getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, start)));
-  /** @type {{[name: string]: Tensor}} */
-  const tensors = {};
-  for (const [name, { dtype, shape, data_offsets: ends }] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
-    const buffer = values(file.subarray(start + ends[0], start + ends[1]));
-    tensors[name] = { shape, values: dtype === "I32" ? new Int32Array(buffer) : new Float32Array(buffer) };
-  }
-  return tensors;
+  const { __metadata__, ...header } = JSON.parse(new TextDecoder().decode(file.subarray(8, start)));
+  const entries = Object.entries(header).map(([name, { dtype, shape, data_offsets: ends }]) => {
+    const { buffer } = reordered(new Uint8Array(file.subarray(start + ends[0], start + ends[1])), 4);
+    return [name, { shape, values: dtype === "I32" ? new Int32Array(buffer) : new Float32Array(buffer) }];
+  });
+  return Object.fromEntries(entries);
 }
-
-/**
- * A model, ready for use. Its networks are made when they are first needed.
- * @param {Uint8Array} file the safetensors file of the model (§1), such as mbtref/data/lite-q4.safetensors
- * @param {Uint8Array} gaussian mbtref/data/gaussian.safetensors (§4)
- * @param {Kernel} kernel one of `kernels`; all give the same results
- */
+/** @typedef {(v: ArrayLike<number>, bits: number) => ArrayLike<number>} Grid
+ * @type {Grid} round(v · 2^bits) */
+const onGrid = (v, bits) => Float64Array.from(v, (one) => Math.floor(one * 2 ** bits + 0.5));
+/** Makes a model ready (§§1, 2, 4): N and M, the channels of z and y; fingerprint, 16 hexadecimal digits; and what the
+ * codec needs. Networks are made when they are first needed.
+ * @param {Uint8Array} file the model's safetensors file @param {Uint8Array} gaussian gaussian.safetensors
+ * @param {Kernel} kernel one of `kernels`: they differ in time alone */
 export function readModel(file, gaussian, kernel = kernels.simd ?? kernels.plain) {
-  const tensors = safetensors(file);
-  const y = safetensors(gaussian);
-  const N = tensors["g_a.0.weight"].shape[0];
-  const M = tensors["g_a.6.weight"].shape[0];
-  const quantiles = tensors["entropy_bottleneck.quantiles"].values;
-  const medians = Float32Array.from({ length: N }, (_, c) => quantiles[3 * c + 1]);
+  const [tensors, y] = [safetensors(file), safetensors(gaussian)];
+  const medians = tensors["entropy_bottleneck.quantiles"].values.filter((_, i) => i % 3 === 1);
+  const made = /** @type {Network[]} */ ([]);
+  /** @type {(i: number, arithmetic: Arithmetic, which: RegExp, grid?: Grid) => () => Network} */
+  const lazily =
+    (i, arithmetic, which, grid = (v) => v) =>
+    () => {
+      made[i] ??= network(kernel, arithmetic, layersOf(tensors, which, grid));
+      return made[i];
+    };
   return {
-    N,
-    M,
-    /** the first 8 bytes of the file's SHA-256, as 16 hexadecimal digits */
+    ...{ tensors, N: tensors["g_a.0.weight"].shape[0], M: tensors["g_a.6.weight"].shape[0] },
     fingerprint: sha256(file).slice(0, 16),
-    tensors,
-    medians, // (N), as in the file
-    gridMedians: onGrid(medians, 10), // (N), in units of 2^-10
-    zTables: tables(tensors, "entropy_bottleneck."),
-    yTables: tables(y, ""),
+    ...{ medians, gridMedians: onGrid(medians, 10) }, // (N), as in the file and in units of 2^-10
+    zTables: tablesIn(tensors, "entropy_bottleneck."),
+    yTables: tablesIn(y, ""),
     thresholds: y.thresholds.values,
-    exact: once(() => network(kernel, EXACT, entropyLayers(tensors, onGrid))),
-    float: once(() => network(kernel, FLOAT, entropyLayers(tensors, (v) => v))),
-    g_a: once(() => network(kernel, FLOAT, analysisLayers(tensors))),
-    h_a: once(() => network(kernel, FLOAT, hyperAnalysisLayers(tensors))),
-    g_s: once(() => network(kernel, FLOAT, synthesisLayers(tensors))),
+    exact: lazily(0, EXACT, /^(h_s|context|entropy_p)/, onGrid),
+    float: lazily(1, FLOAT, /^(h_s|context|entropy_p)/),
+    g_a: lazily(2, FLOAT, /^g_a/),
+    h_a: lazily(3, FLOAT, /^h_a/),
+    g_s: lazily(4, FLOAT, /^g_s/),
   };
 }
-
-/** @param {ArrayLike<number>} v @param {number} bits @returns {ArrayLike<number>} round(v · 2^bits), in float64 */
-const onGrid = (v, bits) => Float64Array.from(v, (one) => Math.floor(one * 2 ** bits + 0.5));
-
-// ---- §2 Layers, exact or float ------------------------------------------------------------------------------------
-
-/**
- * What happens to a sum of a layer. EXACT: units of 2^-24 in, units of 2^-10 out. FLOAT (§§9, 12, 13): numbers.
- * @typedef {{out: (sum: number) => number, leaky: (sum: number) => number}} Arithmetic
- */
-
-/** @param {number} v */
-const saturate = (v) => (v < LOW ? LOW : v > HIGH ? HIGH : v);
-
-// out = saturate(round(sum / 2^14))
-const requantize = (/** @type {number} */ sum) => saturate(Math.floor(sum / 2 ** 14 + 0.5));
-
-/** @type {Arithmetic} */
-const EXACT = {
-  out: requantize,
-  leaky(sum) {
-    const out = requantize(sum);
-    return out < 0 ? Math.floor((out * 1311) / 2 ** 17 + 0.5) : out; // round(out · 1311 / 2^17)
-  },
-};
-
+// ---- §2 Layers, exact or float -----------------------------------------------------------------------------------
+/** @type {Scalar} to [-2^22, 2^22 - 1] */
+const saturate = (v) => Math.max(-(2 ** 22), Math.min(v, 2 ** 22 - 1));
+/** @type {Scalar} out = saturate(round(sum / 2^14)) */
+const requantized = (sum) => saturate(Math.floor(sum / 2 ** 14 + 0.5));
+/** @type {Scalar} a negative out becomes round(out · 1311 / 2^17) */
+const leaky = (out) => (out < 0 ? Math.floor((out * 1311) / 2 ** 17 + 0.5) : out);
+/** @typedef {{out: Scalar, leaky: Scalar}} Arithmetic what becomes of a sum, without and with a LeakyReLU
+ * @type {Arithmetic} sums in units of 2^-24 become outputs in units of 2^-10 */
+const EXACT = { out: requantized, leaky: (sum) => leaky(requantized(sum)) };
 /** @type {Arithmetic} */
 const FLOAT = { out: (sum) => sum, leaky: (sum) => (sum < 0 ? sum * 0.01 : sum) };
-
-/**
- * A layer as it is in the file: a convolution of a stride, or a transposed one, whose `up` is 2. The output row
- * up · q + a and column up · r + b belong to phase (a, b). Each phase has the *runs* of taps that meet there, a run of
- * `count` inputs of one row: those of row stride · q + row and columns from stride · r + column on.
- *
+/** A layer. Its output row up · q + a and column up · r + b belong to phase (a, b): `up` is 2 if it is transposed, and 1
+ * if it is a convolution. A run has the `count` inputs of row stride · q + row from column stride · r + column on, and
+ * `weight` is that of the input at row stride · q + row and column stride · r + column.
  * @typedef {{row: number, column: number, count: number}} Run
- * @typedef {{runs: Run[], tap: (row: number, column: number) => number}} Taps tap: 5 · row + column of the kernel's
- *   (or 3 · row + column) weight that an input meets
- * @typedef {{inputs: number, outputs: number, stride: number, up: number, phases: Taps[], bias: ArrayLike<number>,
- *   weight: (output: number, input: number, tap: number) => number}} Layer
- * @typedef {{runs: Run[], length: number, weights: number}} Phase placed in a heap
- * @typedef {{inputs: number, outputs: number, padded: number, stride: number, up: number, phases: Phase[],
- *   bias: number}} Placed
- * @typedef {{heap: Float64Array, multiply: Multiply, arithmetic: Arithmetic, layers: {[name: string]: Placed},
- *   patches: number, out: number}} Network
- * @typedef {(v: ArrayLike<number>, bits: number) => ArrayLike<number>} Grid
- */
-
-/**
- * out[c', o] = bias[c'] + Σ_c Σ_i in[c, s · o + i - p] · weight[c', c, i]
- * @param {{[name: string]: Tensor}} tensors @param {string} name @param {number} stride @param {Grid} grid
- * @returns {Layer}
- */
-function convolution(tensors, name, stride, grid = (v) => v) {
-  const [outputs, inputs, K] = tensors[`${name}.weight`].shape;
-  const w = grid(tensors[`${name}.weight`].values, 14);
-  const p = (K - 1) / 2;
-  const runs = Array.from({ length: K }, (_, i) => ({ row: i - p, column: -p, count: K }));
-  return {
-    inputs,
-    outputs,
-    stride,
-    up: 1,
-    phases: [{ runs, tap: (row, column) => (row + p) * K + column + p }],
-    bias: grid(tensors[`${name}.bias`].values, 24),
-    weight: (output, input, tap) => w[(output * inputs + input) * K * K + tap],
-  };
-}
-
-/**
- * context_prediction: the taps of rows 0 and 1, and those of columns 0 and 1 of row 2
- * @param {{[name: string]: Tensor}} tensors @param {Grid} grid @returns {Layer}
- */
-function contextPrediction(tensors, grid) {
-  const layer = convolution(tensors, "context_prediction", 1, grid);
-  const [first, second, third] = layer.phases[0].runs;
-  layer.phases[0].runs = [first, second, { ...third, count: 2 }];
-  return layer;
-}
-
-/**
- * out[c', o] = bias[c'] + Σ_c Σ_i in[c, i] · weight[c, c', o + 2 - 2i]
- * @param {{[name: string]: Tensor}} tensors @param {string} name @param {Grid} grid @returns {Layer}
- */
-function transposed(tensors, name, grid = (v) => v) {
-  const [inputs, outputs] = tensors[`${name}.weight`].shape;
-  const w = grid(tensors[`${name}.weight`].values, 14);
-  /** @type {Taps[]} */
-  const phases = [];
-  for (const a of [0, 1]) {
-    for (const b of [0, 1]) {
-      // an even output 2q has the inputs q - 1, q, q + 1, and an odd one 2q + 1 has q, q + 1
-      const rows = a === 0 ? [-1, 0, 1] : [0, 1];
-      const runs = rows.map((row) => ({ row, column: b - 1, count: 3 - b }));
-      phases.push({ runs, tap: (row, column) => (a + 2 - 2 * row) * 5 + b + 2 - 2 * column });
-    }
-  }
-  return {
-    inputs,
-    outputs,
-    stride: 1,
-    up: 2,
-    phases,
-    bias: grid(tensors[`${name}.bias`].values, 24),
-    weight: (output, input, tap) => w[(input * outputs + output) * 25 + tap],
-  };
-}
-
-/**
- * The sum of a GDN, beta_i + Σ_j gamma_ij · a_j², is a 1×1 layer of squares (§9):
- * beta = max(b, √(10^-6 + 2^-36))² - 2^-36,  gamma = max(g, 2^-18)² - 2^-36
- * @param {{[name: string]: Tensor}} tensors @param {string} name @returns {Layer}
- */
-function squares(tensors, name) {
-  const b = tensors[`${name}.beta`].values;
-  const g = tensors[`${name}.gamma`].values;
-  const least = Math.sqrt(1e-6 + 2 ** -36);
-  return {
-    inputs: b.length,
-    outputs: b.length,
-    stride: 1,
-    up: 1,
-    phases: [{ runs: [{ row: 0, column: 0, count: 1 }], tap: () => 0 }],
-    bias: Array.from(b, (v) => Math.max(v, least) ** 2 - 2 ** -36),
-    weight: (i, j) => Math.max(g[i * b.length + j], 2 ** -18) ** 2 - 2 ** -36,
-  };
-}
-
-/** @param {{[name: string]: Tensor}} tensors @param {Grid} grid @returns {{[name: string]: Layer}} */
-const entropyLayers = (tensors, grid) => ({
-  "h_s.0": transposed(tensors, "h_s.0", grid),
-  "h_s.2": transposed(tensors, "h_s.2", grid),
-  "h_s.4": convolution(tensors, "h_s.4", 1, grid),
-  context_prediction: contextPrediction(tensors, grid),
-  "entropy_parameters.0": convolution(tensors, "entropy_parameters.0", 1, grid),
-  "entropy_parameters.2": convolution(tensors, "entropy_parameters.2", 1, grid),
-  "entropy_parameters.4": convolution(tensors, "entropy_parameters.4", 1, grid),
-});
-
-const STRIP = 32; // the most positions of one product: what the patches of one need stays in a cache
-
-/** @param {number} n */
-const toFour = (n) => Math.ceil(n / 4) * 4;
-
-/**
- * Places layers in a heap.
- * @param {Kernel} kernel @param {Arithmetic} arithmetic @param {{[name: string]: Layer}} layers @returns {Network}
- */
-function network(kernel, arithmetic, layers) {
-  let size = 0;
-  /** @param {number} length @returns {number} a place for so many numbers */
-  const reserve = (length) => {
-    size += length;
-    return size - length;
-  };
-  let longest = 0;
-  let widest = 0;
-  /** @type {{[name: string]: Placed}} */
-  const placed = {};
-  for (const [name, layer] of Object.entries(layers)) {
-    const padded = toFour(layer.outputs);
-    const phases = layer.phases.map(({ runs }) => {
-      const length = layer.inputs * runs.reduce((sum, { count }) => sum + count, 0);
-      longest = Math.max(longest, length);
-      return { runs, length, weights: reserve(padded * length) };
-    });
-    widest = Math.max(widest, padded);
-    placed[name] = { ...layer, padded, phases, bias: reserve(padded) };
-  }
-  const patches = reserve(STRIP * longest);
-  const out = reserve(STRIP * widest);
-  const { heap, multiply } = kernel(size);
-  for (const [name, layer] of Object.entries(layers)) fill(heap, layer, placed[name]);
-  return { heap, multiply, arithmetic, layers: placed, patches, out };
-}
-
-/**
- * Writes weights and bias of a layer to its places.
- * @param {Float64Array} heap @param {Layer} layer @param {Placed} placed
- */
-function fill(heap, layer, placed) {
-  heap.set(layer.bias, placed.bias);
-  layer.phases.forEach(({ runs, tap }, phase) => {
-    const { length, weights } = placed.phases[phase];
-    for (let c = 0; c < layer.outputs; c++) {
-      let at = weights + (c - (c % 4)) * length + (c % 4); // of panel ⌊c / 4⌋
-      for (const { row, column, count } of runs) {
-        for (let k = 0; k < count; k++) {
-          const place = tap(row, column + k);
-          for (let i = 0; i < layer.inputs; i++, at += 4) heap[at] = layer.weight(c, i, place);
-        }
-      }
-    }
+ * @typedef {(output: number, input: number, row: number, column: number) => number} Weight
+ * @typedef {ReturnType<typeof layerOf>} Layer padded: outputs, up to a multiple of 4; place: of the bias in the heap
+ * @typedef {Layer["phases"][0]} Phase length: the inputs of an output; place: of the weights in the heap
+ * @typedef {ReturnType<typeof network>} Network */
+const toFour = (/** @type {number} */ n) => Math.ceil(n / 4) * 4;
+/** @param {number} stride @param {number} up @param {number} inputs @param {ArrayLike<number>} bias */
+function layerOf(stride, up, inputs, bias, /** @type {[Run[], Weight][]} */ parts) {
+  const phases = parts.map(([runs, weight]) => {
+    return { runs, weight, length: inputs * runs.reduce((sum, { count }) => sum + count, 0), place: 0 };
   });
+  return { inputs, outputs: bias.length, padded: toFour(bias.length), stride, up, phases, bias, place: 0 };
 }
-
-/**
- * Puts the inputs of one position where `multiply` reads them.
- * @param {Network} network @param {Placed} layer @param {Phase} phase
- * @param {Float64Array[]} lines a row for each run
- * @param {number} column the input column of the position, stride · r
- * @param {number} p the number of the position, below STRIP
- */
+/** @type {(w: ArrayLike<number>, bias: ArrayLike<number>, shape: number[], stride: number, counts: number[]) => Layer} */
+function convolution(w, bias, [, inputs, K], stride, counts) {
+  const p = (K - 1) / 2;
+  const runs = counts.map((count, i) => ({ row: i - p, column: -p, count })); // counts: the taps of each row
+  // out[c', o] = bias[c'] + Σ_c Σ_i in[c, s · o + i - p] · weight[c', c, i]
+  /** @type {Weight} */
+  const weight = (output, input, row, column) => w[((output * inputs + input) * K + row + p) * K + column + p];
+  return layerOf(stride, 1, inputs, bias, [[runs, weight]]);
+}
+/** @type {(w: ArrayLike<number>, bias: ArrayLike<number>, shape: number[]) => Layer} */
+function transposed(w, bias, [inputs, outputs, K]) {
+  const near = [0, 1].map((a) => [-1, 0, 1].slice(a)); // 2q has the inputs q - 1, q, q + 1, and 2q + 1 has q, q + 1
+  /** @type {(a: number, b: number) => [Run[], Weight]} */
+  const phase = (a, b) => [
+    near[a].map((row) => ({ row, column: near[b][0], count: near[b].length })),
+    // out[c', o] = bias[c'] + Σ_c Σ_i in[c, i] · weight[c, c', o + 2 - 2i]
+    (output, input, row, column) => w[((input * outputs + output) * K + a + 2 - 2 * row) * K + b + 2 - 2 * column],
+  ];
+  return layerOf(1, 2, inputs, bias, [phase(0, 0), phase(0, 1), phase(1, 0), phase(1, 1)]);
+}
+/** @type {(b: ArrayLike<number>, g: ArrayLike<number>) => Layer} beta_i + Σ_j gamma_ij · a_j² of §9, of a_j² */
+function normalization(b, g) {
+  // beta = max(b, √(10^-6 + 2^-36))² - 2^-36,  gamma = max(g, 2^-18)² - 2^-36
+  /** @type {(v: number, least: number) => number} */
+  const parameter = (v, least) => Math.max(v, least) * Math.max(v, least) - 2 ** -36;
+  const beta = Array.from(b, (v) => parameter(v, Math.sqrt(1e-6 + 2 ** -36)));
+  const gamma = /** @type {Weight} */ ((i, j) => parameter(g[i * b.length + j], 2 ** -18));
+  return layerOf(1, 1, b.length, beta, [[[{ row: 0, column: 0, count: 1 }], gamma]]);
+}
+/** @type {(tensors: Tensors, which: RegExp, grid: Grid) => {[name: string]: Layer}} */
+function layersOf(tensors, which, grid) {
+  /** @type {(name: string) => Layer} */
+  const make = (name) => {
+    const of = (/** @type {string} */ tensor) => tensors[`${name}.${tensor}`];
+    if (of("beta")) return normalization(of("beta").values, of("gamma").values);
+    const [w, bias, shape] = [grid(of("weight").values, 14), grid(of("bias").values, 24), of("weight").shape];
+    if (name === "context_prediction") return convolution(w, bias, shape, 1, [5, 5, 2]);
+    if (shape[2] < 5) return convolution(w, bias, shape, 1, new Array(shape[2]).fill(shape[2]));
+    return /^._s/.test(name) ? transposed(w, bias, shape) : convolution(w, bias, shape, 2, [5, 5, 5, 5, 5]);
+  };
+  const names = Object.keys(tensors).filter((name) => which.test(name) && /\.(weight|beta)$/.test(name));
+  return Object.fromEntries(names.map((name) => name.replace(/\.\w+$/, "")).map((name) => [name, make(name)]));
+}
+const STRIP = 32; // positions of one product: so many patches stay in a cache
+/** Places layers in a heap.  @param {Kernel} kernel @param {Arithmetic} arithmetic */
+function network(kernel, arithmetic, /** @type {{[name: string]: Layer}} */ layers) {
+  const all = Object.values(layers);
+  const places = all.flatMap((layer) => layer.phases.map((phase) => ({ layer, phase })));
+  let size = 0;
+  for (const layer of all) [layer.place, size] = [size, size + layer.padded];
+  for (const { layer, phase } of places) [phase.place, size] = [size, size + layer.padded * phase.length];
+  const [patches, out] = [size, size + STRIP * Math.max(...places.map(({ phase }) => phase.length))];
+  const { heap, multiply } = kernel(out + STRIP * Math.max(...all.map(({ padded }) => padded)));
+  for (const layer of all) heap.set(layer.bias, layer.place);
+  for (const { layer, phase } of places) {
+    for (let c = 0; c < layer.outputs; c++) {
+      let at = phase.place + (c - (c % 4)) * phase.length + (c % 4); // in the panel of c
+      for (const { row, column, count } of phase.runs)
+        for (let j = column; j < column + count; j++)
+          for (let i = 0; i < layer.inputs; i++, at += 4) heap[at] = phase.weight(c, i, row, j);
+    }
+  }
+  return { heap, multiply, arithmetic, layers, patches, out };
+}
+/** Puts the inputs of one position, the p-th below STRIP, where `multiply` reads them. `lines` has a row for each run.
+ * @type {(network: Network, layer: Layer, phase: Phase, lines: Float64Array[], column: number, p: number) => void} */
 function gather({ heap, patches }, { inputs }, { runs, length }, lines, column, p) {
-  let at = patches + p * length;
-  for (let r = 0; r < runs.length; r++) {
-    const line = lines[r];
-    let from = (column + runs[r].column + 2) * inputs;
-    const end = from + runs[r].count * inputs;
-    while (from < end) heap[at++] = line[from++];
+  for (let r = 0, at = patches + p * length; r < runs.length; r++) {
+    const [line, from] = [lines[r], (2 + column + runs[r].column) * inputs];
+    for (let i = from, end = from + runs[r].count * inputs; i < end; i++) heap[at++] = line[i];
   }
 }
-
-/**
- * The outputs of a layer at n gathered positions, as `after` makes them of sums.
- * @param {Network} network @param {Placed} layer @param {Phase} phase @param {number} n
- * @param {(sum: number) => number} after
- * @returns {Float64Array} (n, outputs)
- */
-function outputs({ heap, multiply, patches, out }, layer, phase, n, after) {
-  multiply(patches, toFour(n), phase.length, phase.weights, layer.padded, layer.bias, out);
-  const result = new Float64Array(n * layer.outputs);
-  for (let p = 0, at = 0; p < n; p++) {
-    for (let c = 0; c < layer.outputs; c++) result[at++] = after(heap[out + p * layer.padded + c]);
-  }
+/** The outputs at the n positions that were gathered, as `after` makes them of sums: (n, outputs).
+ * @type {(network: Network, layer: Layer, phase: Phase, n: number, after: Scalar) => Float64Array} */
+function outputsOf({ heap, multiply, patches, out }, { outputs, padded, place }, phase, n, after) {
+  multiply(patches, toFour(n), phase.length, phase.place, padded, place, out);
+  const result = new Float64Array(n * outputs);
+  for (let p = 0, at = 0; p < n; p++)
+    for (let c = 0; c < outputs; c++) result[at++] = after(heap[out + p * padded + c]);
   return result;
 }
-
-const KEPT = 8; // rows of each layer that are kept: more than the five that a kernel covers
-
-/**
- * Rows that are computed when they are asked for.
- * @param {number} rows @param {number} columns @param {number} channels
- * @param {(row: number, line: Float64Array) => void} compute writes the columns of a row, from (2, 0) on
- * @returns {Rows}
- */
+/** Rows that are computed when they are asked for. `compute` writes a row's columns, from element 2 · channels on. Eight
+ * rows are kept, since a kernel covers five.
+ * @type {(rows: number, columns: number, channels: number, compute: (row: number, line: Float64Array) => void) => Rows} */
 function computed(rows, columns, channels, compute) {
   const outside = new Float64Array((columns + 4) * channels);
-  const lines = Array.from({ length: Math.min(KEPT, rows) }, () => new Float64Array(outside.length));
-  const held = lines.map(() => -1);
+  const lines = Array.from({ length: Math.min(8, rows) }, () => ({ of: -1, line: outside.slice() }));
   return (row) => {
     if (row < 0 || row >= rows) return outside;
-    const slot = row % lines.length;
-    if (held[slot] !== row) {
-      compute(row, lines[slot]);
-      held[slot] = row;
-    }
-    return lines[slot];
+    const kept = lines[row % lines.length];
+    if (kept.of !== row) compute(row, kept.line);
+    kept.of = row;
+    return kept.line;
   };
 }
-
-/**
- * The rows of a layer.
- * @param {Network} network @param {string} name @param {Rows} input
- * @param {number} rows of the output @param {number} columns of the output
- * @param {(sum: number) => number} after
- * @returns {Rows}
- */
+/** The outputs of a layer, (outputs, rows, columns).
+ * @type {(network: Network, name: string, input: Rows, rows: number, columns: number, after: Scalar) => Rows} */
 function convolved(network, name, input, rows, columns, after) {
   const layer = network.layers[name];
-  const { stride, up } = layer;
-  return computed(rows, columns, layer.outputs, (row, line) => {
-    const q = Math.floor(row / up);
+  const { stride, up, outputs, phases } = layer;
+  return computed(rows, columns, outputs, (row, line) => {
     for (let b = 0; b < up; b++) {
-      const phase = layer.phases[(row % up) * up + b];
-      const lines = phase.runs.map((run) => input(stride * q + run.row)); // these may use the same heap
+      const phase = phases[(row % up) * up + b];
+      const lines = phase.runs.map((run) => input(stride * Math.floor(row / up) + run.row)); // before the heap is used
       for (let first = 0; first < columns / up; first += STRIP) {
         const n = Math.min(STRIP, columns / up - first);
         for (let p = 0; p < n; p++) gather(network, layer, phase, lines, stride * (first + p), p);
-        const out = outputs(network, layer, phase, n, after);
-        for (let p = 0; p < n; p++) {
-          const to = (2 + up * (first + p) + b) * layer.outputs;
-          for (let c = 0; c < layer.outputs; c++) line[to + c] = out[p * layer.outputs + c];
-        }
+        const out = outputsOf(network, layer, phase, n, after);
+        for (let p = 0; p < n; p++)
+          line.set(out.subarray(p * outputs, (p + 1) * outputs), (2 + up * (first + p) + b) * outputs);
       }
     }
   });
 }
-
-/**
- * The rows of a tensor in C order.
- * @param {ArrayLike<number>} array (channels, rows, columns)
- * @param {number} channels @param {number} rows @param {number} columns
- * @param {(v: number, channel: number) => number} of what becomes of each value
- * @returns {Rows}
- */
+/** A GDN or its inverse: `gdn` gives a / root (§12) or a · root (§9), of the √ of the sum.
+ * @typedef {(a: number, root: number) => number} Gdn
+ * @type {(network: Network, name: string, input: Rows, rows: number, columns: number, gdn: Gdn) => Rows} */
+function normalized(network, name, input, rows, columns, gdn) {
+  const N = network.layers[name].outputs;
+  const squares = computed(rows, columns, N, (row, line) => line.set(input(row).map((a) => a * a)));
+  const roots = convolved(network, name, squares, rows, columns, Math.sqrt);
+  return computed(rows, columns, N, (row, line) => {
+    const [a, root] = [input(row), roots(row)];
+    for (let i = 2 * N; i < (2 + columns) * N; i++) line[i] = gdn(a[i], root[i]);
+  });
+}
+/** g_a or g_s. `rows` and `columns` are those of the input, and `factor` that of the sides, 1/2 or 2.
+ * @type {(net: Network, name: string, input: Rows, rows: number, columns: number, factor: number, gdn: Gdn) => Rows} */
+function transformed(net, name, input, rows, columns, factor, gdn) {
+  let [a, H, W] = [input, rows, columns];
+  for (let i = 0; i < 7; i += 2) {
+    [H, W] = [H * factor, W * factor];
+    a = convolved(net, `${name}.${i}`, a, H, W, net.arithmetic.out);
+    if (i < 6) a = normalized(net, `${name}.${i + 1}`, a, H, W, gdn);
+  }
+  return a;
+}
+/** The rows of an array, (channels, rows, columns), whose values become what `of` gives.
+ * @param {ArrayLike<number>} array @param {number} channels @param {number} rows @param {number} columns
+ * @param {(v: number, channel: number) => number} of */
 function rowsOf(array, channels, rows, columns, of = (v) => v) {
   return computed(rows, columns, channels, (row, line) => {
     for (let c = 0; c < channels; c++) {
-      let from = (c * rows + row) * columns;
-      for (let j = 0; j < columns; j++) line[(2 + j) * channels + c] = of(array[from++], c);
+      let [from, to] = [(c * rows + row) * columns, 2 * channels + c];
+      for (const end = from + columns; from < end; to += channels) line[to] = of(array[from++], c);
     }
   });
 }
-
-/**
- * Writes rows to an array in C order, (channels, rows, columns).
- * @template {Float32Array | Int32Array} A
- * @param {A} array @param {Rows} input @param {number} rows @param {number} columns
- * @param {(row: number) => void} [done] is told each row
- * @returns {A} the array
- */
-function collect(array, input, rows, columns, done) {
+/** Writes rows to an array, (channels, rows, columns), and returns it.
+ * @template {Float32Array | Int32Array} A @param {A} array @param {Rows} input
+ * @param {number} rows @param {number} columns @param {(share: number) => void} done */
+function collect(array, input, rows, columns, done = () => {}) {
   const channels = array.length / (rows * columns);
   for (let row = 0; row < rows; row++) {
     const line = input(row);
     for (let c = 0; c < channels; c++) {
-      let to = (c * rows + row) * columns;
-      for (let j = 0; j < columns; j++) array[to++] = line[(2 + j) * channels + c];
+      let [from, to] = [2 * channels + c, (c * rows + row) * columns];
+      for (const end = to + columns; to < end; from += channels) array[to++] = line[from];
     }
-    done?.(row);
+    done((row + 1) / rows);
   }
   return array;
 }
-
-/**
- * h_s: psi, of z_hat.
- * @param {Network} network exact or float
- * @param {Rows} z_hat (N, h, w) @param {number} h @param {number} w
- * @returns {Rows} (2M, 4h, 4w)
- */
+/** @type {(network: Network, z_hat: Rows, h: number, w: number) => Rows} psi = h_s(z_hat), (2M, 4h, 4w) */
 function hyperSynthesis(network, z_hat, h, w) {
   const { out, leaky } = network.arithmetic;
   const first = convolved(network, "h_s.0", z_hat, 2 * h, 2 * w, leaky);
   const second = convolved(network, "h_s.2", first, 4 * h, 4 * w, leaky);
   return convolved(network, "h_s.4", second, 4 * h, 4 * w, out);
 }
-
-/**
- * context_prediction and entropy_parameters at some positions.
- * @param {Network} network exact or float
- * @param {Rows} psi @param {Rows} y_hat
- * @param {{row: number, column: number}[]} positions at most STRIP
- * @returns {{phi: Float64Array, parameters: Float64Array}} (positions, 2M) each; parameters: sigma, then mu
- */
-function entropyParameters(network, psi, y_hat, positions) {
+/** context_prediction and entropy_parameters at STRIP positions or fewer: psi, phi, sigma and mu of each, 6M in all.
+ * @param {Network} network @param {Float64Array[]} psi @param {Float64Array[]} y_hat @param {Float64Array} outside
+ * @param {{row: number, column: number}[]} positions of rows of psi and y_hat; rows that y_hat lacks are `outside` */
+function entropyParameters(network, psi, y_hat, outside, positions) {
   const { heap, layers, arithmetic, patches } = network;
-  const context = layers.context_prediction;
-  const n = positions.length;
-  positions.forEach(({ row, column }, p) => {
-    const lines = context.phases[0].runs.map((run) => y_hat(row + run.row));
+  const [context, n, width] = [layers.context_prediction, positions.length, layers.context_prediction.outputs]; // 2M
+  /** @type {(name: string, after: Scalar) => Float64Array} */
+  const dense = (name, after) => outputsOf(network, layers[name], layers[name].phases[0], n, after);
+  const all = positions.map(({ row, column }, p) => {
+    const lines = context.phases[0].runs.map((run) => y_hat[row + run.row] ?? outside);
     gather(network, context, context.phases[0], lines, column, p);
+    const found = new Float64Array(3 * width);
+    found.set(psi[row].subarray((2 + column) * width, (3 + column) * width));
+    return found;
   });
-  const phi = outputs(network, context, context.phases[0], n, arithmetic.out);
-  const width = context.outputs;
-  let a = new Float64Array(2 * width * n);
-  positions.forEach(({ row, column }, p) => {
-    a.set(psi(row).subarray((column + 2) * width, (column + 3) * width), 2 * p * width);
-    a.set(phi.subarray(p * width, (p + 1) * width), (2 * p + 1) * width);
-  });
-  for (const i of [0, 2, 4]) {
-    const layer = layers[`entropy_parameters.${i}`];
-    heap.set(a, patches);
-    a = outputs(network, layer, layer.phases[0], n, i < 4 ? arithmetic.leaky : arithmetic.out);
+  const phi = dense("context_prediction", arithmetic.out);
+  for (const [p, found] of all.entries()) {
+    found.set(phi.subarray(p * width, (p + 1) * width), width);
+    heap.set(found.subarray(0, 2 * width), patches + 2 * p * width);
   }
-  return { phi, parameters: a };
+  heap.set(dense("entropy_parameters.0", arithmetic.leaky), patches);
+  heap.set(dense("entropy_parameters.2", arithmetic.leaky), patches);
+  const both = dense("entropy_parameters.4", arithmetic.out);
+  for (const [p, found] of all.entries()) found.set(both.subarray(p * width, (p + 1) * width), 2 * width);
+  return all;
 }
-
-/**
- * psi, phi, sigma and mu where all latents are given.
- * @template {Float32Array | Int32Array} A
- * @param {Network} network exact or float
- * @param {Rows} z_hat (N, h, w) @param {Rows} y_hat (M, 4h, 4w) @param {number} h @param {number} w
- * @param {(length: number) => A} make an array
- * @returns {{psi: A, phi: A, sigma: A, mu: A}} (2M, 4h, 4w) twice, (M, 4h, 4w) twice
- */
-function teacherForced(network, z_hat, y_hat, h, w, make) {
-  const [rows, columns] = [4 * h, 4 * w];
-  const width = network.layers.context_prediction.outputs;
-  const psi = hyperSynthesis(network, z_hat, h, w);
-  const result = make(width * rows * columns);
-  const phi = make(width * rows * columns);
-  const both = make(width * rows * columns);
-  for (let row = 0; row < rows; row++) {
-    for (let first = 0; first < columns; first += STRIP) {
-      const length = Math.min(STRIP, columns - first);
-      const positions = Array.from({ length }, (_, p) => ({ row, column: first + p }));
-      const { phi: some, parameters } = entropyParameters(network, psi, y_hat, positions);
-      positions.forEach(({ column }, p) => {
-        for (let c = 0; c < width; c++) {
-          const to = (c * rows + row) * columns + column;
-          result[to] = psi(row)[(column + 2) * width + c];
-          phi[to] = some[p * width + c];
-          both[to] = parameters[p * width + c];
-        }
-      });
-    }
-  }
-  const half = both.length / 2;
-  return {
-    psi: result,
-    phi,
-    sigma: /** @type {A} */ (both.slice(0, half)),
-    mu: /** @type {A} */ (both.slice(half)),
-  };
-}
-
-// ---- §3 Latents and their order -----------------------------------------------------------------------------------
-
-/** @param {number} height @param {number} width of a picture @returns {{h: number, w: number}} blocks of 64×64 */
-const blocks = (height, width) => ({ h: Math.ceil(height / 64), w: Math.ceil(width / 64) });
-
-/**
- * z_hat = saturate(k_z · 2^10 + median)
- * @param {Model} model @param {Int32Array} k_z (N, h, w) @param {number} h @param {number} w @returns {Rows}
- */
+// ---- §3 Latents and their order ----------------------------------------------------------------------------------
+/** @type {(height: number, width: number) => [number, number]} h and w of a picture */
+const blocksOf = (height, width) => [Math.ceil(height / 64), Math.ceil(width / 64)];
+/** @type {(model: Model, k_z: Int32Array, h: number, w: number) => Rows} z_hat = saturate(k_z · 2^10 + median) */
 const zHat = (model, k_z, h, w) =>
   rowsOf(k_z, model.N, h, w, (k, c) => saturate(k * 2 ** 10 + model.gridMedians[c]));
-
-/**
- * Visits all y in the order of §3, for a decoder and for an encoder alike.
- * @param {Model} model
- * @param {Int32Array} k_z (N, h, w) @param {number} h @param {number} w
- * @param {(index: number, mu: number, at: number) => number} code gives the symbol k of the latent at element `at` of
- *   (M, 4h, 4w), from its table and its mean: a decoder reads it, an encoder makes it
- * @param {Watch} watch
- * @returns {{y_hat: Int32Array, bitsY: Float64Array, bitsZ: Float64Array}}
- */
-function closedLoop(model, k_z, h, w, code, watch) {
-  const { M, yTables, zTables, thresholds } = model;
-  const [rows, columns, area] = [4 * h, 4 * w, 16 * h * w];
-  const network = model.exact();
-  const synthesis = hyperSynthesis(network, zHat(model, k_z, h, w), h, w);
-  /** @type {Float64Array[]} */
-  const psi = []; // of the rows that have begun and not ended
-  /** @type {Float64Array[]} */
-  const y_hat = []; // of the rows that have begun
+/** Visits the latents y in the order of §3. At each, `settle` gives its value of y_hat from psi, phi, sigma and mu of its
+ * position (6M), its channel, and its place, row · 4w + column. So a decoder, an encoder and a test differ in it alone.
+ * @typedef {(found: Float64Array, channel: number, place: number) => number} Settle
+ * @type {(network: Network, z_hat: Rows, h: number, w: number, settle: Settle, watch: Watch) => Rows} y_hat */
+function wavefronts(network, z_hat, h, w, settle, watch) {
+  const [rows, columns, M] = [4 * h, 4 * w, network.layers.context_prediction.inputs];
+  const synthesis = hyperSynthesis(network, z_hat, h, w);
   const outside = new Float64Array((columns + 4) * M);
-  const bitsY = new Float64Array(area);
-  /** @param {{row: number, column: number}[]} positions */
-  const visit = (positions) => {
-    const { parameters } = entropyParameters(
-      network,
-      (row) => psi[row],
-      (row) => y_hat[row] ?? outside,
-      positions,
-    );
-    positions.forEach(({ row, column }, p) => {
-      const place = row * columns + column;
-      for (let c = 0; c < M; c++) {
-        const index = below(thresholds, parameters[2 * M * p + c]);
-        const mu = parameters[2 * M * p + M + c];
-        const k = code(index, mu, c * area + place);
-        y_hat[row][(2 + column) * M + c] = saturate(k * 2 ** 10 + mu);
-        bitsY[place] += bits(yTables, index, k);
-      }
-    });
-  };
-  const last = columns + 3 * (rows - 1); // t = column + 3 · row is below it
-  for (let t = 0; t < last; t++) {
-    if (t % 3 === 0 && t / 3 < rows) {
-      psi[t / 3] = synthesis(t / 3).slice();
-      y_hat[t / 3] = new Float64Array(outside.length);
-      watch("h_s", (t / 3 + 1) / rows);
+  /** @type {Float64Array[][]} */
+  const [psi, y_hat] = [[], []]; // rows that have begun; of psi only until they end
+  const end = columns + 3 * (rows - 1);
+  for (let t = 0; t < end; t++) {
+    const [first, last] = [Math.max(0, Math.ceil((t - columns + 1) / 3)), Math.min(rows - 1, Math.floor(t / 3))];
+    if (t === 3 * last) {
+      [psi[last], y_hat[last]] = [synthesis(last).slice(), outside.slice()];
+      watch("h_s", (last + 1) / rows);
     }
-    const top = Math.max(0, Math.ceil((t - columns + 1) / 3));
-    if (top > 0) delete psi[top - 1];
-    const bottom = Math.min(rows - 1, Math.floor(t / 3));
-    for (let row = top; row <= bottom; row += STRIP) {
-      const length = Math.min(STRIP, bottom - row + 1);
-      visit(Array.from({ length }, (_, i) => ({ row: row + i, column: t - 3 * (row + i) })));
+    if (first > 0) delete psi[first - 1];
+    for (let top = first; top <= last; top += STRIP) {
+      const length = Math.min(STRIP, last - top + 1);
+      const positions = Array.from({ length }, (_, i) => ({ row: top + i, column: t - 3 * (top + i) }));
+      const all = entropyParameters(network, psi, y_hat, outside, positions);
+      for (const [p, { row, column }] of positions.entries())
+        for (let c = 0; c < M; c++) y_hat[row][(2 + column) * M + c] = settle(all[p], c, row * columns + column);
     }
-    watch("latents", (t + 1) / last);
+    watch("latents", (t + 1) / end);
   }
-  const bitsZ = new Float64Array(h * w);
-  for (let i = 0; i < k_z.length; i++) bitsZ[i % (h * w)] += bits(zTables, Math.floor(i / (h * w)), k_z[i]);
-  return { y_hat: collect(new Int32Array(M * area), (row) => y_hat[row], rows, columns), bitsY, bitsZ };
+  return (row) => y_hat[row];
 }
-
-/**
- * Decodes the latents of a stream.
- * @param {Model} model
- * @param {Uint8Array} stream
- * @param {Watch} watch hears of "h_s" and "latents", which take turns
+/** The latents of a decoder or an encoder. `code` gives k of the latent at element `at` of (M, 4h, 4w), from its table
+ * and its mean: a decoder reads it, an encoder makes it.
+ * @typedef {(index: number, mu: number, at: number) => number} Code
+ * @type {(model: Model, k_z: Int32Array, h: number, w: number, code: Code, watch: Watch) => Omit<Latents, "height" | "width">} */
+function closedLoop(model, k_z, h, w, code, watch) {
+  const [area, { M, yTables, zTables, thresholds }] = [16 * h * w, model];
+  const [bitsY, bitsZ] = [new Float64Array(area), new Float64Array(h * w)];
+  /** @type {Settle} y_hat = saturate(k · 2^10 + mu) */
+  const settle = (found, c, place) => {
+    const [index, mu] = [below(thresholds, found[4 * M + c]), found[5 * M + c]];
+    const k = code(index, mu, c * area + place);
+    bitsY[place] += bitsOf(yTables[index], k);
+    return saturate(k * 2 ** 10 + mu);
+  };
+  const y_hat = wavefronts(model.exact(), zHat(model, k_z, h, w), h, w, settle, watch);
+  for (const [i, k] of k_z.entries()) bitsZ[i % (h * w)] += bitsOf(zTables[Math.floor(i / (h * w))], k);
+  return { y_hat: collect(new Int32Array(M * area), y_hat, 4 * h, 4 * w), bitsY, bitsZ };
+}
+/** psi, phi, sigma and mu where all latents are given.
+ * @template {Float32Array | Int32Array} A @param {Network} network @param {Rows} z_hat @param {A} y_hat (M, 4h, 4w)
+ * @param {number} h @param {number} w @param {(length: number) => A} make an array */
+function teacherForced(network, z_hat, y_hat, h, w, make) {
+  const [area, n, all] = [16 * h * w, y_hat.length, make(6 * y_hat.length)];
+  /** @type {Settle} */
+  const settle = (found, c, place) => {
+    for (let i = c; i < found.length; i += n / area) all[i * area + place] = found[i];
+    return y_hat[c * area + place];
+  };
+  wavefronts(network, z_hat, h, w, settle, () => {});
+  const part = (/** @type {number} */ i, /** @type {number} */ j) => /** @type {A} */ (all.slice(i * n, j * n));
+  return { psi: part(0, 2), phi: part(2, 4), sigma: part(4, 5), mu: part(5, 6) };
+}
+/** Decodes the latents of a stream (§§1 to 7).
+ * @param {Model} model @param {Uint8Array} stream @param {Watch} watch hears of "h_s" and "latents", which take turns
  * @returns {Latents}
- * @throws {BitstreamError} of the first check of §7 that fails
- */
+ * @throws {BitstreamError} of the first check of §7 that fails */
 export function decodeLatents(model, stream, watch = () => {}) {
   const { height, width, fingerprint, payload } = parse(stream);
-  if (fingerprint !== model.fingerprint) {
-    throw new BitstreamError("unknown-model", 4, `the stream is of model ${fingerprint}, not ${model.fingerprint}`);
-  }
-  const { h, w } = blocks(height, width);
-  const reader = new Reader(payload, HEADER);
-  const k_z = new Int32Array(model.N * h * w);
-  for (let i = 0; i < k_z.length; i++) k_z[i] = reader.symbol(model.zTables, Math.floor(i / (h * w)));
-  const latents = closedLoop(model, k_z, h, w, (index) => reader.symbol(model.yTables, index), watch);
-  reader.finish();
+  if (fingerprint !== model.fingerprint) refuse("unknown-model", 4, `${fingerprint}, not ${model.fingerprint}`);
+  const [h, w] = blocksOf(height, width);
+  const { symbol, finish } = reader(payload, HEADER);
+  const k_z = new Int32Array(model.N * h * w).map((_, i) => symbol(model.zTables[Math.floor(i / (h * w))]));
+  const latents = closedLoop(model, k_z, h, w, (index) => symbol(model.yTables[index]), watch);
+  finish();
   return { height, width, ...latents };
 }
-
-// ---- §4 Tables ----------------------------------------------------------------------------------------------------
-
-/** @param {{[name: string]: Tensor}} tensors @param {string} prefix @returns {Tables} */
-function tables(tensors, prefix) {
-  /** @param {string} name */
-  const integers = (name) => Int32Array.from(tensors[prefix + name].values);
-  return { cdf: integers("_quantized_cdf"), length: integers("_cdf_length"), offset: integers("_offset") };
+// ---- §4 Tables ---------------------------------------------------------------------------------------------------
+/** @typedef {{cdf: Int32Array, offset: number, e: number}} Table cdf: c_0 to c_n; e: the bin of the escape, n - 1 */
+/** The tables that ransEncode and ransDecode take, of the arrays of §4.
+ * @param {ArrayLike<number>} cdf (T, L) @param {ArrayLike<number>} length (T) @param {ArrayLike<number>} offset (T) */
+export function tablesOf(cdf, length, offset) {
+  const L = cdf.length / length.length;
+  const rows = Array.from(length, (n, t) => Int32Array.from({ length: n }, (_, i) => cdf[t * L + i]));
+  return rows.map((row, t) => ({ cdf: row, offset: offset[t], e: row.length - 2 }));
 }
-
-/** @param {ArrayLike<number>} thresholds rising @param {number} sigma @returns {number} how many are smaller */
-function below(thresholds, sigma) {
-  let low = 0;
-  let high = thresholds.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (thresholds[middle] < sigma) low = middle + 1;
-    else high = middle;
+/** @type {(of: Tensors, prefix: string) => Table[]} */
+const tablesIn = (of, prefix) =>
+  tablesOf(of[`${prefix}_quantized_cdf`].values, of[`${prefix}_cdf_length`].values, of[`${prefix}_offset`].values);
+/** @type {(rising: ArrayLike<number>, v: number) => number} how many elements are smaller than v */
+function below(rising, v) {
+  let [from, to] = [0, rising.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    [from, to] = rising[middle] < v ? [middle + 1, to] : [from, middle];
   }
-  return low;
+  return from;
 }
-
-/**
- * Where a table lies, and the bin of its escape.
- * @param {Tables} tables @param {number} t its index
- * @returns {{first: number, escape: number}} c_0 is element `first` of cdf
- */
-const table = ({ cdf, length }, t) => ({ first: (t * cdf.length) / length.length, escape: length[t] - 2 });
-
-/**
- * The bin of a symbol and, if it is the escape, the digits of its raw, the lowest first.
- * @param {Tables} tables @param {number} t @param {number} symbol
- * @returns {{bin: number, digits: number[] | null}}
- */
-function binOf(tables, t, symbol) {
-  const { escape } = table(tables, t);
-  const v = symbol - tables.offset[t];
-  if (v >= 0 && v < escape) return { bin: v, digits: null };
-  const digits = [];
-  for (let raw = v < 0 ? -2 * v - 1 : 2 * (v - escape); raw > 0; raw = Math.floor(raw / 16)) digits.push(raw % 16);
-  return { bin: escape, digits };
+/** The bin of a symbol; of the escape, also the number of digits of raw and these (§5).
+ * @type {(table: Table, symbol: number) => {bin: number, digits: number[]}} */
+function binOf({ offset, e }, symbol) {
+  const v = symbol - offset;
+  const digits = /** @type {number[]} */ ([]);
+  if (v >= 0 && v < e) return { bin: v, digits };
+  for (let raw = v < 0 ? -2 * v - 1 : 2 * (v - e); raw > 0; raw = Math.floor(raw / 16)) digits.push(raw % 16);
+  return { bin: e, digits: [digits.length, ...digits] };
 }
-
-/** @param {Tables} tables @param {number} t @param {number} symbol @returns {number} the bits that it costs */
-function bits(tables, t, symbol) {
-  const { bin, digits } = binOf(tables, t, symbol);
-  const c = table(tables, t).first + bin;
-  return 16 - Math.log2(tables.cdf[c + 1] - tables.cdf[c]) + (digits ? 4 * (digits.length + 1) : 0);
+/** @type {(table: Table, symbol: number) => number} -log2(width / 2^16), and 4 for each digit */
+function bitsOf(table, symbol) {
+  const { bin, digits } = binOf(table, symbol);
+  return 16 - Math.log2(table.cdf[bin + 1] - table.cdf[bin]) + 4 * digits.length;
 }
-
-// ---- §5 Entropy coding --------------------------------------------------------------------------------------------
-
-/** Reads symbols. The state x is high · 2^32 + low. */
-class Reader {
-  /**
-   * @param {Uint8Array} payload
-   * @param {number} start the byte of the stream at which it begins, for errors
-   */
-  constructor(payload, start) {
-    this.view = viewOf(payload);
-    this.start = start;
-    this.at = 8;
-    if (payload.length < 8 || payload.length % 4) {
-      throw this.error("truncated", `a payload of ${payload.length} bytes isn't two or more words of four bytes`);
-    }
-    this.low = this.view.getUint32(0, true);
-    this.high = this.view.getUint32(4, true);
-    // x in [2^31, 2^63)
-    if (this.high >= 2 ** 31 || (this.high === 0 && this.low < 2 ** 31)) {
-      throw this.error("bad-final-state", "the first state isn't in [2^31, 2^63)");
-    }
-  }
-
-  /** @param {string} kind @param {string} message */
-  error(kind, message) {
-    return new BitstreamError(kind, this.start + Math.min(this.at, this.view.byteLength), message);
-  }
-
-  /**
-   * x = width · ⌊x / 2^b⌋ + slot - start, and a refill. `rest` is slot - start.
-   * @param {number} b @param {number} width @param {number} rest
-   */
-  step(b, width, rest) {
-    const part = 2 ** b;
-    const high = Math.floor(this.high / part); // of ⌊x / 2^b⌋
-    const low = Math.floor(this.low / part) + (this.high % part) * 2 ** (32 - b);
-    const product = width * low + rest; // below 2^49
-    this.low = product % 2 ** 32;
-    this.high = width * high + Math.floor(product / 2 ** 32);
+// ---- §5 Entropy coding -------------------------------------------------------------------------------------------
+/** Reads the symbols of a payload, which begins at byte `start` of its stream. `finish` makes the last checks.
+ * @type {(payload: Uint8Array, start: number) => {symbol: (table: Table) => number, finish: () => void}} */
+function reader(payload, start) {
+  const [view, length] = [viewOf(payload), payload.length];
+  if (length < 8 || length % 4) refuse("truncated", start + length, "the payload isn't two or more whole words");
+  let [low, high, at] = [view.getUint32(0, true), view.getUint32(4, true), 8]; // x is high · 2^32 + low
+  const within = high < 2 ** 31 && (high > 0 || low >= 2 ** 31);
+  if (!within) refuse("bad-final-state", start, "the first state isn't in [2^31, 2^63)");
+  /** @type {(b: number, width: number, rest: number) => void} x = width · ⌊x / 2^b⌋ + rest, rest = slot - start */
+  const step = (b, width, rest) => {
+    const quotient = Math.floor(low / 2 ** b) + (high % 2 ** b) * 2 ** (32 - b); // ⌊x / 2^b⌋ mod 2^32
+    const product = width * quotient + rest; // below 2^49
+    [high, low] = [width * Math.floor(high / 2 ** b) + Math.floor(product / 2 ** 32), product % 2 ** 32];
     // if x < 2^31: x = x · 2^32 + next word
-    if (this.high === 0 && this.low < 2 ** 31) {
-      if (this.at >= this.view.byteLength) throw this.error("truncated", "the payload ends within a symbol");
-      this.high = this.low;
-      this.low = this.view.getUint32(this.at, true);
-      this.at += 4;
-    }
-  }
-
-  /** @returns {number} a digit, x mod 2^4 */
-  digit() {
-    const digit = this.low % 16;
-    this.step(4, 1, 0);
-    return digit;
-  }
-
-  /** @param {Tables} tables @param {number} t @returns {number} a symbol of table t */
-  symbol(tables, t) {
-    const { first, escape } = table(tables, t);
-    const slot = this.low % 2 ** 16;
-    let bin = below(tables.cdf.subarray(first, first + escape + 1), slot + 1) - 1; // c_bin <= slot < c_(bin+1)
-    const start = tables.cdf[first + bin];
-    this.step(16, tables.cdf[first + bin + 1] - start, slot - start);
-    if (bin === escape) {
-      const m = this.digit();
-      if (m > 7) throw this.error("symbol-out-of-range", `an escape has ${m} digits, of 7 at most`);
-      let raw = 0;
-      for (let j = 0, digit = 0; j < m; j++) {
-        digit = this.digit();
-        raw += digit * 16 ** j;
-        if (j === m - 1 && digit === 0) throw this.error("symbol-out-of-range", "the highest digit of an escape is 0");
-      }
-      bin = raw % 2 ? -(raw + 1) / 2 : raw / 2 + escape;
-    }
-    return tables.offset[t] + bin;
-  }
-
-  /** The checks after the last symbol. */
-  finish() {
-    const left = this.view.byteLength - this.at;
-    if (left > 0) throw this.error("trailing-data", `${left} bytes are left after the last symbol`);
-    if (this.high !== 0 || this.low !== 2 ** 31) throw this.error("bad-final-state", "the last state isn't 2^31");
-  }
+    if (high > 0 || low >= 2 ** 31) return;
+    if (at === length) refuse("truncated", start + at, "the payload ends within a symbol");
+    [high, low, at] = [low, view.getUint32(at, true), at + 4];
+  };
+  const digit = (d = low % 2 ** 4) => {
+    step(4, 1, 0);
+    return d;
+  };
+  /** @type {(table: Table) => number} */
+  const symbol = ({ cdf, offset, e }) => {
+    const slot = low % 2 ** 16;
+    const i = below(cdf, slot + 1) - 1; // c_i <= slot < c_(i+1)
+    step(16, cdf[i + 1] - cdf[i], slot - cdf[i]);
+    if (i < e) return offset + i;
+    const m = digit();
+    if (m > 7) refuse("symbol-out-of-range", start + at, `an escape has ${m} digits, and 7 are allowed`);
+    const digits = Array.from({ length: m }, () => digit());
+    if (digits.at(-1) === 0) refuse("symbol-out-of-range", start + at, "the highest digit of an escape is 0");
+    const raw = digits.reduceRight((sum, d) => 16 * sum + d, 0);
+    return offset + (raw % 2 ? -(raw + 1) / 2 : raw / 2 + e);
+  };
+  const finish = () => {
+    if (at < length) refuse("trailing-data", start + at, `${length - at} bytes are left after the last symbol`);
+    if (high !== 0 || low !== 2 ** 31) refuse("bad-final-state", start + at, "the last state isn't 2^31");
+  };
+  return { symbol, finish };
 }
-
-/**
- * @param {Uint8Array} stream a rANS stream alone
- * @param {Int32Array} indexes (n): the table of each symbol
- * @param {Tables} tables
- * @returns {Int32Array} (n) symbols
- * @throws {BitstreamError} of the checks of §7 that a payload has
- */
+/** Reads a rANS stream alone: (n) symbols.
+ * @param {Uint8Array} stream @param {Int32Array} indexes (n): the table of each symbol @param {Table[]} tables
+ * @throws {BitstreamError} of the first check of §7 that fails, from the second `truncated` on */
 export function ransDecode(stream, indexes, tables) {
-  const reader = new Reader(stream, 0);
-  const symbols = Int32Array.from(indexes, (t) => reader.symbol(tables, t));
-  reader.finish();
+  const { symbol, finish } = reader(stream, 0);
+  const symbols = indexes.map((t) => symbol(tables[t]));
+  finish();
   return symbols;
 }
-
-/** Takes steps, the last one first. The state x is high · 2^32 + low. */
-class Writer {
-  constructor() {
-    this.low = 2 ** 31;
-    this.high = 0;
-    /** @type {number[]} */
-    this.words = [];
-  }
-
-  /** @param {number} b @param {number} start @param {number} width */
-  step(b, start, width) {
+/** Writes a rANS stream, the last step of the last symbol first.
+ * @param {ArrayLike<number>} symbols (n) @param {ArrayLike<number>} indexes (n): of tables @param {Table[]} tables
+ * @throws {RangeError} if a symbol's raw has more than 7 digits */
+export function ransEncode(symbols, indexes, tables) {
+  let [low, high] = [2 ** 31, 0]; // x is high · 2^32 + low
+  const words = /** @type {number[]} */ ([]);
+  /** @type {(b: number, start: number, width: number) => void} */
+  const step = (b, start, width) => {
     // if x >= width · 2^(63 - b): put away x mod 2^32 as a word, x = ⌊x / 2^32⌋
-    if (this.high >= width * 2 ** (31 - b)) {
-      this.words.push(this.low);
-      this.low = this.high;
-      this.high = 0;
+    if (high >= width * 2 ** (31 - b)) {
+      words.push(low);
+      [low, high] = [high, 0];
     }
     // x = ⌊x / width⌋ · 2^b + x mod width + start
-    const high = Math.floor(this.high / width); // of ⌊x / width⌋
-    const rest = (this.high % width) * 2 ** 32 + this.low; // below 2^48
-    const low = Math.floor(rest / width);
-    const above = 2 ** (32 - b);
-    this.low = (low % above) * 2 ** b + (rest % width) + start;
-    this.high = high * 2 ** b + Math.floor(low / above);
+    const rest = (high % width) * 2 ** 32 + low; // below 2^48
+    const quotient = Math.floor(rest / width); // ⌊x / width⌋ mod 2^32
+    low = (quotient % 2 ** (32 - b)) * 2 ** b + (rest % width) + start;
+    high = Math.floor(high / width) * 2 ** b + Math.floor(quotient / 2 ** (32 - b));
+  };
+  for (let i = symbols.length - 1; i >= 0; i--) {
+    const [{ cdf }, { bin, digits }] = [tables[indexes[i]], binOf(tables[indexes[i]], symbols[i])];
+    if (digits.length > 8) throw new RangeError(`symbol ${symbols[i]} is too far from its table: use 27 bits`);
+    for (const digit of digits.reverse()) step(4, digit, 1);
+    step(16, cdf[bin], cdf[bin + 1] - cdf[bin]);
   }
-
-  /** @param {Tables} tables @param {number} t @param {number} symbol */
-  symbol(tables, t, symbol) {
-    const { bin, digits } = binOf(tables, t, symbol);
-    if (digits && digits.length > 7) {
-      throw new RangeError(`symbol ${symbol} is too far from its table, at ${tables.offset[t]}: limit it to 27 bits`);
-    }
-    for (const digit of digits ? [digits.length, ...digits].reverse() : []) this.step(4, digit, 1);
-    const c = table(tables, t).first + bin;
-    this.step(16, tables.cdf[c], tables.cdf[c + 1] - tables.cdf[c]);
-  }
-
-  /** @returns {Uint8Array<ArrayBuffer>} x as two words, the lower one first; the words put away, the last one first */
-  bytes() {
-    const bytes = new Uint8Array(8 + 4 * this.words.length);
-    const view = viewOf(bytes);
-    [...[this.low, this.high], ...this.words.reverse()].forEach((word, i) => {
-      view.setUint32(4 * i, word, true);
-    });
-    return bytes;
-  }
+  return littleEndian(Int32Array.from([low, high, ...words.reverse()]));
 }
-
-/**
- * @param {ArrayLike<number>} symbols (n)
- * @param {ArrayLike<number>} indexes (n): the table of each symbol
- * @param {Tables} tables
- * @returns {Uint8Array<ArrayBuffer>} the rANS stream
- * @throws {RangeError} if a symbol's raw has more than 7 digits
- */
-export function ransEncode(symbols, indexes, tables) {
-  const writer = new Writer();
-  for (let i = symbols.length - 1; i >= 0; i--) writer.symbol(tables, indexes[i], symbols[i]);
-  return writer.bytes();
-}
-
-// ---- §6 Bytes, §7 Errors ------------------------------------------------------------------------------------------
-
-const HEADER = 20;
-const MAGIC = [0x4d, 0x42, 0x54]; // MBT
-const VERSION = 1;
-
-/**
- * Reads the header of a stream.
+// ---- §6 Bytes, §7 Errors -----------------------------------------------------------------------------------------
+const [BEGINNING, HEADER, PIXELS] = [[0x4d, 0x42, 0x54, 1], 20, 2 ** 25]; // MBT and the version; bytes; at most
+/** Reads the header of a stream: height and width in pixels; the model's fingerprint; the payload, a view of the stream.
  * @param {Uint8Array} stream
- * @returns {{height: number, width: number, fingerprint: string, payload: Uint8Array}} height and width in pixels; the
- *   model's fingerprint as 16 hexadecimal digits; the payload is a view of the stream
- * @throws {BitstreamError} of the checks of §7 up to `checksum-mismatch`
- */
+ * @throws {BitstreamError} of the first check of §7 that fails, up to `checksum-mismatch` */
 export function parse(stream) {
-  MAGIC.forEach((byte, i) => {
-    if (i < stream.length && stream[i] !== byte) throw new BitstreamError("bad-magic", i, "not an .mbt stream");
-  });
-  if (stream.length > 3 && stream[3] !== VERSION) {
-    throw new BitstreamError("unsupported-version", 3, `version ${stream[3]}; only ${VERSION} is known`);
-  }
-  if (stream.length < HEADER) {
-    throw new BitstreamError("truncated", stream.length, `a header has ${HEADER} bytes, and here are ${stream.length}`);
-  }
+  const wrong = BEGINNING.findIndex((byte, i) => i < stream.length && stream[i] !== byte);
+  if (wrong === 3) refuse("unsupported-version", 3, `version ${stream[3]}, and only 1 is known`);
+  if (wrong >= 0) refuse("bad-magic", wrong, "not an .mbt stream");
+  if (stream.length < HEADER) refuse("truncated", stream.length, `a header has ${HEADER} bytes`);
   const view = viewOf(stream);
-  const [height, width] = [view.getUint16(12, true), view.getUint16(14, true)];
-  if (height === 0 || width === 0) throw new BitstreamError("bad-dimensions", 12, `${height}×${width} pixels`);
-  if (height * width > PIXELS) throw new BitstreamError("too-large", 12, `${height}×${width} pixels, of 2^25 at most`);
-  const payload = stream.subarray(HEADER);
-  if (view.getUint32(16, true) !== crc32(stream.subarray(0, 16), payload)) {
-    throw new BitstreamError("checksum-mismatch", 16, "the CRC-32 isn't that of the bytes: some were changed");
+  const [height, width, payload] = [view.getUint16(12, true), view.getUint16(14, true), stream.subarray(HEADER)];
+  if (height * width === 0) refuse("bad-dimensions", 12, `${height}×${width} pixels`);
+  if (height * width > PIXELS) refuse("too-large", 12, `${height}×${width} pixels, and 2^25 are allowed`);
+  const same = view.getUint32(16, true) === crc32(stream.subarray(0, 16), payload);
+  if (!same) refuse("checksum-mismatch", 16, "the CRC-32 isn't that of the other bytes: some were changed");
+  return { height, width, fingerprint: view.getBigUint64(4).toString(16).padStart(16, "0"), payload };
+}
+/** @type {(fingerprint: string, height: number, width: number, payload: Bytes) => Bytes} */
+function written(fingerprint, height, width, payload) {
+  const header = new Uint8Array(HEADER);
+  const view = viewOf(header);
+  header.set(BEGINNING);
+  view.setBigUint64(4, BigInt(`0x${fingerprint}`));
+  view.setUint32(12, width * 2 ** 16 + height, true);
+  view.setUint32(16, crc32(header.subarray(0, 16), payload), true);
+  return joined(header, payload);
+}
+// ---- §8 Latent buffers -------------------------------------------------------------------------------------------
+/** @typedef {{M: number, N: number, h: number, w: number}} Shape of latents: (M, 4h, 4w) and (N, h, w) */
+/** @typedef {{y_hat: Float32Array, z: Float32Array} & Shape} Unpacked whole numbers: (M, 4h, 4w) and (N, h, w) */
+/** @type {(y_hat: Float32Array, z_hat: Float32Array, shape: Shape) => [Bytes, Bytes]} header and values */
+function packed(y_hat, z_hat, { M, N, h, w }) {
+  const [split, length] = [16 * M * h * w, (16 * M + N) * h * w];
+  const fits = y_hat.length === split && z_hat.length === length - split;
+  if (!fits) throw new RangeError("the lengths don't fit the shape: pass (M, 4h, 4w) and (N, h, w)");
+  const values = new Int16Array(length);
+  for (const [i, v] of [...y_hat, ...z_hat].entries()) {
+    values[i] = Math.trunc(v); // toward zero
+    if (values[i] !== Math.trunc(v)) throw new RangeError(`a latent is ${v}: pass -32768 to 32767`);
   }
-  return { height, width, fingerprint: hex(stream.subarray(4, 12)), payload };
+  return [littleEndian(Int32Array.of(1, M, 4 * h, 4 * w, 1, N, h, w)), littleEndian(values)];
 }
-
-// ---- §8 Latent buffers --------------------------------------------------------------------------------------------
-
-const BUFFER_VALUES = 2 ** 26;
-
-/**
- * @param {Float32Array} y_hat (M, 4h, 4w) @param {Float32Array} z_hat (N, h, w)
- * @param {{M: number, N: number, h: number, w: number}} shape
- * @returns {{header: Uint8Array<ArrayBuffer>, values: Uint8Array<ArrayBuffer>}}
- */
-function pack(y_hat, z_hat, { M, N, h, w }) {
-  if (y_hat.length !== 16 * M * h * w || z_hat.length !== N * h * w) {
-    throw new RangeError(`latents of ${y_hat.length} and ${z_hat.length} values; pass (M, 4h, 4w) and (N, h, w)`);
-  }
-  const whole = new Int16Array(y_hat.length + z_hat.length);
-  [y_hat, z_hat].forEach((latents, second) => {
-    latents.forEach((v, i) => {
-      const integer = Math.trunc(v);
-      if (!(integer >= -32768 && integer <= 32767)) {
-        throw new RangeError(`a latent is ${v}: a buffer holds -32768 to 32767`);
-      }
-      whole[second * y_hat.length + i] = integer;
-    });
-  });
-  return { header: littleEndian(Int32Array.of(1, M, 4 * h, 4 * w, 1, N, h, w)), values: littleEndian(whole) };
-}
-
-/** @param {Uint8Array[]} parts */
-function joined(...parts) {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
-/**
- * @param {Float32Array} y_hat (M, 4h, 4w), whole numbers @param {Float32Array} z_hat (N, h, w)
- * @param {{M: number, N: number, h: number, w: number}} shape
- * @returns {Uint8Array<ArrayBuffer>} the raw buffer
- * @throws {RangeError} if a value isn't in [-32768, 32767]
- */
-export function packRaw(y_hat, z_hat, shape) {
-  const { header, values } = pack(y_hat, z_hat, shape);
-  return joined(header, values);
-}
-
-/**
- * @param {Float32Array} y_hat (M, 4h, 4w), whole numbers @param {Float32Array} z_hat (N, h, w)
- * @param {{M: number, N: number, h: number, w: number}} shape
- * @returns {Promise<Uint8Array<ArrayBuffer>>} the deflated buffer; the level is the platform's
- * @throws {RangeError} if a value isn't in [-32768, 32767]
- */
+/** Packs latents into a raw buffer: y_hat (M, 4h, 4w), whole numbers, and z_hat (N, h, w). It throws a RangeError if a
+ * value isn't in [-32768, 32767] or the lengths don't fit.
+ * @type {(y_hat: Float32Array, z_hat: Float32Array, shape: Shape) => Bytes} */
+export const packRaw = (y_hat, z_hat, shape) => joined(...packed(y_hat, z_hat, shape));
+/** Packs the same into a deflated buffer, of the platform's level.
+ * @type {(y_hat: Float32Array, z_hat: Float32Array, shape: Shape) => Promise<Bytes>} */
 export async function packZlib(y_hat, z_hat, shape) {
-  const { header, values } = pack(y_hat, z_hat, shape);
+  const [header, values] = packed(y_hat, z_hat, shape);
   const deflated = new Blob([values]).stream().pipeThrough(new CompressionStream("deflate"));
   return joined(header, new Uint8Array(await new Response(deflated).arrayBuffer()));
 }
-
-/** @param {Uint8Array} buffer @returns {{M: number, N: number, h: number, w: number}} */
-function bufferShape(buffer) {
-  if (buffer.length < 32) throw new BitstreamError("truncated", buffer.length, "a buffer begins with 32 bytes");
-  const view = viewOf(buffer);
-  const [one, M, rows, columns, another, N, h, w] = Array.from({ length: 8 }, (_, i) => view.getInt32(4 * i, true));
-  const positive = Math.min(M, N, h, w) >= 1;
-  if (!positive || one !== 1 || another !== 1 || rows !== 4 * h || columns !== 4 * w) {
-    throw new BitstreamError("bad-dimensions", 0, "the shapes aren't (1, M, 4h, 4w) and (1, N, h, w)");
-  }
-  // float64 rounds a product above 2^53, and never to one below 2^26
-  if ((16 * M + N) * h * w > BUFFER_VALUES) {
-    throw new BitstreamError("too-large", 4, "more than 2^26 values");
-  }
-  return { M, N, h, w };
+/** @type {(buffer: Uint8Array, valuesOf: (length: number) => Uint8Array) => Unpacked} valuesOf gives `length` bytes */
+function unpacked(buffer, valuesOf) {
+  if (buffer.length < 32) refuse("truncated", buffer.length, "a buffer begins with 32 bytes");
+  const [a, M, H, W, b, N, h, w] = Array.from({ length: 8 }, (_, i) => viewOf(buffer).getInt32(4 * i, true));
+  const formed = a === 1 && b === 1 && H === 4 * h && W === 4 * w && Math.min(M, N, h, w) >= 1;
+  if (!formed) refuse("bad-dimensions", 0, "the shapes aren't (1, M, 4h, 4w) and (1, N, h, w)");
+  const [split, count] = [16 * M * h * w, (16 * M + N) * h * w]; // rounded above 2^53, but not to less
+  if (count > 2 ** 26) refuse("too-large", 4, `${count} values, and 2^26 are allowed`);
+  const bytes = reordered(new Uint8Array(valuesOf(2 * count)), 2);
+  const latents = Float32Array.from(new Int16Array(bytes.buffer));
+  return { y_hat: latents.slice(0, split), z: latents.slice(split), M, N, h, w };
 }
-
-/**
- * @param {Uint8Array} bytes int16
- * @param {{M: number, N: number, h: number, w: number}} shape
- * @returns {{y_hat: Float32Array, z: Float32Array, M: number, N: number, h: number, w: number}}
- */
-function unpacked(bytes, shape) {
-  const latents = Float32Array.from(new Int16Array(values(bytes, 2)));
-  const split = 16 * shape.M * shape.h * shape.w;
-  return { y_hat: latents.slice(0, split), z: latents.slice(split), ...shape };
-}
-
-/**
- * @param {Uint8Array} buffer
- * @returns {{y_hat: Float32Array, z: Float32Array, M: number, N: number, h: number, w: number}} y_hat (M, 4h, 4w) and
- *   z (N, h, w)
- * @throws {BitstreamError} of the first check of §8 that fails
- */
-export function unpackRaw(buffer) {
-  const shape = bufferShape(buffer);
-  const end = 32 + 2 * (16 * shape.M + shape.N) * shape.h * shape.w;
-  if (buffer.length < end) throw new BitstreamError("truncated", buffer.length, `${end} bytes are needed`);
-  if (buffer.length > end) throw new BitstreamError("trailing-data", end, "bytes are left after the values");
-  return unpacked(buffer.subarray(32), shape);
-}
-
-/**
- * @param {Uint8Array} buffer
- * @returns {{y_hat: Float32Array, z: Float32Array, M: number, N: number, h: number, w: number}} as of unpackRaw
- * @throws {BitstreamError} of the first check of §8 that fails
- */
-export function unpackZlib(buffer) {
-  const shape = bufferShape(buffer);
-  return unpacked(new Inflater(buffer, 32).stream(2 * (16 * shape.M + shape.N) * shape.h * shape.w), shape);
-}
-
-/**
- * The codewords of RFC 1951, 3.2.2, of given lengths: how many have each length, and the symbols in their order.
- * @typedef {{counts: Uint16Array, symbols: Uint16Array}} Codes
- */
-
-/** @param {number} first the first base @param {number} free codes without extra bits @param {number} each codes */
-function bases(first, free, each, total = 30) {
-  const rows = [];
-  for (let i = 0, base = first; i < total; i++) {
-    const extra = i < free ? 0 : Math.floor((i - free) / each) + 1;
-    rows.push({ base, extra });
-    base += 2 ** extra;
-  }
-  return rows;
-}
-
-const LENGTHS = [...bases(3, 8, 4, 28), { base: 258, extra: 0 }];
-const DISTANCES = bases(1, 4, 2);
-const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-
-/** A zlib stream (RFC 1950, RFC 1951). */
-class Inflater {
-  /** @param {Uint8Array} bytes @param {number} at where the stream begins */
-  constructor(bytes, at) {
-    this.bytes = bytes;
-    this.at = at;
-    this.held = 0; // bits that were read from a byte, and not taken
-    this.bit = 0; // how many
-    this.out = new Uint8Array(2 ** 12);
-    this.length = 0;
-    this.limit = 0;
-  }
-
-  /** @param {string} message @returns {never} */
-  fault(message) {
-    throw new BitstreamError("checksum-mismatch", this.at, message);
-  }
-
-  /** @returns {number} */
-  byte() {
-    if (this.at >= this.bytes.length) throw new BitstreamError("truncated", this.at, "the zlib stream has no end");
-    return this.bytes[this.at++];
-  }
-
-  /** @param {number} count @returns {number} so many bits, the lowest first */
-  take(count) {
-    while (this.bit < count) {
-      this.held += this.byte() * 2 ** this.bit;
-      this.bit += 8;
-    }
-    const taken = this.held % 2 ** count;
-    this.held = Math.floor(this.held / 2 ** count);
-    this.bit -= count;
-    return taken;
-  }
-
-  /** @param {number} byte */
-  put(byte) {
-    if (this.length === this.limit) throw new BitstreamError("trailing-data", this.at, "more bytes than the values have");
-    if (this.length === this.out.length) this.out = joined(this.out, new Uint8Array(this.length));
-    this.out[this.length++] = byte;
-  }
-
-  /** @param {number} limit @returns {Uint8Array<ArrayBuffer>} exactly so many bytes */
-  stream(limit) {
-    this.limit = limit;
-    const [method, flags] = [this.byte(), this.byte()];
-    if (method % 16 !== 8 || method >> 4 > 7 || (256 * method + flags) % 31 || flags & 32) {
-      this.fault("no zlib stream begins here");
-    }
-    for (let last = 0; !last; ) {
-      last = this.take(1);
-      [this.stored, this.fixed, this.dynamic, () => this.fault("a block of type 3")][this.take(2)].call(this);
-    }
-    let [a, b] = [1, 0]; // Adler-32
-    for (let i = 0; i < this.length; i++) {
-      a = (a + this.out[i]) % 65521;
-      b = (b + a) % 65521;
-    }
-    const sum = [this.byte(), this.byte(), this.byte(), this.byte()].reduce((word, byte) => 256 * word + byte);
-    if (sum !== 65536 * b + a) this.fault("the Adler-32 is wrong");
-    if (this.length < limit) throw new BitstreamError("truncated", this.at, `${this.length} bytes, of ${limit}`);
-    if (this.at < this.bytes.length) throw new BitstreamError("trailing-data", this.at, "bytes after the zlib stream");
-    return this.out.slice(0, limit);
-  }
-
-  stored() {
-    [this.held, this.bit] = [0, 0];
-    const length = this.byte() + 256 * this.byte();
-    if (length + this.byte() + 256 * this.byte() !== 65535) this.fault("a stored block's two lengths differ");
-    for (let i = 0; i < length; i++) this.put(this.byte());
-  }
-
-  fixed() {
-    const lengths = Array.from({ length: 288 }, (_, i) => (i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8));
-    this.compressed(this.codes(lengths, true), this.codes(new Array(32).fill(5), true));
-  }
-
-  dynamic() {
-    const [literals, distances, count] = [this.take(5) + 257, this.take(5) + 1, this.take(4) + 4];
-    if (literals > 286 || distances > 30) this.fault("too many codes");
-    const first = new Array(19).fill(0);
-    for (let i = 0; i < count; i++) first[ORDER[i]] = this.take(3);
-    const codes = this.codes(first, false);
-    /** @type {number[]} */
-    const lengths = [];
-    while (lengths.length < literals + distances) {
-      const symbol = this.decode(codes);
-      if (symbol < 16) lengths.push(symbol);
-      else {
-        if (symbol === 16 && lengths.length === 0) this.fault("nothing to repeat");
-        const repeated = symbol === 16 ? lengths[lengths.length - 1] : 0;
-        const times = symbol === 18 ? 11 + this.take(7) : 3 + this.take(symbol === 16 ? 2 : 3);
-        lengths.push(...new Array(times).fill(repeated));
-      }
-    }
-    if (lengths.length > literals + distances) this.fault("too many lengths of codes");
-    if (lengths[256] === 0) this.fault("no code of the end of the block");
-    this.compressed(this.codes(lengths.slice(0, literals), true), this.codes(lengths.slice(literals), true));
-  }
-
-  /** @param {number[]} lengths of the code of each symbol, 0 to 15 @param {boolean} single may one code stand alone? */
-  codes(lengths, single) {
-    const counts = new Uint16Array(16);
-    for (const length of lengths) counts[length]++;
-    counts[0] = 0;
-    let left = 1; // codewords that are free
-    let used = 0;
-    for (let length = 1; length < 16; length++) {
-      left = 2 * left - counts[length];
-      if (left < 0) this.fault("too many codewords of a length");
-      used += counts[length];
-    }
-    if (left > 0 && !(single && (used === 0 || (used === 1 && counts[1] === 1)))) this.fault("codewords are missing");
-    const sorted = lengths.map((length, symbol) => ({ length, symbol })).filter(({ length }) => length > 0);
-    sorted.sort((one, other) => one.length - other.length || one.symbol - other.symbol);
-    return { counts, symbols: Uint16Array.from(sorted, ({ symbol }) => symbol) };
-  }
-
-  /** @param {Codes} codes @returns {number} a symbol */
-  decode({ counts, symbols }) {
-    let code = 0; // the bits so far, beyond the first codeword of their length
-    for (let length = 1, index = 0; length < 16; length++) {
-      code = 2 * code + this.take(1);
-      if (code < counts[length]) return symbols[index + code];
-      index += counts[length];
-      code -= counts[length];
-    }
-    return this.fault("no codeword");
-  }
-
-  /** @param {Codes} literals @param {Codes} distances */
-  compressed(literals, distances) {
-    for (let symbol = this.decode(literals); symbol !== 256; symbol = this.decode(literals)) {
-      if (symbol < 256) this.put(symbol);
-      else {
-        const length = LENGTHS[symbol - 257] ?? this.fault("no such length");
-        const times = length.base + this.take(length.extra);
-        const distance = DISTANCES[this.decode(distances)] ?? this.fault("no such distance");
-        const back = distance.base + this.take(distance.extra);
-        if (back > this.length) this.fault("a match before the beginning");
-        for (let i = 0; i < times; i++) this.put(this.out[this.length - back]);
-      }
-    }
-  }
-}
-
-// ---- §9 The picture, §10 reproducible -----------------------------------------------------------------------------
-
-/** @param {{[name: string]: Tensor}} tensors @returns {{[name: string]: Layer}} */
-const synthesisLayers = (tensors) => ({
-  "g_s.0": transposed(tensors, "g_s.0"),
-  "g_s.1": squares(tensors, "g_s.1"),
-  "g_s.2": transposed(tensors, "g_s.2"),
-  "g_s.3": squares(tensors, "g_s.3"),
-  "g_s.4": transposed(tensors, "g_s.4"),
-  "g_s.5": squares(tensors, "g_s.5"),
-  "g_s.6": transposed(tensors, "g_s.6"),
-});
-
-/**
- * A GDN or its inverse.
- * @param {Network} network @param {string} name @param {Rows} input @param {number} rows @param {number} columns
- * @param {(a: number, root: number) => number} out a_i / √… (§12) or a_i · √… (§9)
- * @returns {Rows}
- */
-function normalized(network, name, input, rows, columns, out) {
-  const { heap, patches } = network;
-  const layer = network.layers[name];
-  const N = layer.inputs;
-  return computed(rows, columns, N, (row, line) => {
-    const a = input(row);
-    for (let first = 0; first < columns; first += STRIP) {
-      const n = Math.min(STRIP, columns - first);
-      const from = (2 + first) * N;
-      for (let i = 0; i < n * N; i++) heap[patches + i] = a[from + i] * a[from + i];
-      const roots = outputs(network, layer, layer.phases[0], n, Math.sqrt);
-      for (let i = 0; i < n * N; i++) line[from + i] = out(a[from + i], roots[i]);
-    }
+/** Unpacks a raw buffer. It throws a BitstreamError of the first check of §8 that fails.
+ * @type {(buffer: Uint8Array) => Unpacked} */
+export const unpackRaw = (buffer) =>
+  unpacked(buffer, (length) => {
+    if (buffer.length < 32 + length) refuse("truncated", buffer.length, `the values have ${length} bytes`);
+    if (buffer.length > 32 + length) refuse("trailing-data", 32 + length, "bytes are left after the values");
+    return buffer.subarray(32);
   });
+/** Unpacks a deflated buffer. It throws as unpackRaw does.
+ * @type {(buffer: Uint8Array) => Unpacked} */
+export const unpackZlib = (buffer) => unpacked(buffer, (length) => inflate(buffer, 32, length));
+/** @typedef {{counts: number[], symbols: number[]}} Codes the codewords of each length; the symbols in their order */
+/** @type {(lengths: number[], at: number, alone: boolean) => Codes} of RFC 1951, 3.2.2; `alone`: may one code be? */
+function codesOf(lengths, at, alone) {
+  const counts = Array.from({ length: 16 }, (_, size) => lengths.filter((length) => length === size).length);
+  const symbols = [...lengths.keys()].filter((symbol) => lengths[symbol] > 0);
+  const taken = counts.reduce((sum, count, size) => sum + (size && count / 2 ** size), 0); // of all codewords
+  const whole = taken === 1 || (alone && symbols.length === counts[1] && counts[1] < 2);
+  if (!whole) refuse("checksum-mismatch", at, "too few codewords, or too many");
+  return { counts, symbols: symbols.sort((a, b) => lengths[a] - lengths[b] || a - b) };
 }
-
-/**
- * x_hat = g_s(y_hat)
- * @param {Model} model @param {Rows} y_hat (M, 4h, 4w) @param {number} h @param {number} w
- * @returns {Rows} (3, 64h, 64w)
- */
-function synthesis(model, y_hat, h, w) {
-  const network = model.g_s();
-  let a = y_hat;
-  for (let i = 0, scale = 8; i < 8; i += 2, scale *= 2) {
-    a = convolved(network, `g_s.${i}`, a, scale * h, scale * w, network.arithmetic.out);
-    if (i < 6) a = normalized(network, `g_s.${i + 1}`, a, scale * h, scale * w, (v, root) => v * root);
-  }
-  return a;
+const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]; // RFC 1951, 3.2.7
+/** @type {(bytes: Uint8Array, start: number, limit: number) => Bytes} `limit` bytes of a zlib stream from `start` on */
+function inflate(bytes, start, limit) {
+  let [at, held, left, length] = [start, 0, 0, 0]; // the `left` bits of `held` come next
+  const out = new Uint8Array(limit);
+  const byte = () => (at < bytes.length ? bytes[at++] : refuse("truncated", at, "the zlib stream has no end"));
+  /** @type {(message: string) => never} */
+  const fault = (message) => refuse("checksum-mismatch", at, message);
+  /** @type {(count: number) => number} so many bits, the lowest first */
+  const take = (count) => {
+    for (; left < count; left += 8) held |= byte() << left;
+    const taken = held & ((1 << count) - 1);
+    [held, left] = [held >>> count, left - count];
+    return taken;
+  };
+  /** @type {(value: number) => void} */
+  const put = (value) => {
+    if (length === limit) refuse("trailing-data", at, "more bytes than those of the values");
+    out[length++] = value;
+  };
+  /** @type {(codes: Codes) => number} a symbol */
+  const decoded = ({ counts, symbols }) => {
+    for (let size = 1, code = 0, index = 0; size < 16; index += counts[size++]) {
+      code = 2 * code + take(1); // less the first codeword of its size
+      if (code < counts[size]) return symbols[index + code];
+      code -= counts[size];
+    }
+    return fault("no codeword begins so");
+  };
+  /** @type {(s: number, bits: number) => number} base and extra bits of RFC 1951, 3.2.5, less the first base */
+  const ranged = (s, bits) => {
+    const extra = Math.max(0, (s >> bits) - 1);
+    return (s - extra * 2 ** bits) * 2 ** extra + take(extra);
+  };
+  const stored = () => {
+    [held, left] = [0, 0];
+    const count = byte() + 256 * byte();
+    if (count + byte() + 256 * byte() !== 65535) fault("the two lengths of a block differ");
+    for (let i = 0; i < count; i++) put(byte());
+  };
+  /** @type {(...lengths: number[][]) => void} of the codes of literals and lengths, and of distances */
+  const block = (...lengths) => {
+    const [first, second] = lengths.map((some) => codesOf(some, at, true));
+    for (let symbol = decoded(first); symbol !== 256; symbol = decoded(first)) {
+      if (symbol > 285) fault("no such length");
+      const count = symbol < 256 ? 0 : symbol === 285 ? 258 : 3 + ranged(symbol - 257, 2);
+      const s = count > 0 ? decoded(second) : 0;
+      if (s > 29) fault("no such distance");
+      const back = count > 0 ? 1 + ranged(s, 1) : 0;
+      if (back > length) fault("a match from before the beginning");
+      if (count === 0) put(symbol);
+      for (let i = 0; i < count; i++) put(out[length - back]);
+    }
+  };
+  const literals = Array.from({ length: 288 }, (_, i) => (i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8));
+  const fixed = () => block(literals, new Array(32).fill(5));
+  const dynamic = () => {
+    const [split, distances, count] = [take(5) + 257, take(5) + 1, take(4) + 4];
+    if (split > 286 || distances > 30) fault("too many codes");
+    const first = new Array(19).fill(0);
+    for (const symbol of ORDER.slice(0, count)) first[symbol] = take(3);
+    const codes = codesOf(first, at, false);
+    const lengths = /** @type {number[]} */ ([]);
+    while (lengths.length < split + distances) {
+      const symbol = decoded(codes);
+      if (symbol === 16 && lengths.length === 0) fault("no length to repeat");
+      const times = symbol < 16 ? 1 : symbol === 16 ? 3 + take(2) : symbol === 17 ? 3 + take(3) : 11 + take(7);
+      const value = symbol < 16 ? symbol : symbol === 16 ? lengths[lengths.length - 1] : 0;
+      lengths.push(...new Array(times).fill(value));
+    }
+    if (lengths.length > split + distances || lengths[256] === 0) fault("wrong lengths of codes");
+    block(lengths.slice(0, split), lengths.slice(split));
+  };
+  const [method, flags] = [byte(), byte()];
+  // method 8, a window of at most 32 KiB, FCHECK, no preset dictionary
+  if (method % 16 !== 8 || method > 0x78 || (256 * method + flags) % 31 || flags & 32) fault("no zlib stream");
+  const blocks = [stored, fixed, dynamic, () => fault("a block of type 3")];
+  for (let last = 0; last === 0; blocks[take(2)]()) last = take(1);
+  let [a, b] = [1, 0]; // Adler-32
+  for (const value of out.subarray(0, length)) [a, b] = [(a + value) % 65521, (b + a + value) % 65521];
+  const sum = [byte(), byte(), byte(), byte()].reduce((word, one) => 256 * word + one);
+  if (sum !== 65536 * b + a) fault("the Adler-32 is wrong");
+  if (length < limit) refuse("truncated", at, `the stream has ${length} bytes, and the values ${limit}`);
+  if (at < bytes.length) refuse("trailing-data", at, "bytes follow the zlib stream");
+  return out;
 }
-
-/**
- * The picture of latents. Its samples are the reproducible ones.
- * @param {Model} model
- * @param {Int32Array} y_hat (M, 4h, 4w), in units of 2^-10
- * @param {number} height @param {number} width in pixels
- * @param {Watch} watch hears of "g_s"
- * @returns {Uint8Array<ArrayBuffer>} (height, width, 3): red, green, blue
- * @throws {RangeError} if the sizes don't fit
- */
+// ---- §9 The picture, §10 Reproducible transforms -----------------------------------------------------------------
+/** @type {(model: Model, y_hat: Rows, h: number, w: number) => Rows} x_hat = g_s(y_hat) */
+const synthesis = (model, y_hat, h, w) =>
+  transformed(model.g_s(), "g_s", y_hat, 4 * h, 4 * w, 2, (a, root) => a * root);
+/** Makes the picture of latents (§9), (height, width, 3): red, green, blue. Its samples are the reproducible ones (§10).
+ * @param {Model} model @param {Int32Array} y_hat (M, 4h, 4w), in units of 2^-10
+ * @param {number} height @param {number} width in pixels @param {Watch} watch hears of "g_s"
+ * @throws {RangeError} if the sizes don't fit */
 export function picture(model, y_hat, height, width, watch = () => {}) {
-  const { h, w } = blocks(height, width);
-  if (y_hat.length !== model.M * 16 * h * w) {
-    throw new RangeError(`y_hat has ${y_hat.length} values; (M, 4h, 4w) of ${height}×${width} pixels are needed`);
-  }
-  const x_hat = synthesis(model, rowsOf(y_hat, model.M, 4 * h, 4 * w, (v) => v / 2 ** 10), h, w);
-  const samples = new Uint8ClampedArray(height * width * 3); // clamps, and rounds ties to even
+  const [h, w] = blocksOf(height, width);
+  const count = model.M * 16 * h * w;
+  if (y_hat.length !== count) throw new RangeError(`${y_hat.length} latents: pass (M, 4h, 4w), here ${count}`);
+  const y = rowsOf(y_hat, model.M, 4 * h, 4 * w, (v) => v / 2 ** 10);
+  const x_hat = synthesis(model, y, h, w);
+  const samples = new Uint8ClampedArray(height * width * 3); // clamps, and rounds ties to the even number
   for (let row = 0; row < height; row++) {
-    const line = x_hat(row);
-    const at = row * width * 3;
-    for (let i = 0; i < width * 3; i++) samples[at + i] = line[6 + i] * 255;
+    const line = x_hat(row).subarray(6);
+    for (let i = 0; i < width * 3; i++) samples[row * width * 3 + i] = line[i] * 255;
     watch("g_s", (row + 1) / height);
   }
   return new Uint8Array(samples.buffer);
 }
-
-/** Arrays of §14 are float32. @param {number} channels @param {number} rows @param {number} columns */
-const float32 = (channels, rows, columns) => new Float32Array(channels * rows * columns);
-
-/**
- * @param {Model} model @param {Float32Array} y_hat (M, 4h, 4w) @param {number} h @param {number} w
- * @returns {Float32Array} x_hat, (3, 64h, 64w), neither clamped nor cropped
- */
-export function g_s(model, y_hat, h, w) {
+/** @typedef {(model: Model, input: Float32Array, h: number, w: number, watch?: Watch) => Float32Array} Transform */
+/** @type {Transform} y_hat (M, 4h, 4w) gives x_hat (3, 64h, 64w), neither clamped nor cropped (§9) */
+export const g_s = (model, y_hat, h, w) => {
   const x_hat = synthesis(model, rowsOf(y_hat, model.M, 4 * h, 4 * w), h, w);
-  return collect(float32(3, 64 * h, 64 * w), x_hat, 64 * h, 64 * w);
+  return collect(new Float32Array(3 * 64 * h * 64 * w), x_hat, 64 * h, 64 * w);
+};
+// ---- §12 The encoder ---------------------------------------------------------------------------------------------
+/** @type {(model: Model, x: Rows, h: number, w: number, watch?: Watch) => Float32Array} y = g_a(x), as float32 */
+function analysis(model, x, h, w, watch) {
+  const y = transformed(model.g_a(), "g_a", x, 64 * h, 64 * w, 1 / 2, (a, root) => a / root);
+  return collect(new Float32Array(model.M * 16 * h * w), y, 4 * h, 4 * w, (share) => watch?.("g_a", share));
 }
-
-// ---- §12 The encoder ----------------------------------------------------------------------------------------------
-
-/** @param {{[name: string]: Tensor}} tensors @returns {{[name: string]: Layer}} */
-const analysisLayers = (tensors) => ({
-  "g_a.0": convolution(tensors, "g_a.0", 2),
-  "g_a.1": squares(tensors, "g_a.1"),
-  "g_a.2": convolution(tensors, "g_a.2", 2),
-  "g_a.3": squares(tensors, "g_a.3"),
-  "g_a.4": convolution(tensors, "g_a.4", 2),
-  "g_a.5": squares(tensors, "g_a.5"),
-  "g_a.6": convolution(tensors, "g_a.6", 2),
-});
-
-/** @param {{[name: string]: Tensor}} tensors @returns {{[name: string]: Layer}} */
-const hyperAnalysisLayers = (tensors) => ({
-  "h_a.0": convolution(tensors, "h_a.0", 1),
-  "h_a.2": convolution(tensors, "h_a.2", 2),
-  "h_a.4": convolution(tensors, "h_a.4", 2),
-});
-
-/**
- * y = g_a(x), rounded to float32
- * @param {Model} model @param {Rows} x (3, 64h, 64w) @param {number} h @param {number} w
- * @param {Watch} watch
- * @returns {Float32Array} (M, 4h, 4w)
- */
-function analysis(model, x, h, w, watch = () => {}) {
-  const network = model.g_a();
-  let a = x;
-  for (let i = 0, scale = 32; i < 8; i += 2, scale /= 2) {
-    a = convolved(network, `g_a.${i}`, a, scale * h, scale * w, network.arithmetic.out);
-    if (i < 6) a = normalized(network, `g_a.${i + 1}`, a, scale * h, scale * w, (v, root) => v / root);
-  }
-  return collect(float32(model.M, 4 * h, 4 * w), a, 4 * h, 4 * w, (row) => watch("g_a", (row + 1) / (4 * h)));
-}
-
-/**
- * @param {Model} model @param {Float32Array} x (3, 64h, 64w), in [0, 1] @param {number} h @param {number} w
- * @returns {Float32Array} y, (M, 4h, 4w)
- */
+/** @type {Transform} x (3, 64h, 64w), in [0, 1], gives y (M, 4h, 4w) */
 export const g_a = (model, x, h, w) => analysis(model, rowsOf(x, 3, 64 * h, 64 * w), h, w);
-
-/**
- * z = h_a(y), rounded to float32
- * @param {Model} model @param {Float32Array} y (M, 4h, 4w) @param {number} h @param {number} w
- * @param {Watch} watch hears of "h_a"
- * @returns {Float32Array} (N, h, w)
- */
-export function h_a(model, y, h, w, watch = () => {}) {
+/** @type {Transform} y (M, 4h, 4w) gives z (N, h, w); `watch` hears of "h_a" */
+export function h_a(model, y, h, w, watch) {
   const network = model.h_a();
   const { out, leaky } = network.arithmetic;
   const first = convolved(network, "h_a.0", rowsOf(y, model.M, 4 * h, 4 * w), 4 * h, 4 * w, leaky);
   const second = convolved(network, "h_a.2", first, 2 * h, 2 * w, leaky);
   const z = convolved(network, "h_a.4", second, h, w, out);
-  return collect(float32(model.N, h, w), z, h, w, (row) => watch("h_a", (row + 1) / h));
+  return collect(new Float32Array(model.N * h * w), z, h, w, (share) => watch?.("h_a", share));
 }
-
-/** Y = saturate(⌊y · 2^10⌋)  @param {number} y */
-const units = (y) => saturate(Math.floor(y * 2 ** 10));
-
-/** k = ⌊(Y - mu + 2^9) / 2^10⌋  @param {number} Y @param {number} mu */
-const symbolOf = (Y, mu) => Math.floor((Y - mu + 2 ** 9) / 2 ** 10);
-
-/**
- * Makes symbols of y in closed loop.
- * @param {Model} model
- * @param {Int32Array} k_z (N, h, w) @param {Float32Array} y (M, 4h, 4w) @param {number} h @param {number} w
- * @param {Watch} watch hears of "h_s" and "latents"
- * @returns {{mu: Int32Array, index: Int32Array, k: Int32Array, y_hat: Int32Array, order: Int32Array,
- *   bitsY: Float64Array, bitsZ: Float64Array}} mu, index, k and y_hat are (M, 4h, 4w), mu and y_hat in units of 2^-10;
- *   order: the elements of these in the order of §3
- */
+/** @type {(y: number, mu: number) => number} Y = saturate(⌊y · 2^10⌋)      k = ⌊(Y - mu + 2^9) / 2^10⌋ */
+const symbolOf = (y, mu) => Math.floor((saturate(Math.floor(y * 2 ** 10)) - mu + 2 ** 9) / 2 ** 10);
+/** Makes the symbols of y in closed loop (§12): mu, index, k and y_hat, (M, 4h, 4w), mu and y_hat in units of 2^-10, and
+ * `order`, the elements of these in the order of §3. `watch` hears of "h_s" and "latents".
+ * @param {Model} model @param {Int32Array} k_z (N, h, w) @param {Float32Array} y (M, 4h, 4w)
+ * @param {number} h @param {number} w @param {Watch} watch */
 export function exactSymbols(model, k_z, y, h, w, watch = () => {}) {
-  const [mu, index, k, order] = Array.from({ length: 4 }, () => new Int32Array(y.length));
+  const [mu, index, k, order] = [0, 1, 2, 3].map(() => new Int32Array(y.length));
   let coded = 0;
-  const latents = closedLoop(
-    model,
-    k_z,
-    h,
-    w,
-    (table, mean, at) => {
-      order[coded++] = at;
-      index[at] = table;
-      mu[at] = mean;
-      k[at] = symbolOf(units(y[at]), mean);
-      return k[at];
-    },
-    watch,
-  );
-  return { mu, index, k, order, ...latents };
+  /** @type {Code} */
+  const code = (table, mean, at) => {
+    [order[coded++], index[at], mu[at], k[at]] = [at, table, mean, symbolOf(y[at], mean)];
+    return k[at];
+  };
+  return { mu, index, k, order, ...closedLoop(model, k_z, h, w, code, watch) };
 }
-
-/**
- * Encodes a picture. The stream is the reproducible one.
- * @param {Model} model
- * @param {Uint8Array | Uint8ClampedArray} image (height, width, 3): red, green, blue
- * @param {number} height @param {number} width in pixels
- * @param {Watch} watch hears of "g_a", "h_a", "h_s" and "latents"
- * @returns {Latents & {stream: Uint8Array<ArrayBuffer>}}
- * @throws {RangeError} if the format can't hold the picture, or the model gives latents that aren't finite
- */
+/** Encodes a picture (§12), (height, width, 3): red, green, blue. The stream is the reproducible one (§10).
+ * @param {Model} model @param {Uint8Array | Uint8ClampedArray} image @param {number} height @param {number} width
+ *   in pixels @param {Watch} watch hears of "g_a", "h_a", and then of "h_s" and "latents", which take turns
+ * @returns {Latents & {stream: Bytes}}
+ * @throws {RangeError} if the format can't hold the picture, or its latents aren't finite */
 export function encode(model, image, height, width, watch = () => {}) {
-  const sides = [height, width].every((side) => Number.isInteger(side) && side >= 1 && side <= 65535);
-  if (!sides || height * width > PIXELS) {
-    throw new RangeError(`a picture of ${height}×${width} pixels: use sides of 1 to 65535, and 2^25 pixels at most`);
-  }
-  if (image.length !== height * width * 3) {
-    throw new RangeError(`${image.length} samples: pass height · width · 3 = ${height * width * 3}`);
-  }
-  const { h, w } = blocks(height, width);
-  // x[c, i, j] = picture[min(i, H - 1), min(j, W - 1), c] / 255, as float32
-  const x = computed(64 * h, 64 * w, 3, (row, line) => {
+  const whole = [height, width].every((side) => Number.isInteger(side) && side >= 1 && side < 2 ** 16);
+  if (!whole || height * width > PIXELS) throw new RangeError("use sides of 1 to 65535, and 2^25 pixels at most");
+  const [count, [h, w]] = [height * width * 3, blocksOf(height, width)];
+  if (image.length !== count) throw new RangeError(`${image.length} samples: pass height · width · 3, ${count}`);
+  // x[c, i, j] = picture[min(i, H - 1), min(j, W - 1), c] / 255, in float32
+  const x = computed(64 * h, 64 * w, 3, (i, line) => {
     for (let j = 0; j < 64 * w; j++) {
-      const from = 3 * (Math.min(row, height - 1) * width + Math.min(j, width - 1));
+      const from = 3 * (Math.min(i, height - 1) * width + Math.min(j, width - 1));
       for (let c = 0; c < 3; c++) line[3 * (2 + j) + c] = Math.fround(image[from + c] / 255);
     }
   });
   const y = analysis(model, x, h, w, watch);
   const z = h_a(model, y, h, w, watch);
-  if (![y, z].every((latents) => latents.every(Number.isFinite))) {
-    throw new RangeError("this model gives this picture latents that aren't finite: use another model");
-  }
-  const channel = Int32Array.from(z, (_, i) => Math.floor(i / (h * w)));
-  const k_z = Int32Array.from(z, (v, i) => symbolOf(units(v), model.gridMedians[channel[i]]));
-  const { index, k, order, ...latents } = exactSymbols(model, k_z, y, h, w, watch);
-  const writer = new Writer();
-  for (let i = order.length - 1; i >= 0; i--) writer.symbol(model.yTables, index[order[i]], k[order[i]]);
-  for (let i = k_z.length - 1; i >= 0; i--) writer.symbol(model.zTables, channel[i], k_z[i]);
-  const { y_hat, bitsY, bitsZ } = latents;
-  return { height, width, y_hat, bitsY, bitsZ, stream: written(model, height, width, writer.bytes()) };
+  const finite = [y, z].every((latents) => latents.every(Number.isFinite));
+  if (!finite) throw new RangeError("the latents aren't finite: use another model for this picture");
+  const channels = Int32Array.from(z, (_, i) => Math.floor(i / (h * w)));
+  const k_z = Int32Array.from(z, (v, i) => symbolOf(v, model.gridMedians[channels[i]]));
+  const { index, k, order, y_hat, bitsY, bitsZ } = exactSymbols(model, k_z, y, h, w, watch);
+  const symbols = [...k_z, ...order.map((at) => k[at])];
+  const indexes = [...channels, ...order.map((at) => model.N + index[at])];
+  const payload = ransEncode(symbols, indexes, [...model.zTables, ...model.yTables]);
+  return { height, width, y_hat, bitsY, bitsZ, stream: written(model.fingerprint, height, width, payload) };
 }
-
-/** @param {Model} model @param {number} height @param {number} width @param {Uint8Array} payload */
-function written(model, height, width, payload) {
-  const header = new Uint8Array(HEADER);
-  header.set([...MAGIC, VERSION, ...Array.from({ length: 8 }, (_, i) => parseInt(model.fingerprint.substr(2 * i, 2), 16))]);
-  const view = viewOf(header);
-  view.setUint16(12, height, true);
-  view.setUint16(14, width, true);
-  view.setUint32(16, crc32(header.subarray(0, 16), payload), true);
-  return joined(header, payload);
-}
-
-// ---- §13 The float model and its likelihoods ----------------------------------------------------------------------
-
-/** @param {number} v @returns {number} the nearest integer; ties go to the even one */
+// ---- §13 The float model and its likelihoods ---------------------------------------------------------------------
+/** @type {Scalar} to the nearest integer; ties go to the even one */
 function round(v) {
   const floor = Math.floor(v);
-  const rest = v - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
+  return v - floor > 0.5 || (v - floor === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
 }
-
-/**
- * psi, phi, sigma and mu of the float model, latents given.
- * @param {Model} model
- * @param {Float32Array} z_hat (N, h, w) @param {Float32Array} y_hat (M, 4h, 4w) @param {number} h @param {number} w
- * @returns {{psi: Float32Array, phi: Float32Array, sigma: Float32Array, mu: Float32Array}} (2M, 4h, 4w) twice, and
- *   (M, 4h, 4w) twice
- */
-export function parameters(model, z_hat, y_hat, h, w) {
-  const [z, y] = [rowsOf(z_hat, model.N, h, w), rowsOf(y_hat, model.M, 4 * h, 4 * w)];
-  return teacherForced(model.float(), z, y, h, w, (length) => new Float32Array(length));
-}
-
-/**
- * The same of the exact networks, in integers.
- * @param {Model} model
- * @param {Int32Array} k_z (N, h, w) @param {Int32Array} y_hat (M, 4h, 4w), in units of 2^-10
- * @param {number} h @param {number} w
- * @returns {{z_hat: Int32Array, psi: Int32Array, phi: Int32Array, sigma: Int32Array, mu: Int32Array,
- *   index: Int32Array}} shapes as of `parameters`, in units of 2^-10; index (M, 4h, 4w): the table of each latent
- */
+/** psi and phi (2M, 4h, 4w), sigma and mu (M, 4h, 4w) of the float model, from z_hat (N, h, w) and y_hat (M, 4h, 4w).
+ * @param {Model} model @param {Float32Array} z_hat @param {Float32Array} y_hat @param {number} h @param {number} w */
+export const parameters = (model, z_hat, y_hat, h, w) =>
+  teacherForced(model.float(), rowsOf(z_hat, model.N, h, w), y_hat, h, w, (length) => new Float32Array(length));
+/** The same of the exact networks (§§2 to 4), in units of 2^-10, from k_z and y_hat; also z_hat (N, h, w), and index (M,
+ * 4h, 4w), the table of each latent.
+ * @param {Model} model @param {Int32Array} k_z @param {Int32Array} y_hat @param {number} h @param {number} w */
 export function exactParameters(model, k_z, y_hat, h, w) {
-  const y = rowsOf(y_hat, model.M, 4 * h, 4 * w);
-  const integers = (/** @type {number} */ length) => new Int32Array(length);
-  const found = teacherForced(model.exact(), zHat(model, k_z, h, w), y, h, w, integers);
   const z_hat = collect(new Int32Array(k_z.length), zHat(model, k_z, h, w), h, w);
+  const found = teacherForced(model.exact(), zHat(model, k_z, h, w), y_hat, h, w, (n) => new Int32Array(n));
   return { z_hat, ...found, index: found.sigma.map((sigma) => below(model.thresholds, sigma)) };
 }
-
-/**
- * The open-loop pass.
- * @param {Model} model @param {Float32Array} x (3, 64h, 64w), in [0, 1] @param {number} h @param {number} w
- * @returns {{z_hat: Float32Array, z_likelihoods: Float32Array, y_hat: Float32Array, y_likelihoods: Float32Array,
- *   x_hat: Float32Array}} (N, h, w) twice, (M, 4h, 4w) twice, (3, 64h, 64w)
- */
+/** The open-loop pass (§13) of x (3, 64h, 64w): z_hat and z_likelihoods (N, h, w), y_hat and y_likelihoods (M, 4h, 4w),
+ * and x_hat (3, 64h, 64w).
+ * @param {Model} model @param {Float32Array} x in [0, 1] @param {number} h @param {number} w */
 export function forward(model, x, h, w) {
   const y = g_a(model, x, h, w);
-  const z = h_a(model, y, h, w);
   const y_hat = y.map(round);
-  const z_hat = z.map((v, i) => {
+  const z_hat = h_a(model, y, h, w).map((z, i) => {
     const median = model.medians[Math.floor(i / (h * w))];
-    return round(v - median) + median;
+    return round(z - median) + median;
   });
   const { sigma, mu } = parameters(model, z_hat, y_hat, h, w);
-  return {
-    z_hat,
-    z_likelihoods: factorizedLikelihoods(model, z_hat),
-    y_hat,
-    y_likelihoods: gaussianLikelihoods(y, mu, sigma),
-    x_hat: g_s(model, y_hat, h, w),
-  };
+  const [z_likelihoods, y_likelihoods] = [factorizedLikelihoods(model, z_hat), gaussianLikelihoods(y, mu, sigma)];
+  return { z_hat, z_likelihoods, y_hat, y_likelihoods, x_hat: g_s(model, y_hat, h, w) };
 }
-
-const FLOOR = 1e-9;
-
-/**
- * erfc(t) for t >= 0, to 13 digits: a series of positive terms near 0, a continued fraction beyond.
- * @param {number} t
- */
+/** @type {Scalar} of t >= 0, to 13 digits: a continued fraction from 2 on, and a series below */
 function erfc(t) {
   const scale = Math.exp(-t * t) / Math.sqrt(Math.PI);
-  if (t < 2) {
-    let sum = 0;
-    for (let n = 0, term = 2 * t; term > 1e-18; n++, term *= (2 * t * t) / (2 * n + 1)) sum += term;
-    return 1 - scale * sum;
-  }
   let fraction = t;
   for (let n = 80; n > 0; n--) fraction = t + n / 2 / fraction;
-  return scale / fraction;
+  if (t >= 2) return scale / fraction;
+  let sum = 0;
+  for (let n = 0, term = 2 * t; term > 1e-18; n++, term *= (2 * t * t) / (2 * n + 1)) sum += term;
+  return 1 - scale * sum;
 }
-
-// Φ(t) = erfc(-t / √2) / 2
-const normal = (/** @type {number} */ t) => (t < 0 ? erfc(-t / Math.SQRT2) / 2 : 1 - erfc(t / Math.SQRT2) / 2);
-
-/**
- * likelihood of y = max(10^-9, Φ((1/2 - |r|) / s) - Φ((-1/2 - |r|) / s)),  r = round(y - mu),  s = max(sigma, 0.11)
- * @param {Float32Array} y @param {Float32Array} mu @param {Float32Array} sigma of one shape
- * @returns {Float32Array} of the same shape
- */
+/** @type {Scalar} Φ(t) = erfc(-t / √2) / 2 */
+const normal = (t) => (t < 0 ? erfc(-t / Math.SQRT2) / 2 : 1 - erfc(t / Math.SQRT2) / 2);
+/** likelihood of y = max(10^-9, Φ((1/2 - |r|) / s) - Φ((-1/2 - |r|) / s)),  r = round(y - mu),  s = max(sigma, 0.11)
+ * @type {(y: Float32Array, mu: Float32Array, sigma: Float32Array) => Float32Array} all of one shape */
 export const gaussianLikelihoods = (y, mu, sigma) =>
   y.map((v, i) => {
-    const r = Math.abs(round(v - mu[i]));
-    const s = Math.max(sigma[i], 0.11);
-    return Math.max(FLOOR, normal((0.5 - r) / s) - normal((-0.5 - r) / s));
+    const [r, s] = [Math.abs(round(v - mu[i])), Math.max(sigma[i], 0.11)];
+    return Math.max(1e-9, normal((0.5 - r) / s) - normal((-0.5 - r) / s));
   });
-
-/**
- * likelihood of z = max(10^-9, P(z_hat + 1/2) - P(z_hat - 1/2)), P being the density of each channel
- * @param {Model} model @param {Float32Array} z_hat (N, h, w) @returns {Float32Array} (N, h, w)
- */
+/** likelihood of z = max(10^-9, P(z_hat + 1/2) - P(z_hat - 1/2))
+ * @param {Model} model @param {Float32Array} z_hat (N, h, w) */
 export function factorizedLikelihoods(model, z_hat) {
-  const area = z_hat.length / model.N;
-  const densities = Array.from({ length: model.N }, (_, c) => density(model, c));
-  return z_hat.map((v, i) => {
-    const P = densities[Math.floor(i / area)];
-    return Math.max(FLOOR, P(v + 0.5) - P(v - 0.5));
-  });
+  const P = Array.from({ length: model.N }, (_, c) => cumulative(model, c));
+  const channel = (/** @type {number} */ i) => Math.floor((i * model.N) / z_hat.length);
+  return z_hat.map((v, i) => Math.max(1e-9, P[channel(i)](v + 0.5) - P[channel(i)](v - 0.5)));
 }
-
-/** @param {Model} model @param {number} channel @returns {(v: number) => number} P of a channel */
-function density({ tensors }, channel) {
-  const layers = Array.from({ length: 5 }, (_, i) => {
-    /** @param {string} name @param {(v: number) => number} of @returns {number[]} the channel's part */
-    const part = (name, of) => {
-      const tensor = tensors[`entropy_bottleneck.${name}.${i}`];
-      const length = tensor.values.length / tensor.shape[0];
-      return Array.from(tensor.values.slice(channel * length, (channel + 1) * length), of);
-    };
-    const softplus = (/** @type {number} */ a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
-    const factors = i < 4 ? part("factors", Math.tanh) : null;
-    return { matrix: part("matrices", softplus), biases: part("biases", (v) => v), factors };
-  });
+/** @type {Scalar} softplus(a) = ln(1 + e^a) */
+const softplus = (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
+/** @type {(model: Model, channel: number) => Scalar} P of a channel */
+function cumulative({ tensors }, channel) {
+  /** @type {(name: string, of: Scalar) => number[]} the channel's part of a tensor */
+  const part = (name, of) => {
+    const { shape, values } = tensors[`entropy_bottleneck.${name}`];
+    const length = values.length / shape[0];
+    return Array.from(values.subarray(channel * length, (channel + 1) * length), of);
+  };
+  const layers = [0, 1, 2, 3, 4].map((i) => ({
+    matrix: part(`matrices.${i}`, softplus),
+    biases: part(`biases.${i}`, (v) => v),
+    factors: i < 4 ? part(`factors.${i}`, Math.tanh) : [0],
+  }));
   return (value) => {
     let v = [value];
     for (const { matrix, biases, factors } of layers) {
       // v = softplus(matrices_i) · v + biases_i, and for i < 4 then v = v + tanh(factors_i) · tanh(v)
       const sums = biases.map((bias, o) => v.reduce((sum, one, j) => sum + matrix[o * v.length + j] * one, bias));
-      v = factors ? sums.map((sum, o) => sum + factors[o] * Math.tanh(sum)) : sums;
+      v = sums.map((sum, o) => sum + factors[o] * Math.tanh(sum));
     }
     return 1 / (1 + Math.exp(-v[0]));
   };
