@@ -35,7 +35,7 @@ from mbtref.suite.subjects.reference import Reference, load
 from mbtref.transforms import Run, Span, Tiled, Transforms
 from mutants import javascript
 from mutants.gallery.pictures import drifting
-from mutants.javascript import Program, edited
+from mutants.javascript import TEXT, Program, replaced
 from mutants.mutant import Change, around, constant, install, instead
 from mutants.run import LEFT_OUT, Failed
 
@@ -350,7 +350,7 @@ _ROWS = (
       around(Reference.decompress, lambda right, self, model, blob: right(self, model, blob[40:]))),
     Control("javascript", ALL, "the JavaScript codec", (), Program),
     Control("javascript_in_plain_loops", ALL, "the JavaScript codec, without WebAssembly",
-      (constant(javascript, "TEXT", edited("kernels.simd ?? kernels.plain", "kernels.plain")),), Program),
+      (constant(javascript, "TEXT", replaced(TEXT, "kernels.simd ?? kernels.plain", "kernels.plain")),), Program),
     control("remembers", ("transforms", "entropy-float", "entropy-exact", "rans", "buffers"),
       "answers are kept, by all that a question holds", around(Reference.call, remembered)),
 )  # fmt: skip

@@ -85,7 +85,6 @@ class Runner(Generic[Q]):
         """Forks a child that asks one question, and writes how cases ended. Returns its process."""
         child = os.fork()
         if child == 0:
-            tempfile.tempdir = str(answer.parent)  # what the child leaves goes with the folder
             try:
                 self.become(session, question)
             except BaseException:

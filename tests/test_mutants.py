@@ -104,7 +104,7 @@ def test_a_moved_line_breaks_loudly() -> None:
     """A mutant of a text that the JavaScript codec doesn't have once raises ValueError, with the text."""
     for text, count in (("a line that is gone", 0), ("this.", javascript.TEXT.count("this."))):
         with pytest.raises(ValueError, match=f"{count} times, not once: {text}"):
-            javascript.edited(text, "")
+            javascript.replaced(javascript.TEXT, text, "")
 
 
 def test_there_are_enough() -> None:

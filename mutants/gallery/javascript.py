@@ -1,13 +1,14 @@
 """What ports to JavaScript are likely to do, in the JavaScript codec: its operators, numbers, arrays, modules."""
 
 from mutants import javascript
-from mutants.javascript import edited
+from mutants.javascript import TEXT, replaced
 from mutants.mutant import Mutant, constant, mutant
 
 
 def js(name: str, requirement: str, stage: str, wrong: str, right: str, instead: str) -> Mutant:
     """A line of the gallery. right: a part of the codec's text. instead: what it becomes."""
-    return mutant(f"js_{name}", requirement, stage, wrong, constant(javascript, "TEXT", edited(right, instead)))
+    changed = constant(javascript, "TEXT", replaced(TEXT, right, instead))
+    return mutant(f"js_{name}", requirement, stage, wrong, changed)
 
 
 MUTANTS = (
