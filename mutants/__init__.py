@@ -4,9 +4,9 @@
     python -m mutants slope open_loop      some
     pytest conformance --subject mutants.subjects:slope
 
-A mutant replaces a function, a method or a constant of the codec, or of the one-file decoder, by a wrong one
-(`gallery`). `run` asks the suite about each. A mutant must fail the requirement that is about it, and the message
-must name the wrong stage. `automatic` makes every other small change.
+A mutant replaces a function, a method or a constant of the codec, or of the one-file decoder, or a line of the
+JavaScript codec, by a wrong one (`gallery`). `run` asks the suite about each. A mutant must fail the requirement
+that is about it, and the message must name the wrong stage. `automatic` makes every other small change.
 """
 
 import os

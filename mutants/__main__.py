@@ -6,11 +6,19 @@ import sys
 from pathlib import Path
 
 from mbtref.files import write_whole
+from mbtref.suite.subjects.loading import node
 from mutants.controls import CONTROLS, Control, Judged
 from mutants.gallery import MUTANTS
+from mutants.javascript import Program
+from mutants.mutant import Codec
 from mutants.page import page, table
 from mutants.run import Failed, ask_all, requirement_of
 from mutants.verdict import About, Verdict
+
+
+def needs_node(name: str) -> bool:
+    """Whether a mutant or a control is one of the JavaScript codec."""
+    return MUTANTS[name].of is Codec.JAVASCRIPT if name in MUTANTS else CONTROLS[name].codec is Program
 
 
 def main() -> int:
@@ -35,6 +43,14 @@ def main() -> int:
     if unknown := [name for name in args.names if name not in {**MUTANTS, **CONTROLS}]:
         parser.error(f"no mutant or control {', '.join(unknown)}")
     names = args.names or [*CONTROLS, *MUTANTS]
+    try:
+        node()
+    except ValueError as why:
+        if args.output:
+            parser.error(f"--output is the page of all: the JavaScript codec {why}")
+        if absent := list(filter(needs_node, names)):
+            print(f"not run: {', '.join(absent)}: the JavaScript codec {why}")
+        names = [name for name in names if name not in absent]
     if args.sample:
         names.sort(key=lambda name: hashlib.sha256(f"{args.sample} {name}".encode()).digest())
     # controls take longest, so they come first

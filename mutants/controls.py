@@ -28,14 +28,16 @@ from mbtref.model import Model
 from mbtref.networks import BETA_MIN, GDN, MBT2018, SIGMA_MIN, non_negative
 from mbtref.openloop import buffers, forward, likelihoods
 from mbtref.suite.generate.implementations import Changed, batch_of_two, channels_last
-from mbtref.suite.operations import Values
+from mbtref.suite.operations import CAPABILITIES, Values
 from mbtref.suite.subjects.float64 import Float64
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.subjects.reference import Reference, load
 from mbtref.transforms import Run, Span, Tiled, Transforms
+from mutants import javascript
 from mutants.gallery.pictures import drifting
-from mutants.mutant import Change, around, install, instead
-from mutants.run import Failed
+from mutants.javascript import TEXT, Program, replaced
+from mutants.mutant import Change, around, constant, install, instead
+from mutants.run import LEFT_OUT, Failed
 
 
 @dataclasses.dataclass
@@ -48,12 +50,14 @@ class Control:
     about: str
     """How it differs."""
     changes: tuple[Change, ...]
+    codec: type[Reference | Program] = Reference
+    """What is changed."""
     idle: set[str] = dataclasses.field(default_factory=set)
     """Its functions that no case has run yet."""
 
     def subject(self) -> Subject:
         install([change._replace(value=self.watched(change)) for change in self.changes])
-        right = Reference()
+        right = self.codec()
         right.capabilities = self.capabilities
         return right
 
@@ -283,6 +287,7 @@ def remembered(right: Callable[..., Values], self: Reference, *asked: Any) -> An
 FLOAT = ("transforms", "entropy-float", "encode", "decode", "roundtrip")
 EXACT = ("entropy-exact", "encode", "decode", "roundtrip")
 RANS = ("rans", "rejection", "encode", "decode", "roundtrip")
+ALL = tuple(name for name in CAPABILITIES if name not in LEFT_OUT)
 
 
 def control(name: str, capabilities: Sequence[str], differs: str, *changes: Change) -> Control:
@@ -343,6 +348,9 @@ _ROWS = (
       around(Reference.compress, lambda right, self, model, image:
              {"blob": bytes(40) + right(self, model, image)["blob"]}),
       around(Reference.decompress, lambda right, self, model, blob: right(self, model, blob[40:]))),
+    Control("javascript", ALL, "the JavaScript codec", (), Program),
+    Control("javascript_in_plain_loops", ALL, "the JavaScript codec, without WebAssembly",
+      (constant(javascript, "TEXT", replaced(TEXT, "kernels.simd ?? kernels.plain", "kernels.plain")),), Program),
     control("remembers", ("transforms", "entropy-float", "entropy-exact", "rans", "buffers"),
       "answers are kept, by all that a question holds", around(Reference.call, remembered)),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A mutant: some names of the codec, or of the one-file decoder, and the wrong things that are put in their place.
+"""A mutant: some names of one of three codecs, and the wrong things that are put in their place.
 
 Functions and methods are given as attributes of what was imported, so a name that the codec no longer has breaks
 the import of the gallery. A constant is given by its name and looked up when the mutant is installed.
@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
@@ -17,6 +18,7 @@ from unittest.mock import patch
 import mbtref
 from mbtref.suite.subjects import reference, trace
 from mbtref.suite.subjects.protocol import Subject
+from mutants import javascript
 
 
 def second_copy(name: str) -> ModuleType:
@@ -42,6 +44,14 @@ else:
         one_file = second_copy("mbtref.suite.subjects.one_file")
 
 Wrong = Callable[..., object]
+
+
+class Codec(StrEnum):
+    """What a mutant is made of."""
+
+    REFERENCE = "reference"
+    ONE_FILE = "one-file decoder"
+    JAVASCRIPT = "JavaScript codec"
 
 
 class Change(NamedTuple):
@@ -109,10 +119,13 @@ class Mutant(NamedTuple):
     changes: tuple[Change, ...]
 
     @property
-    def of_decoder(self) -> bool:
-        """Whether it is the one-file decoder that is wrong, not the reference."""
+    def of(self) -> Codec:
+        """Which codec is wrong."""
         owner = self.changes[0].owner
-        return any(owner is module or owner in vars(module).values() for module in (decoder, one_file))
+        if owner is javascript:
+            return Codec.JAVASCRIPT
+        own = any(owner is module or owner in vars(module).values() for module in (decoder, one_file))
+        return Codec.ONE_FILE if own else Codec.REFERENCE
 
     def install(self, put: Callable[[Any, str, object], None] = setattr) -> None:
         """Makes this process the mutant. put: as setattr, such as the one of pytest's monkeypatch."""
@@ -121,7 +134,12 @@ class Mutant(NamedTuple):
     def subject(self) -> Subject:
         """The implementation that is wrong."""
         self.install()
-        return one_file.OneFile() if self.of_decoder else reference.Reference()
+        kinds: dict[Codec, Callable[[], Subject]] = {
+            Codec.REFERENCE: reference.Reference,
+            Codec.ONE_FILE: one_file.OneFile,
+            Codec.JAVASCRIPT: javascript.Program,
+        }
+        return kinds[self.of]()
 
 
 def mutant(name: str, requirement: str, stage: str, wrong: str, *changes: Change) -> Mutant:

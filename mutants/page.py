@@ -10,6 +10,7 @@ from pathlib import Path
 from mbtref.suite.requirements import REQUIREMENTS, TIERS
 from mutants.clauses import CLAUSES, ELSEWHERE
 from mutants.controls import Judged
+from mutants.mutant import Codec
 from mutants.verdict import Verdict
 
 SHOWN = 3
@@ -24,13 +25,13 @@ def page(verdicts: Sequence[Verdict], judged: Sequence[Judged]) -> str:
         "",
         f"*Made by `make mutants` on {date.today()}; not to be edited.*",
         "",
-        "Each mutant is the reference, or the one-file decoder, with a wrong function, method or constant in "
-        "place of a right one ([`gallery/`](../mutants/gallery/)). The suite is asked about it, without the Kodak "
-        "pictures. It must fail the requirement that is about the mistake, and its first message must name the "
-        "wrong stage. [`mutants.csv`](mutants.csv) lists them all.",
+        "Each mutant is the reference, the one-file decoder or the JavaScript codec, with a wrong function, "
+        "constant or line in place of a right one ([`gallery/`](../mutants/gallery/)). The suite is asked about "
+        "it, without the Kodak pictures. It must fail the requirement that is about the mistake, and its first "
+        "message must name the wrong stage. [`mutants.csv`](mutants.csv) lists them all.",
         "",
-        "| | reference | one-file decoder |",
-        "|---|---:|---:|",
+        f"| | {' | '.join(Codec)} |",
+        "|---|---:|---:|---:|",
         *figures(verdicts),
         "",
         "## Controls",
@@ -59,7 +60,7 @@ def page(verdicts: Sequence[Verdict], judged: Sequence[Judged]) -> str:
 
 def figures(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """The rows of numbers."""
-    groups = [[v for v in verdicts if v.mutant.of_decoder is decoder] for decoder in (False, True)]
+    groups = [[v for v in verdicts if v.mutant.of is codec] for codec in Codec]
     for title, counts in (
         ("mutants", [len(group) for group in groups]),
         ("caught by their requirement", [sum(v.mutant.requirement in v.requirements for v in g) for g in groups]),
@@ -104,6 +105,5 @@ def table(verdicts: Sequence[Verdict]) -> str:
     rows.writerow(["mutant", "of", "how it is wrong", "requirement", "tier", "named in the message"])
     for verdict in verdicts:
         m = verdict.mutant
-        of = "one-file decoder" if m.of_decoder else "reference"
-        rows.writerow([m.name, of, m.wrong, m.requirement, tier_of(verdict), verdict.fault or m.stage])
+        rows.writerow([m.name, m.of, m.wrong, m.requirement, tier_of(verdict), verdict.fault or m.stage])
     return text.getvalue()

@@ -1,6 +1,8 @@
 """The gallery and the controls: that each can be installed, that the runner tells, that no clause is left out."""
 
 import re
+import shutil
+import sys
 from collections import Counter
 
 import pytest
@@ -9,11 +11,13 @@ from mbtref.suite.cases import all_cases
 from mbtref.suite.operations import CAPABILITIES
 from mbtref.suite.requirements import REQUIREMENTS
 from mbtref.suite.sample import KODAK
-from mutants import automatic
+from mbtref.suite.subjects.reference import Reference
+from mutants import __main__ as runner
+from mutants import automatic, javascript
 from mutants.clauses import CLAUSES, ELSEWHERE
 from mutants.controls import CONTROLS
 from mutants.gallery import MUTANTS
-from mutants.mutant import Mutant
+from mutants.mutant import Codec, Mutant
 from mutants.run import LEFT_OUT
 from tests.support import ROOT, child
 
@@ -26,7 +30,8 @@ def test_a_control_differs() -> None:
     for name, control in CONTROLS.items():
         unknown = set(control.capabilities) - set(CAPABILITIES) | set(control.capabilities) & set(LEFT_OUT)
         assert not unknown, f"{name} can't be asked for {unknown}"
-        assert any(callable(change.value) for change in control.changes), f"nothing shows that {name} differs"
+        other = control.codec is not Reference or any(callable(change.value) for change in control.changes)
+        assert other, f"nothing shows that {name} differs"
         for change in control.changes:
             assert getattr(change.owner, change.name) is not change.value, (
                 f"{name}: {change.name} is the right one"
@@ -95,15 +100,22 @@ def test_a_gone_name_breaks_loudly() -> None:
     assert not hasattr(exact, "INCLINE"), "a name was made that the codec doesn't have"
 
 
+def test_a_moved_line_breaks_loudly() -> None:
+    """A mutant of a text that the JavaScript codec doesn't have once raises ValueError, with the text."""
+    for text, count in (("a line that is gone", 0), ("this.", javascript.TEXT.count("this."))):
+        with pytest.raises(ValueError, match=f"{count} times, not once: {text}"):
+            javascript.replaced(javascript.TEXT, text, "")
+
+
 def test_there_are_enough() -> None:
-    """Each requirement that a mutant can fail has one, and both implementations have their share."""
+    """Each requirement that a mutant can fail has one, and the three implementations have their share."""
     of = Counter(mutant.requirement for mutant in MUTANTS.values())
     asked = {case.requirement for case in all_cases() if KODAK not in case.name}
     askable = {key for key in asked if REQUIREMENTS[key].capability not in LEFT_OUT}
     assert not (free := askable - of.keys()), f"no mutant fails {sorted(free)}"
-    decoder = sum(mutant.of_decoder for mutant in MUTANTS.values())
-    assert decoder >= 30, f"only {decoder} mutants of the one-file decoder"
-    assert len(MUTANTS) - decoder >= 90, f"only {len(MUTANTS) - decoder} mutants of the reference"
+    shares = Counter(mutant.of for mutant in MUTANTS.values())
+    for codec, least in ((Codec.REFERENCE, 90), (Codec.ONE_FILE, 30), (Codec.JAVASCRIPT, 12)):
+        assert shares[codec] >= least, f"only {shares[codec]} mutants of the {codec}"
     assert len(MUTANTS) <= 250, f"{len(MUTANTS)} mutants: more than anyone reads"
 
 
@@ -128,6 +140,25 @@ def test_the_runner_tells_what_caught_a_mutant() -> None:
     for words in ("decoder_slope: ['EXACT-1']", "psi[", "slope: caught by nothing, not by EXACT-1",
                   "2 mutants, 1 not caught as they should be"):  # fmt: skip
         assert words in done.stdout, f"{words!r} isn't in {done.stdout}"
+
+
+def test_what_needs_node_is_not_run_without_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without Node its mutants and controls aren't asked, which is said, and there is no page of all."""
+    asked: list[str] = []
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(runner, "ask_all", lambda questions, *_: asked.extend(each.name for each in questions))
+    monkeypatch.setattr(sys, "argv", ["mutants", "javascript", "js_slope_in_32_bits", "slope", "remembers"])
+    runner.main()
+    assert asked == ["remembers", "slope"], f"it asks {asked}"
+    printed = capsys.readouterr().out
+    assert "not run: javascript, js_slope_in_32_bits: the JavaScript codec needs Node" in printed, printed
+    monkeypatch.setattr(sys, "argv", ["mutants", "-o", "page.md"])
+    with pytest.raises(SystemExit) as ended:
+        runner.main()
+    assert ended.value.code == 2, f"a page without them ended with {ended.value.code}"
+    assert "the JavaScript codec needs Node" in capsys.readouterr().err, "it doesn't say what is missing"
 
 
 def sentences() -> list[str]:

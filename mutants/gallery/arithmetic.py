@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mbtref import exact, grid, modelfile
-from mbtref.exact import EntropyNetworks, Linear, Parameters, leaky_relu
+from mbtref.exact import EntropyNetworks, Linear, Parameters
 from mbtref.grid import ONE, requantize, round_half_up, saturate, to_grid
 from mbtref.model import Model
 from mutants.mutant import Change, around, constant, decoder, instead, mutant
@@ -40,19 +40,6 @@ def loaded(change: Callable[[decoder.Model], object]) -> Change:
     return around(decoder.Model.__init__, wrong)
 
 
-def activated_first(self: EntropyNetworks, z_hat: Tensor) -> Tensor:
-    """h_s, with LeakyReLU before requantisation."""
-    a = z_hat
-    for layer in (self.h_s_0, self.h_s_2):
-        a = requantize(leaky_relu(exact.interleave(exact.in_strips(layer, exact.windows(a)))))
-    return requantize(exact.in_strips(self.h_s_4, exact.windows(a)))
-
-
-def on_the_other_side(right: Callable[..., Any], weight: Any, bias: Any, a: Any) -> Any:
-    """A transposed convolution whose output begins one row and one column earlier."""
-    return right(weight, bias, np.pad(a, ((0, 0), (1, 0), (1, 0))))[:, 1:-1, 1:-1]
-
-
 def with_an_edge(right: Callable[..., Any], weight: Any, bias: Any, a: Any) -> Any:
     """A convolution whose input is padded with its edge, in place of zeros."""
     return right(weight, bias, np.pad(a, ((0, 0), (1, 1), (1, 1)), "edge"))[:, 1:-1, 1:-1]
@@ -77,8 +64,6 @@ MUTANTS = (
       loaded(lambda m: m.medians.fill(0))),
     # §2: rounding and saturation
     mutant("half_to_even", "EXACT-1", "phi", "halves are rounded to even", instead(round_half_up, torch.round)),
-    mutant("half_away", "EXACT-1", "phi", "halves are rounded away from zero",
-      instead(round_half_up, lambda v: v.sign() * torch.floor(v.abs() + 0.5))),
     mutant("sums_floored", "EXACT-1", "psi", "sums are shifted without the half",
       instead(requantize, lambda sums: saturate(torch.floor(sums * 2.0**-14)))),
     mutant("activations_unsaturated", "EXACT-1", "phi", "activations don't saturate",
@@ -87,31 +72,19 @@ MUTANTS = (
       around(Linear.__call__, lambda right, self, inputs: right(self, inputs).float().double())),
     mutant("bound_of_2_52", "EXACT-1", "", "a model is refused whose sums may reach 2^52",
       constant(grid, "EXACT", 1 << 52)),
-    mutant("decoder_sums_divided", "EXACT-1", "psi", "sums are divided as C divides, toward zero",
-      instead(decoder.requantize, lambda sums:
-              decoder.saturate(np.trunc((sums + (1 << 13)) / (1 << 14)).astype(np.int64)))),
     mutant("decoder_sums_in_int32", "EXACT-1", "psi", "sums have 32 bits",
       around(decoder.requantize, lambda right, sums: right(sums.astype(np.int32)))),
     mutant("decoder_activations_wrap", "EXACT-1", "phi", "activations wrap, and don't saturate",
       instead(decoder.saturate, lambda units: (units + (1 << 22)) % (1 << 23) - (1 << 22))),
     # §2: LeakyReLU
     mutant("slope", "EXACT-1", "psi", "LeakyReLU's slope is 1310 / 2^17", constant(exact, "SLOPE", 1310)),
-    mutant("slope_hundredth", "EXACT-1", "psi", "LeakyReLU's slope is 1/100",
-      instead(leaky_relu, lambda units: torch.where(units < 0, round_half_up(units * 0.01), units))),
-    mutant("slope_first", "EXACT-1", "psi", "LeakyReLU of sums comes before they are requantised, in h_s",
-      instead(EntropyNetworks.psi, activated_first)),
     mutant("decoder_slope", "EXACT-1", "psi", "LeakyReLU's slope is 1310 / 2^17",
       instead(decoder.leaky_relu, lambda units: np.where(units < 0, (units * 1310 + (1 << 16)) >> 17, units))),
     # §2: convolutions
     mutant("deconv_turned", "EXACT-1", "psi", "the kernel of a transposed convolution is turned by 180°",
       around(exact.deconv5x5_matrix, lambda right, weight: right(weight.flip(2, 3)))),
-    mutant("decoder_conv_turned", "EXACT-1", "psi", "the kernel of the convolution is turned by 180°",
-      around(decoder.convolve, lambda right, weight, bias, a: right(weight[:, :, ::-1, ::-1], bias, a))),
     mutant("decoder_conv_replicates", "EXACT-1", "psi", "the border is replicated inside h_s, in place of zeros",
       around(decoder.convolve, with_an_edge)),
-    mutant("decoder_output_padding_first", "EXACT-1", "psi",
-      "the output padding of a transposed convolution is on the other side",
-      around(decoder.transpose_convolve, on_the_other_side)),
     # §2: the context model and the entropy parameters
     mutant("context_transposed", "EXACT-1", "phi", "rows and columns of the context model are exchanged",
       weights(CONTEXT, lambda kernel: kernel.mT)),
@@ -119,8 +92,6 @@ MUTANTS = (
       weights(HEAD, lambda weight: weight.roll(weight.shape[1] // 2, 1))),
     mutant("mu_first", "EXACT-1", "sigma", "the mean is taken before the scale",
       around(EntropyNetworks.parameters, lambda right, *given: Parameters(*right(*given)[::-1]))),
-    mutant("decoder_taps_reversed", "EXACT-1", "phi", "the taps of the context are in the other order",
-      loaded(lambda m: m.weight.update(context_prediction=m.weight["context_prediction"][:, :, ::-1]))),
     # §3: hyper-latents
     mutant("no_medians", "EXACT-1", "z_hat", "z_hat lacks the medians",
       instead(EntropyNetworks.z_hat, lambda self, symbols: saturate(symbols * ONE))),

@@ -160,8 +160,6 @@ MUTANTS = (
              if min(x.shape[-2:]) > 63 else right(x))),
     mutant("padded_in_halves", "ROUNDTRIP-1", "compress", "half of the padding is on each side, but no odd row",
       instead(planes.pad, in_halves)),
-    mutant("colours_halved", "ENCODE-1", "bytes", "an encoder halves the colours' resolution (4:2:0)",
-      around(planes.to_tensor, coarse_colours(2, 2))),
     mutant("colours_halved_in_rows", "ENCODE-1", "bytes", "an encoder halves the colours' columns (4:2:2)",
       around(planes.to_tensor, coarse_colours(1, 2))),
     mutant("colours_halved_in_columns", "ENCODE-1", "bytes", "an encoder halves the colours' rows (4:4:0)",
@@ -212,8 +210,6 @@ MUTANTS = (
       around(forward.forward_pass, lambda right, *given: (f := right(*given))._replace(x_hat=f.x_hat.clip(0, 1)))),
     mutant("sigma_from_0109", "FLOAT-3", "y_likelihoods", "scales are at least 0.109",
       constant(networks, "SIGMA_MIN", 0.109)),
-    mutant("no_floor", "FLOAT-3", "y_likelihoods", "likelihoods have no floor",
-      constant(likelihoods, "LIKELIHOOD_MIN", 0.0)),
     mutant("likelihood_beside", "FLOAT-3", "z_likelihoods", "the likelihood of z is that from z to z + 1",
       around(likelihoods.probability, lambda right, prior, v: right(prior, v + 0.5))),
     # §§8 and 14

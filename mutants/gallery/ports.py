@@ -33,10 +33,6 @@ def one_gdn(network: MBT2018) -> None:
         part[3] = part[5] = part[1]
 
 
-def with_relu(network: MBT2018) -> None:
-    network.h_a[1] = network.h_a[3] = nn.ReLU()
-
-
 def with_slope_of_a_fifth(network: MBT2018) -> None:
     network.h_s[1] = network.h_s[3] = nn.LeakyReLU(0.2)
 
@@ -124,14 +120,11 @@ MUTANTS = (
     mutant("gamma_symmetric", "TRANSFORM-1", "y", "gamma is made symmetric",
       around(networks.non_negative, lambda right, *given:
              (v + v.mT) / 2 if (v := right(*given)).ndim == 2 else v)),
-    mutant("beta_unfolded_twice", "TRANSFORM-1", "y", "beta and gamma are squared once more",
-      around(networks.non_negative, lambda right, v, minimum: right(right(v, minimum), minimum))),
     mutant("pedestal_of_2_10", "TRANSFORM-1", "y", "GDN's pedestal is 2^-10",
       constant(networks, "PEDESTAL", 2.0**-10)),
     mutant("kernels_transposed", "TRANSFORM-1", "y", "rows and columns of kernels are exchanged by an import",
       instead(Convolution.forward, lambda self, x:
               convolve(x, self.weight.mT, self.bias, self.stride[0], int(self.padding[0])))),
-    mutant("relu", "TRANSFORM-2", "z", "h_a has ReLU", built(with_relu)),
     mutant("last_layer_turned", "TRANSFORM-3", "x_hat", "the kernel of g_s's last layer is turned by 180°",
       instead(networks.up, lambda c_in, c_out: (Turned if c_out == 3 else Transposed)(c_in, c_out, 5, 2, 2, 1))),
     # the context and the entropy parameters
@@ -142,9 +135,6 @@ MUTANTS = (
       around(forward.parameters_of_y, lambda right, *given: (F.softplus((v := right(*given))[0]), v[1]))),
     mutant("scale_of_magnitude", "FLOAT-1", "sigma", "the scale is an absolute value",
       around(forward.parameters_of_y, lambda right, *given: ((v := right(*given))[0].abs(), v[1]))),
-    mutant("halves_interleaved", "FLOAT-1", "sigma", "scales are the even channels, means the odd ones",
-      around(forward.parameters_of_y, lambda right, *given:
-             ((v := torch.cat(right(*given), 1))[:, ::2], v[:, 1::2]))),
     mutant("mask_checkered", "FLOAT-1", "phi", "the mask is a checkerboard",
       instead(MaskedConv2d.mask, lambda self: (torch.arange(25) % 2).float().reshape(5, 5))),
     mutant("context_copied_early", "FLOAT-1", "phi", "the masked kernel is copied before the weights are loaded",

@@ -111,14 +111,8 @@ def with_slope(part: str) -> Change:
 
 MUTANTS = (
     # §§9 and 12: GDN
-    mutant("gdn_without_root", "TRANSFORM-1", "y", "GDN lacks its root", gdn(lambda norm: norm)),
-    mutant("gdn_rooted_twice", "TRANSFORM-1", "y", "GDN has a fourth root", gdn(lambda norm: norm.sqrt().sqrt())),
-    mutant("gdn_of_half_squares", "TRANSFORM-1", "y", "GDN has x² / 2", gdn(square=lambda x: x * x / 2)),
     mutant("root_of_two_steps", "TRANSFORM-1", "y", "square roots take two steps of Newton's", gdn(of_two_steps)),
     mutant("root_of_16_bits", "TRANSFORM-3", "x_hat", "square roots have 16 bits", gdn(of_16_bits)),
-    mutant("gamma_of_others", "TRANSFORM-1", "y", "the norm lacks the channel itself",
-      around(networks.non_negative, lambda right, *given:
-             v - v.diag().diag() if (v := right(*given)).ndim == 2 else v)),
     mutant("beta_unbounded", "TRANSFORM-1", "y", "beta has no lower bound", unbounded(1)),
     mutant("gamma_unbounded", "TRANSFORM-3", "x_hat", "gamma has no lower bound", unbounded(2)),
     mutant("pedestal_left_out", "TRANSFORM-3", "x_hat", "2^-36 isn't taken off",

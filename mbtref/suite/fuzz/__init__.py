@@ -1,1 +1,1 @@
-"""Damaged input for two decoders that must agree: `python -m mbtref.suite.fuzz`."""
+"""Damaged input for decoders that must agree: `python -m mbtref.suite.fuzz`."""

@@ -40,7 +40,7 @@ BUFFER: Fields = [(at, "<i", NUMBERS) for at in range(0, ZLIB_AT, 4)]
 
 
 class Question(NamedTuple):
-    """What both decoders are asked."""
+    """What all decoders are asked."""
 
     vector: str
     """Id of the golden vector whose input was edited."""
