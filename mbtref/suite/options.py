@@ -16,7 +16,7 @@ from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.requirements import DEFAULT_TIER, REQUIREMENTS, TIERS
 from mbtref.suite.sample import MODELS
 from mbtref.suite.subjects.command import Command
-from mbtref.suite.subjects.loading import NAMES, ONNX, SHORT, in_process, is_program, isolated
+from mbtref.suite.subjects.loading import ONNX, SHORT, in_process, is_program, isolated
 from mbtref.suite.subjects.program import POSIX
 from mbtref.suite.subjects.protocol import Subject
 
