@@ -117,6 +117,7 @@ async function take({ file, name, title = name }) {
   try {
     if (!/\.safetensors$/i.test(name)) {
       const start = new TextDecoder("latin1").decode(await file.slice(0, 3).arrayBuffer());
+      if (job !== working) return;
       job.task = /\.mbt$/i.test(name) || start === "MBT" ? "decode" : "encode";
       [last, waiting] = [job, null];
     }

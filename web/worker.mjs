@@ -21,17 +21,8 @@ const LARGEST = { pixels: 2 ** 24, side: 2 ** 15 - 1, bytes: 2 ** 28 };
  * @typedef {{found: string, golden?: string}} Digest a SHA-256 and the golden one
  */
 
-/** Tells the page something. */
-const tell = (/** @type {object} */ news) => postMessage(news);
-
-/** A refusal in the page's own words. */
-class Refusal extends Error {
-  /** @param {string} kind @param {string} message */
-  constructor(kind, message) {
-    super(message);
-    this.kind = kind;
-  }
-}
+/** What is refused for the page's own reasons. @param {string} kind @param {string} message */
+const refusal = (kind, message) => Object.assign(new Error(message), { kind });
 
 /** Adds up the time of each part, and tells how far it is, twenty times a second at most. */
 class Clock {
@@ -47,7 +38,7 @@ class Clock {
     this.#last = now;
     if (share < 1 && now - (this.#told[part] ?? 0) < 50) return;
     this.#told[part] = now;
-    tell({ part, share, time: this.times[part] });
+    postMessage({ part, share, time: this.times[part] });
   };
 }
 
@@ -105,7 +96,7 @@ function checkSize(sizes) {
   for (const [of, size] of Object.entries(sizes)) {
     const [has, holds] = [size, LARGEST[of]].map((n) => n.toLocaleString("en"));
     const message = `It has ${has} ${of === "side" ? "pixels on a side" : of}, and this page holds ${holds}.`;
-    if (size > LARGEST[of]) throw new Refusal("page-limit", message);
+    if (size > LARGEST[of]) throw refusal("page-limit", message);
   }
 }
 
@@ -121,13 +112,13 @@ function canvasOf(...[pixels, height, width]) {
     rgba[to + 2] = pixels[from + 2];
   }
   const canvas = new OffscreenCanvas(width, height);
-  contextOf(canvas).putImageData(new ImageData(rgba, width, height), 0, 0);
+  contextOf(canvas, false).putImageData(new ImageData(rgba, width, height), 0, 0);
   return canvas;
 }
 
-/** @param {OffscreenCanvas} canvas */
-const contextOf = (canvas) =>
-  /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+/** @param {OffscreenCanvas} canvas @param {boolean} alpha */
+const contextOf = (canvas, alpha) =>
+  /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha, willReadFrequently: true }));
 
 /**
  * The samples of a picture file. A colour profile is applied, as `mbtref encode` does it; without one the samples are
@@ -138,10 +129,10 @@ async function pixelsOf(file) {
   const start = new TextDecoder("latin1").decode(await file.slice(0, 2 ** 18).arrayBuffer());
   const colorSpaceConversion = /ICC_PROFILE\0|iCCP|ICCP|colrprof/.test(start) ? "default" : "none";
   const bitmap = await createImageBitmap(file, { colorSpaceConversion, premultiplyAlpha: "none" }).catch(() => {
-    throw new Refusal("not-a-picture", "Its pixels can't be decoded: it may be damaged.");
+    throw refusal("not-a-picture", "Its pixels can't be decoded: it may be damaged.");
   });
   const { height, width } = bitmap;
-  const context = contextOf(new OffscreenCanvas(width, height));
+  const context = contextOf(new OffscreenCanvas(width, height), true);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   const { data } = context.getImageData(0, 0, width, height);
@@ -158,7 +149,7 @@ async function pixelsOf(file) {
 /** Whether a canvas gives back what was painted: some browsers alter it, so that pages can't recognise a machine. */
 function canvasIsExact() {
   const samples = Uint8Array.from({ length: 16 * 16 * 3 }, (_, i) => (i * 37) % 256);
-  const { data } = contextOf(canvasOf(samples, 16, 16)).getImageData(0, 0, 16, 16);
+  const { data } = contextOf(canvasOf(samples, 16, 16), false).getImageData(0, 0, 16, 16);
   return samples.every((sample, i) => sample === data[4 * Math.floor(i / 3) + (i % 3)]);
 }
 
@@ -279,7 +270,7 @@ async function model({ file }, clock) {
     const { fingerprint, N, M } = await readModel({ name: "", bytes: file.size, source: file }, clock);
     return { fingerprint, N, M };
   } catch (error) {
-    throw new Refusal("not-a-model", `It has no networks of mbt2018: ${/** @type {Error} */ (error).message}`);
+    throw refusal("not-a-model", `It has no networks of mbt2018: ${/** @type {Error} */ (error).message}`);
   }
 }
 
@@ -290,9 +281,9 @@ addEventListener("message", async ({ data: job }) => {
   try {
     checkSize({ bytes: job.file.size });
     const done = await TASKS[/** @type {Job} */ (job).task](job, clock);
-    tell({ done, times: clock.times });
+    postMessage({ done, times: clock.times });
   } catch (error) {
     const { name, kind = name, offset, message } = /** @type {codec.BitstreamError} */ (error);
-    tell({ refused: { kind, offset, message } });
+    postMessage({ refused: { kind, offset, message } });
   }
 });

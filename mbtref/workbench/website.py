@@ -1,16 +1,17 @@
 """The page of `web/` in a folder, with models, examples and golden hashes, and a server for this machine alone."""
 
-import hashlib
 import json
 import os
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from mbtref.modelfile import FINGERPRINTS, embedded, name_of
 from mbtref.suite.check import digest_of
 from mbtref.suite.folders import project_folder
 from mbtref.suite.vectors import FOLDER, frozen, read
-from mbtref.workbench.terminal import say, warn
+from mbtref.workbench.terminal import say
 
 GOLDEN = ("DECODE-1", "DECODE-3", "DECODE-4", "REPRODUCIBLE-2")
 """The requirements whose vectors have golden latents or pixels. Golden pixels are those of exact transforms."""
@@ -28,13 +29,7 @@ WEB = ("worker.mjs", "page.mjs", "codec.mjs", "style.css", "icon.svg", "index.ht
 """The files of `web/` that a browser asks for."""
 MODELS = {"lite-q3": "smallest", "lite-q4": "small", "lite-q5": "good", "lite-q6": "best"}
 """The models beside the page, and what they are for pictures."""
-TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".json": "application/json",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
+TYPES = {".css": "text/css", ".html": "text/html", ".mjs": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def files() -> dict[str, bytes]:
@@ -52,7 +47,7 @@ def files() -> dict[str, bytes]:
         file = f"examples/{path.name}"
         page[file] = path.read_bytes()
         examples.append({"name": example["title"], "file": file, "about": line_about(path)})
-        pixels[digest(page[file])] = example.get("pixels")
+        pixels[sha256(page[file]).hexdigest()] = example.get("pixels")
     for name, text in ("contents", {"models": models, "examples": examples}), ("golden", golden(pixels)):
         page[f"{name}.json"] = json.dumps(text, indent=1).encode()
     return page | {name: (web / name).read_bytes() for name in WEB}
@@ -79,16 +74,12 @@ def golden(pixels: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for vector in frozen().vectors:
         if vector.requirement in GOLDEN:
-            stream = digest(vector.input_files["stream"].content)
+            stream = sha256(vector.input_files["stream"].content).hexdigest()
             entry = found.setdefault(stream, {"id": vector.id, "model": str(vector.model)})
             known = {name: digest_of(name, value) for name, value in vector.expected.items()} | dict(vector.sha256)
             of = {"latents": known.get("y_hat"), "pixels": known.get("image") or pixels.get(stream)}
             entry.update({name: value for name, value in of.items() if value})
     return found
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def write(folder: Path) -> int:
@@ -115,7 +106,8 @@ def write(folder: Path) -> int:
 class Handler(SimpleHTTPRequestHandler):
     """Serves a folder quietly, and its files as what they are, whatever this system takes them for."""
 
-    extensions_map: ClassVar = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
+    def guess_type(self, path: Any) -> str:
+        return TYPES.get(Path(path).suffix) or super().guess_type(path)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -134,6 +126,6 @@ def show(folder: Path, port: int) -> None:
     with server(folder, port) as serving, suppress(KeyboardInterrupt):
         url = f"http://127.0.0.1:{serving.server_port}/"
         say(f"{url} (Ctrl-C ends it)")
-        if not webbrowser.open(url):
-            warn("mbtref: no browser was found: open this address in one")
+        # a browser in a terminal returns only when it is closed
+        threading.Thread(target=webbrowser.open, args=[url], daemon=True).start()
         serving.serve_forever()
