@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from PIL.PngImagePlugin import PngInfo
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -208,12 +209,15 @@ def pictures() -> Iterator[tuple[str, bytes, np.ndarray[Any, Any]]]:
     white = np.where(alpha[:, :, None] > 0, rgb, 255).astype(np.uint8)
     turned = PIL.Image.Exif()
     turned[0x112] = 6  # to be turned by 90° clockwise
+    dark = PngInfo()
+    dark.add(b"gAMA", (100_000).to_bytes(4, "big"))
     yield "rgb.png", png(rgb), rgb
     yield "grey.png", png(rgb[:, :, 0]), np.dstack([rgb[:, :, 0]] * 3)
     yield "transparent.png", png(np.dstack([rgb, alpha])), white
     yield "lossless.webp", png(rgb, format="WEBP", lossless=True), rgb
     yield "no-suffix", png(rgb, format="BMP"), rgb
     yield "turned.png", png(rgb, exif=turned), np.rot90(rgb, -1)
+    yield "gamma.png", png(rgb, pnginfo=dark), rgb
 
 
 @pytest.mark.parametrize(("name", "file", "samples"), list(pictures()))
