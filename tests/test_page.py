@@ -1,6 +1,7 @@
 """The page in a real browser: golden streams, refusals, pictures, keyboard; and the command that writes it."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -9,6 +10,7 @@ import urllib.request
 import webbrowser
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
@@ -118,16 +120,23 @@ class Page:
         return base64.b64decode(self.browser.execute_async_script(script, selector))
 
 
-@pytest.fixture(scope="module")
-def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page on this machine, as the command writes and serves it. Gives its address."""
-    folder = tmp_path_factory.mktemp("page")
-    website.write(folder)
-    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": KEEP})
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serves a page on this machine as the command does. Gives its address."""
     with website.server(folder, 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the page, as the command writes it."""
+    folder = tmp_path_factory.mktemp("page")
+    website.write(folder)
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": KEEP})
+    with serving(folder) as url:
+        yield url
 
 
 @pytest.fixture
@@ -174,6 +183,21 @@ def test_golden_streams(page: Page) -> None:
     assert not wrong, f"not golden: {wrong}"
     found = PIL.Image.open(io.BytesIO(page.bytes_of("#decoded"))).convert("RGB")
     assert np.array_equal(np.array(found), vector.expected["image"]), "the picture has other pixels"
+
+
+def test_what_is_not_golden(browser: Any, tmp_path: Path) -> None:
+    """Where the golden latents or pixels are others, the page says that they differ."""
+    website.write(tmp_path)
+    stream = stream_of(vectors("DECODE-1")[0])
+    golden = json.loads((tmp_path / "golden.json").read_bytes())
+    golden[hashlib.sha256(stream[1]).hexdigest()]["pixels"] = "0" * 64
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    with serving(tmp_path) as url:
+        page = Page(browser, url)
+        page.open()
+        page.take(stream)
+        assert page.marks() == ["✓ equal the golden ones", "✗ differ from the golden ones"]
+        assert "Pixels: differ" in page.text("status"), page.text("status")
 
 
 def test_refusals(page: Page) -> None:
