@@ -800,7 +800,7 @@ function inflate(bytes, start, limit) {
     if (split > 286 || distances > 30) fault("too many codes");
     const first = new Array(19).fill(0);
     for (const symbol of ORDER.slice(0, count)) first[symbol] = take(3);
-    const codes = codesOf(first, at, false);
+    const codes = first.some(Boolean) ? codesOf(first, at, false) : { counts: [0, 2], symbols: [0, 0] }; // as zlib
     const lengths = /** @type {number[]} */ ([]);
     while (lengths.length < split + distances) {
       const symbol = decoded(codes);
