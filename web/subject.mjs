@@ -121,7 +121,7 @@ const OPERATIONS = {
 
 /** @param {any} request @returns {Promise<object>} the answer */
 async function answer({ operation, model_file, gaussian_file, inputs, folder }) {
-  if (!(operation in OPERATIONS)) return { unsupported: `no operation ${operation}` };
+  if (!Object.hasOwn(OPERATIONS, operation)) return { unsupported: `no operation ${operation}` };
   /** @type {[string, Value][]} */
   const values = Object.entries(inputs).map(([name, path]) => [name, load(path)]);
   const arrays = Object.fromEntries(values.map(([name, { data }]) => [name, data]));
