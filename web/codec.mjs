@@ -21,6 +21,7 @@
  * @typedef {Uint8Array<ArrayBuffer>} Bytes
  * @typedef {ArrayLike<number>} Numbers
  * @typedef {(v: number) => number} Scalar */
+
 /** Bytes that break a rule of the format: of `kind` (§§7 and 8), met at byte `offset`, which is for people. */
 export class BitstreamError extends Error {
   /** @param {string} kind @param {number} offset @param {string} message */
@@ -31,39 +32,50 @@ export class BitstreamError extends Error {
     this.offset = offset;
   }
 }
+
 /** @type {(kind: string, offset: number, message: string) => never} */
-function refuse(kind, offset, message) {
+export function refuse(kind, offset, message) {
   throw new BitstreamError(kind, offset, message);
 }
+
 // ---- Bytes, SHA-256, CRC-32 --------------------------------------------------------------------------------------
+
 const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
 /** @type {(bytes: Bytes, size: number) => Bytes} values in this machine's order become little-endian, or back */
-function reordered(bytes, size) {
+export function reordered(bytes, size) {
   for (let at = 0; !IS_LITTLE_ENDIAN && at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
   return bytes;
 }
+
 /** The bytes of a typed array in little-endian order, on any machine: a copy.
  * @param {Uint8Array | Int16Array | Int32Array | Float32Array | Float64Array} array */
 export const littleEndian = ({ buffer, byteOffset, byteLength, BYTES_PER_ELEMENT }) =>
   reordered(new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength)), BYTES_PER_ELEMENT);
+
 /** @type {(bytes: Uint8Array) => DataView} */
-const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
 /** @type {(first: Uint8Array, second: Uint8Array) => Bytes} */
-function joined(first, second) {
+export function joined(first, second) {
   const bytes = new Uint8Array(first.length + second.length);
   bytes.set(first);
   bytes.set(second, first.length);
   return bytes;
 }
+
 /** @type {(count: number, root: Scalar) => Int32Array} 32 bits behind the points of the first primes' roots */
 function fractions(count, root) {
   const primes = [2];
   for (let n = 3; primes.length < count; n++) if (primes.every((prime) => n % prime)) primes.push(n);
   return Int32Array.from(primes, (prime) => (root(prime) % 1) * 2 ** 32);
 }
+
 const ROUNDS = fractions(64, Math.cbrt); // 45 bits of a root are right on any machine, and more than the 35 of these
+
 /** @type {(x: number, n: number) => number} */
 const turned = (x, n) => (x >>> n) | (x << (32 - n));
+
 /** SHA-256 (FIPS 180-4), 64 hexadecimal digits. That of a browser is only there for pages that come over https.
  * @param {Uint8Array} bytes */
 export function sha256(bytes) {
@@ -91,6 +103,7 @@ export function sha256(bytes) {
   }
   return Array.from(hash, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
+
 /** @type {(...parts: Uint8Array[]) => number} the CRC-32 of §6, of all parts one after the other */
 function crc32(...parts) {
   let crc = 0xffffffff;
@@ -102,7 +115,9 @@ function crc32(...parts) {
   }
   return (crc ^ 0xffffffff) >>> 0;
 }
+
 // ---- Kernels: the one loop that takes the time -------------------------------------------------------------------
+
 /** A heap holds weights and operands. `multiply` computes, for n rows of patches,
  *
  *     out[p, c] = bias[c] + Σ_i patches[p, i] · weights[i, c]          from i = 0 upwards, each step rounded
@@ -112,6 +127,7 @@ function crc32(...parts) {
  * @typedef {(patches: number, n: number, length: number, weights: number, outputs: number, bias: number,
  *   out: number) => void} Multiply
  * @typedef {(size: number) => {heap: Float64Array, multiply: Multiply}} Kernel makes a heap of `size` numbers */
+
 /** @type {Kernel} */
 function plain(size) {
   const heap = new Float64Array(size);
@@ -132,6 +148,7 @@ function plain(size) {
   };
   return { heap, multiply };
 }
+
 /** The same loop in WebAssembly, for four patches and four outputs at once, two in a vector: s and t. `$a` reads a local,
  * `=a` sets it, and a number is an i32.const. `each` stands for four lines, where # is the patch. Places are in bytes. */
 const CODE = `
@@ -153,11 +170,13 @@ end`;
 const PARAMETERS = "patches n length weights outputs bias out".split(" ");
 const INTEGERS = "w c o row end a0 a1 a2 a3".split(" ");
 const VECTORS = "s0 s1 s2 s3 t0 t1 t2 t3 w0 w1 x".split(" ");
+
 /** Their instructions: loop, end, br_if 0, i32.add, i32.lt_u; v128.load, load64_splat and store; f64x2.add and mul. */
 const CONTROL = { loop: [0x03, 0x40], end: [0x0b], again_if: [0x0d, 0], "+": [0x6a], "<": [0x49] };
 const LOADS = { load: [0xfd, 0x00, 3, 0], load16: [0xfd, 0x00, 3, 16], splat: [0xfd, 0x0a, 3, 0] };
 const STORES = { store: [0xfd, 0x0b, 3, 0], store16: [0xfd, 0x0b, 3, 16] };
 const VALUES = { add: [0xfd, 0xf0, 0x01], mul: [0xfd, 0xf2, 0x01] };
+
 /** @type {() => Bytes} the module: a function `multiply` that works on the memory that it imports */
 function assembled() {
   const [I32, V128, FUNCTION, MEMORY, locals] = [0x7f, 0x7b, 0, 2, [...PARAMETERS, ...INTEGERS, ...VECTORS]];
@@ -183,8 +202,10 @@ function assembled() {
     ...[10, ...sized([1, ...body])],
   );
 }
+
 // WebAssembly's numbers are little-endian on any machine, and those of a Float64Array aren't.
 const HAS_SIMD = IS_LITTLE_ENDIAN && typeof WebAssembly === "object" && WebAssembly.validate(assembled());
+
 /** @type {Kernel} */
 function simd(size) {
   const memory = new WebAssembly.Memory({ initial: Math.ceil(size / 2 ** 13) });
@@ -195,9 +216,12 @@ function simd(size) {
     inBytes(8 * patches, n, 8 * length, 8 * weights, 8 * outputs, 8 * bias, 8 * out);
   return { heap: new Float64Array(memory.buffer), multiply };
 }
+
 /** The kernels of this machine. `simd` is null where it has none. */
 export const kernels = { plain, simd: HAS_SIMD ? simd : null };
+
 // ---- §1 Model ----------------------------------------------------------------------------------------------------
+
 /** @type {(file: Uint8Array) => Tensors} of a safetensors file */
 function safetensors(file) {
   const start = 8 + Number(viewOf(file).getBigUint64(0, true));
@@ -210,9 +234,11 @@ function safetensors(file) {
   });
   return Object.fromEntries(entries);
 }
+
 /** @typedef {(v: Numbers, bits: number) => Numbers} Grid
  * @type {Grid} round(v · 2^bits) */
 const onGrid = (v, bits) => Float64Array.from(v, (one) => Math.floor(one * 2 ** bits + 0.5));
+
 /** Makes a model ready (§§1, 2, 4): N and M, the channels of z and y; fingerprint, 16 hexadecimal digits; and what the
  * codec needs. Networks are made when they are first needed.
  * @param {Uint8Array} file the model's safetensors file
@@ -230,9 +256,12 @@ export function readModel(file, gaussian, kernel = kernels.simd ?? kernels.plain
     };
   };
   return {
-    ...{ tensors, N: tensors["g_a.0.weight"].shape[0], M: tensors["g_a.6.weight"].shape[0] },
+    tensors,
+    N: tensors["g_a.0.weight"].shape[0],
+    M: tensors["g_a.6.weight"].shape[0],
     fingerprint: sha256(file).slice(0, 16),
-    ...{ medians, gridMedians: onGrid(medians, 10) }, // (N), as in the file and in units of 2^-10
+    medians, // (N), as in the file
+    gridMedians: onGrid(medians, 10), // in units of 2^-10
     zTables: tablesIn(tensors, "entropy_bottleneck."),
     yTables: tablesIn(y, ""),
     thresholds: y.thresholds.values,
@@ -243,18 +272,25 @@ export function readModel(file, gaussian, kernel = kernels.simd ?? kernels.plain
     g_s: lazily(FLOAT, /^g_s/),
   };
 }
+
 // ---- §2 Layers, exact or float -----------------------------------------------------------------------------------
+
 /** @type {Scalar} to [-2^22, 2^22 - 1] */
 const saturate = (v) => Math.max(-(2 ** 22), Math.min(v, 2 ** 22 - 1));
+
 /** @type {Scalar} out = saturate(round(sum / 2^14)) */
 const requantized = (sum) => saturate(Math.floor(sum / 2 ** 14 + 0.5));
+
 /** @type {Scalar} a negative out becomes round(out · 1311 / 2^17) */
 const leaky = (out) => (out < 0 ? Math.floor((out * 1311) / 2 ** 17 + 0.5) : out);
+
 /** @typedef {{out: Scalar, leaky: Scalar}} Arithmetic what becomes of a sum, without and with a LeakyReLU
  * @type {Arithmetic} sums in units of 2^-24 become outputs in units of 2^-10 */
 const EXACT = { out: requantized, leaky: (sum) => leaky(requantized(sum)) };
+
 /** @type {Arithmetic} */
 const FLOAT = { out: (sum) => sum, leaky: (sum) => (sum < 0 ? sum * 0.01 : sum) };
+
 /** A layer. Its output row up · q + a and column up · r + b belong to phase (a, b): `up` is 2 if it is transposed, and 1
  * if it is a convolution. A run has the `count` inputs of row stride · q + row from column stride · r + column on, and
  * `weight` is that of the input at row stride · q + row and column stride · r + column.
@@ -271,6 +307,7 @@ function layerOf(bias, inputs, stride, up, parts) {
   return { inputs, outputs: bias.length, padded: toFour(bias.length), stride, up, phases, bias, place: 0 };
 }
 const toFour = (/** @type {number} */ n) => Math.ceil(n / 4) * 4;
+
 /** @type {(w: Numbers, bias: Numbers, shape: number[], stride: number, counts: number[]) => Layer} counts: of taps, by row */
 function convolution(w, bias, [, inputs, K], stride, counts) {
   const p = (K - 1) / 2;
@@ -280,6 +317,7 @@ function convolution(w, bias, [, inputs, K], stride, counts) {
   const weight = (output, input, row, column) => w[((output * inputs + input) * K + row + p) * K + column + p];
   return layerOf(bias, inputs, stride, 1, [[runs, weight]]);
 }
+
 /** @type {(w: Numbers, bias: Numbers, shape: number[]) => Layer} */
 function transposed(w, bias, [inputs, outputs, K]) {
   const near = [0, 1].map((a) => [-1, 0, 1].slice(a)); // 2q has the inputs q - 1, q, q + 1, and 2q + 1 has q, q + 1
@@ -291,6 +329,7 @@ function transposed(w, bias, [inputs, outputs, K]) {
   ];
   return layerOf(bias, inputs, 1, 2, [phase(0, 0), phase(0, 1), phase(1, 0), phase(1, 1)]);
 }
+
 /** @type {(b: Numbers, g: Numbers) => Layer} beta_i + Σ_j gamma_ij · a_j² of §9, of a_j² */
 function normalization(b, g) {
   // beta = max(b, √(10^-6 + 2^-36))² - 2^-36,  gamma = max(g, 2^-18)² - 2^-36
@@ -300,6 +339,7 @@ function normalization(b, g) {
   const gamma = /** @type {Weight} */ ((i, j) => parameter(g[i * b.length + j], 2 ** -18));
   return layerOf(beta, b.length, 1, 1, [[[{ row: 0, column: 0, count: 1 }], gamma]]);
 }
+
 /** @type {(tensors: Tensors, which: RegExp, grid: Grid) => {[name: string]: Layer}} those with names of `which` */
 function layersOf(tensors, which, grid) {
   /** @type {(name: string) => Layer} */
@@ -314,27 +354,45 @@ function layersOf(tensors, which, grid) {
   const names = Object.keys(tensors).filter((name) => which.test(name) && /\.(weight|beta)$/.test(name));
   return Object.fromEntries(names.map((name) => name.replace(/\.\w+$/, "")).map((name) => [name, layer(name)]));
 }
+
 const STRIP = 32; // positions of one product: so many patches stay in a cache
-/** Places layers in a heap.  @param {Kernel} kernel @param {Arithmetic} arithmetic */
-function network(kernel, arithmetic, /** @type {{[name: string]: Layer}} */ layers) {
+
+/** Places layers in a heap.
+ * @param {Kernel} kernel @param {Arithmetic} arithmetic @param {{[name: string]: Layer}} layers */
+function network(kernel, arithmetic, layers) {
   const all = Object.values(layers);
-  const places = all.flatMap((layer) => layer.phases.map((phase) => ({ layer, phase })));
-  let size = 0;
-  for (const layer of all) [layer.place, size] = [size, size + layer.padded];
-  for (const { layer, phase } of places) [phase.place, size] = [size, size + layer.padded * phase.length];
-  const [patches, out] = [size, size + STRIP * Math.max(...places.map(({ phase }) => phase.length))];
-  const { heap, multiply } = kernel(out + STRIP * Math.max(...all.map(({ padded }) => padded)));
-  for (const layer of all) heap.set(layer.bias, layer.place);
-  for (const { layer, phase } of places) {
-    for (let c = 0; c < layer.outputs; c++) {
-      let at = phase.place + (c - (c % 4)) * phase.length + (c % 4); // in the panel of c
-      for (const { row, column, count } of phase.runs)
-        for (let j = column; j < column + count; j++)
-          for (let i = 0; i < layer.inputs; i++, at += 4) heap[at] = phase.weight(c, i, row, j);
+  let [size, longest] = [0, 0];
+  const reserved = (/** @type {number} */ count) => {
+    size += count;
+    return size - count;
+  };
+  for (const layer of all) {
+    layer.place = reserved(layer.padded);
+    for (const phase of layer.phases) {
+      phase.place = reserved(layer.padded * phase.length);
+      longest = Math.max(longest, phase.length);
     }
+  }
+  const patches = reserved(STRIP * longest);
+  const out = reserved(STRIP * Math.max(...all.map(({ padded }) => padded)));
+  const { heap, multiply } = kernel(size);
+  for (const layer of all) {
+    heap.set(layer.bias, layer.place);
+    for (const phase of layer.phases) fill(heap, layer, phase);
   }
   return { heap, multiply, arithmetic, layers, patches, out };
 }
+
+/** @type {(heap: Float64Array, layer: Layer, phase: Phase) => void} puts the weights in panels, (outputs / 4, length, 4) */
+function fill(heap, { inputs, outputs }, { runs, weight, length, place }) {
+  for (let c = 0; c < outputs; c++) {
+    let at = place + (c - (c % 4)) * length + (c % 4);
+    for (const { row, column, count } of runs)
+      for (let j = column; j < column + count; j++)
+        for (let i = 0; i < inputs; i++, at += 4) heap[at] = weight(c, i, row, j);
+  }
+}
+
 /** Puts the inputs of one position, the p-th below STRIP, where `multiply` reads them. `lines` has a row for each run.
  * @type {(network: Network, layer: Layer, phase: Phase, lines: Float64Array[], column: number, p: number) => void} */
 function gather({ heap, patches }, { inputs }, { runs, length }, lines, column, p) {
@@ -343,6 +401,7 @@ function gather({ heap, patches }, { inputs }, { runs, length }, lines, column, 
     for (let i = from, end = from + runs[r].count * inputs; i < end; i++) heap[at++] = line[i];
   }
 }
+
 /** The outputs at the n positions that were gathered, as `after` makes them of sums: (n, outputs).
  * @type {(network: Network, layer: Layer, phase: Phase, n: number, after: Scalar) => Float64Array} */
 function outputsOf({ heap, multiply, patches, out }, { outputs, padded, place }, phase, n, after) {
@@ -352,6 +411,7 @@ function outputsOf({ heap, multiply, patches, out }, { outputs, padded, place },
     for (let c = 0; c < outputs; c++) result[at++] = after(heap[out + p * padded + c]);
   return result;
 }
+
 /** A plane whose rows are computed when they are asked for. `compute` writes row i from element 2 · channels on, behind
  * the zeros. Eight rows are kept, since a kernel covers five.
  * @type {(rows: number, columns: number, channels: number, compute: (i: number, line: Float64Array) => void) => Plane} */
@@ -367,6 +427,7 @@ function computed(rows, columns, channels, compute) {
   };
   return { rows, columns, channels, row };
 }
+
 /** @type {(network: Network, name: string, input: Plane, after: Scalar) => Plane} the outputs of a layer */
 function convolved(network, name, input, after) {
   const layer = network.layers[name];
@@ -386,6 +447,7 @@ function convolved(network, name, input, after) {
     }
   });
 }
+
 /** @type {(network: Network, name: "g_a" | "g_s", input: Plane) => Plane} four layers, with a GDN after each of three */
 function transformed(network, name, input) {
   const gdn = /** @type {Gdn} */ (name === "g_a" ? (a, root) => a / root : (a, root) => a * root);
@@ -396,6 +458,7 @@ function transformed(network, name, input) {
   }
   return a;
 }
+
 /** The GDN of §12, a / root, or its inverse of §9, a · root, of the √ of the sum.
  * @typedef {(a: number, root: number) => number} Gdn
  * @type {(network: Network, name: string, input: Plane, gdn: Gdn) => Plane} */
@@ -408,6 +471,7 @@ function normalized(network, name, input, gdn) {
     for (let at = 2 * channels; at < (2 + columns) * channels; at++) line[at] = gdn(a[at], root[at]);
   });
 }
+
 /** The plane of an array, (channels, rows, columns), whose values become what `of` gives.
  * @param {Numbers} array @param {number} channels @param {number} rows @param {number} columns
  * @param {(v: number, channel: number) => number} of */
@@ -419,6 +483,7 @@ function planeOf(array, channels, rows, columns, of = (v) => v) {
     }
   });
 }
+
 /** The array of a plane, (channels, rows, columns).
  * @template {Float32Array | Int32Array} A
  * @param {new (length: number) => A} Type @param {Plane} plane @param {(share: number) => void} done */
@@ -434,6 +499,7 @@ function arrayOf(Type, { rows, columns, channels, row }, done = () => {}) {
   }
   return array;
 }
+
 /** @type {(network: Network, name: "h_a" | "h_s", input: Plane) => Plane} three layers of §2 or §12 */
 function hyperTransformed(network, name, input) {
   const { out, leaky } = network.arithmetic;
@@ -441,6 +507,7 @@ function hyperTransformed(network, name, input) {
   const second = convolved(network, `${name}.2`, first, leaky);
   return convolved(network, `${name}.4`, second, out);
 }
+
 /** context_prediction and entropy_parameters at STRIP positions or fewer: psi, phi, sigma and mu of each, 6M in all.
  * @param {Network} network @param {Float64Array[]} psi @param {Float64Array[]} y_hat @param {Float64Array} outside
  * @param {{row: number, column: number}[]} positions of rows of psi and y_hat; rows that y_hat lacks are `outside` */
@@ -467,12 +534,16 @@ function entropyParameters(network, psi, y_hat, outside, positions) {
   for (const [p, found] of all.entries()) found.set(both.subarray(p * width, (p + 1) * width), 2 * width);
   return all;
 }
+
 // ---- §3 Latents and their order ----------------------------------------------------------------------------------
+
 /** @type {(height: number, width: number) => [number, number]} h and w of a picture */
 const blocksOf = (height, width) => [Math.ceil(height / 64), Math.ceil(width / 64)];
+
 /** @type {(model: Model, k_z: Int32Array, h: number, w: number) => Plane} z_hat = saturate(k_z · 2^10 + median) */
 const zHat = (model, k_z, h, w) =>
   planeOf(k_z, model.N, h, w, (k, c) => saturate(k * 2 ** 10 + model.gridMedians[c]));
+
 /** Visits the latents y in the order of §3. At each, `settle` gives its value of y_hat from psi, phi, sigma and mu of its
  * position (6M), its channel, and its place, row · 4w + column. So a decoder, an encoder and a test differ in it alone.
  * @typedef {(found: Float64Array, channel: number, place: number) => number} Settle
@@ -503,6 +574,7 @@ function wavefronts(network, z_hat, settle, watch) {
   }
   return { rows, columns, channels: M, row: (i) => y_hat[i] };
 }
+
 /** The latents of a decoder or an encoder. `code` gives k of the latent at element `at` of (M, 4h, 4w), from its table
  * and its mean: a decoder reads it, an encoder makes it.
  * @typedef {(index: number, mu: number, at: number) => number} Code
@@ -521,6 +593,7 @@ function closedLoop(model, k_z, h, w, code, watch) {
   for (const [i, k] of k_z.entries()) bitsZ[i % (h * w)] += bitsOf(zTables[Math.floor(i / (h * w))], k);
   return { y_hat: arrayOf(Int32Array, y_hat), bitsY, bitsZ };
 }
+
 /** psi and phi, (2M, 4h, 4w), sigma and mu, (M, 4h, 4w), where all latents are given.
  * @template {Float32Array | Int32Array} A
  * @param {new (length: number) => A} Type @param {Network} network @param {Plane} z_hat @param {Numbers} y_hat */
@@ -534,6 +607,7 @@ function teacherForced(Type, network, z_hat, y_hat) {
   const part = (/** @type {number} */ i, /** @type {number} */ j) => /** @type {A} */ (all.slice(i * n, j * n));
   return { psi: part(0, 2), phi: part(2, 4), sigma: part(4, 5), mu: part(5, 6) };
 }
+
 /** Decodes the latents of a stream (§§1 to 7).
  * @param {Model} model the one that the stream was made with
  * @param {Uint8Array} stream
@@ -550,18 +624,25 @@ export function decodeLatents(model, stream, watch = () => {}) {
   finish();
   return { height, width, ...latents };
 }
+
 // ---- §4 Tables ---------------------------------------------------------------------------------------------------
+
 /** @typedef {{cdf: Numbers, offset: number, e: number}} Table cdf: c_0 to c_n; e: the bin of the escape, n - 1 */
+
 /** The tables that ransEncode and ransDecode take, of the arrays of §4.
- * @param {Int32Array | Float32Array} cdf (T, L) @param {Numbers} length (T) @param {Numbers} offset (T)
+ * @param {Int32Array | Float32Array} cdf (T, L): a row for each table
+ * @param {Numbers} length (T): how many numbers of a row are the table's
+ * @param {Numbers} offset (T): the symbol of bin 0
  * @returns {Table[]} */
 export function tablesOf(cdf, length, offset) {
   const L = cdf.length / length.length;
   return Array.from(length, (n, t) => ({ cdf: cdf.slice(t * L, t * L + n), offset: offset[t], e: n - 2 }));
 }
+
 /** @type {(of: Tensors, prefix: string) => Table[]} */
 const tablesIn = (of, prefix) =>
   tablesOf(of[`${prefix}_quantized_cdf`].values, of[`${prefix}_cdf_length`].values, of[`${prefix}_offset`].values);
+
 /** @type {(rising: Numbers, v: number) => number} how many elements are smaller than v */
 function below(rising, v) {
   let [from, to] = [0, rising.length];
@@ -571,6 +652,7 @@ function below(rising, v) {
   }
   return from;
 }
+
 /** The bin of a symbol; of the escape, also the number of digits of raw and these (§5).
  * @type {(table: Table, symbol: number) => {bin: number, digits: number[]}} */
 function binOf({ offset, e }, symbol) {
@@ -580,12 +662,15 @@ function binOf({ offset, e }, symbol) {
   for (let raw = v < 0 ? -2 * v - 1 : 2 * (v - e); raw > 0; raw = Math.floor(raw / 16)) digits.push(raw % 16);
   return { bin: e, digits: [digits.length, ...digits] };
 }
+
 /** @type {(table: Table, symbol: number) => number} -log2(width / 2^16), and 4 for each digit */
 function bitsOf(table, symbol) {
   const { bin, digits } = binOf(table, symbol);
   return 16 - Math.log2(table.cdf[bin + 1] - table.cdf[bin]) + 4 * digits.length;
 }
+
 // ---- §5 Entropy coding -------------------------------------------------------------------------------------------
+
 /** Reads the symbols of a payload, which begins at byte `start` of its stream. `finish` makes the last checks.
  * @type {(payload: Uint8Array, start: number) => {symbol: (table: Table) => number, finish: () => void}} */
 function reader(payload, start) {
@@ -594,6 +679,7 @@ function reader(payload, start) {
   let [low, high, at] = [view.getUint32(0, true), view.getUint32(4, true), 8]; // x is high · 2^32 + low
   const within = high < 2 ** 31 && (high > 0 || low >= 2 ** 31);
   if (!within) refuse("bad-final-state", start, "the first state isn't in [2^31, 2^63)");
+
   /** @type {(b: number, width: number, rest: number) => void} x = width · ⌊x / 2^b⌋ + rest, rest = slot - start */
   const step = (b, width, rest) => {
     const quotient = Math.floor(low / 2 ** b) + (high % 2 ** b) * 2 ** (32 - b); // ⌊x / 2^b⌋ mod 2^32
@@ -627,8 +713,11 @@ function reader(payload, start) {
   };
   return { symbol, finish };
 }
+
 /** Reads a rANS stream alone: (n) symbols.
- * @param {Uint8Array} stream @param {Int32Array} indexes (n): the table of each symbol @param {Table[]} tables
+ * @param {Uint8Array} stream the payload of §5, without a header
+ * @param {Int32Array} indexes (n): the table of each symbol
+ * @param {Table[]} tables of `tablesOf`
  * @throws {BitstreamError} of the first check of §7 that fails, from the second `truncated` on */
 export function ransDecode(stream, indexes, tables) {
   const { symbol, finish } = reader(stream, 0);
@@ -636,8 +725,11 @@ export function ransDecode(stream, indexes, tables) {
   finish();
   return symbols;
 }
+
 /** Writes a rANS stream, the last step of the last symbol first.
- * @param {Numbers} symbols (n) @param {Numbers} indexes (n): the table of each symbol @param {Table[]} tables
+ * @param {Numbers} symbols (n)
+ * @param {Numbers} indexes (n): the table of each symbol
+ * @param {Table[]} tables of `tablesOf`
  * @throws {RangeError} if a symbol's raw has more than 7 digits */
 export function ransEncode(symbols, indexes, tables) {
   let [low, high] = [2 ** 31, 0]; // x is high · 2^32 + low
@@ -663,8 +755,11 @@ export function ransEncode(symbols, indexes, tables) {
   }
   return littleEndian(Int32Array.from([low, high, ...words.reverse()]));
 }
+
 // ---- §6 Bytes, §7 Errors -----------------------------------------------------------------------------------------
+
 const [BEGINNING, HEADER, PIXELS] = [[0x4d, 0x42, 0x54, 1], 20, 2 ** 25]; // MBT and the version; bytes; at most
+
 /** Reads the header of a stream: height and width in pixels; the model's fingerprint; the payload, a view of the stream.
  * @param {Uint8Array} stream
  * @throws {BitstreamError} of the first check of §7 that fails, up to `checksum-mismatch` */
@@ -681,6 +776,7 @@ export function parse(stream) {
   if (!same) refuse("checksum-mismatch", 16, "the CRC-32 isn't that of the other bytes: some were changed");
   return { height, width, fingerprint: view.getBigUint64(4).toString(16).padStart(16, "0"), payload };
 }
+
 /** @type {(fingerprint: string, height: number, width: number, payload: Bytes) => Bytes} a stream */
 function written(fingerprint, height, width, payload) {
   const header = new Uint8Array(HEADER);
@@ -692,152 +788,14 @@ function written(fingerprint, height, width, payload) {
   view.setUint32(16, crc32(header.subarray(0, 16), payload), true);
   return joined(header, payload);
 }
-// ---- §8 Latent buffers -------------------------------------------------------------------------------------------
-/** @typedef {{M: number, N: number, h: number, w: number}} Shape of latents: (M, 4h, 4w) and (N, h, w)
- * @typedef {{y_hat: Float32Array, z: Float32Array} & Shape} Unpacked whole numbers: (M, 4h, 4w) and (N, h, w) */
-/** @type {(y_hat: Float32Array, z_hat: Float32Array, shape: Shape) => [Bytes, Bytes]} header and values */
-function packed(y_hat, z_hat, { M, N, h, w }) {
-  const fits = y_hat.length === 16 * M * h * w && z_hat.length === N * h * w;
-  if (!fits) throw new RangeError("the lengths don't fit the shape: pass (M, 4h, 4w) and (N, h, w)");
-  const values = Int16Array.from([...y_hat, ...z_hat], (v) => {
-    if (!(v > -32769 && v < 32768)) throw new RangeError(`a latent is ${v}: pass -32768 to 32767`);
-    return Math.trunc(v); // toward zero
-  });
-  return [littleEndian(Int32Array.of(1, M, 4 * h, 4 * w, 1, N, h, w)), littleEndian(values)];
-}
-/** Packs y_hat (M, 4h, 4w), whole numbers, and z_hat (N, h, w) into a raw buffer. It throws a RangeError if a value isn't
- * in [-32768, 32767] or the lengths don't fit.
- * @type {(y_hat: Float32Array, z_hat: Float32Array, shape: Shape) => Bytes} */
-export const packRaw = (y_hat, z_hat, shape) => joined(...packed(y_hat, z_hat, shape));
-/** Packs the same into a deflated buffer, of the platform's level.
- * @type {(y_hat: Float32Array, z_hat: Float32Array, shape: Shape) => Promise<Bytes>} */
-export async function packZlib(y_hat, z_hat, shape) {
-  const [header, values] = packed(y_hat, z_hat, shape);
-  const deflated = new Blob([values]).stream().pipeThrough(new CompressionStream("deflate"));
-  return joined(header, new Uint8Array(await new Response(deflated).arrayBuffer()));
-}
-/** @type {(buffer: Uint8Array, valuesOf: (length: number) => Uint8Array) => Unpacked} valuesOf gives `length` bytes */
-function unpacked(buffer, valuesOf) {
-  if (buffer.length < 32) refuse("truncated", buffer.length, "a buffer begins with 32 bytes");
-  const [a, M, H, W, b, N, h, w] = Array.from({ length: 8 }, (_, i) => viewOf(buffer).getInt32(4 * i, true));
-  const formed = a === 1 && b === 1 && H === 4 * h && W === 4 * w && Math.min(M, N, h, w) >= 1;
-  if (!formed) refuse("bad-dimensions", 0, "the shapes aren't (1, M, 4h, 4w) and (1, N, h, w)");
-  const [split, count] = [16 * M * h * w, (16 * M + N) * h * w]; // rounded above 2^53, but not to less
-  if (count > 2 ** 26) refuse("too-large", 4, `${count} values, and 2^26 are allowed`);
-  const bytes = reordered(new Uint8Array(valuesOf(2 * count)), 2);
-  const latents = Float32Array.from(new Int16Array(bytes.buffer));
-  return { y_hat: latents.slice(0, split), z: latents.slice(split), M, N, h, w };
-}
-/** Unpacks a raw buffer. It throws a BitstreamError of the first check of §8 that fails.
- * @type {(buffer: Uint8Array) => Unpacked} */
-export const unpackRaw = (buffer) =>
-  unpacked(buffer, (length) => {
-    if (buffer.length < 32 + length) refuse("truncated", buffer.length, `the values have ${length} bytes`);
-    if (buffer.length > 32 + length) refuse("trailing-data", 32 + length, "bytes are left after the values");
-    return buffer.subarray(32);
-  });
-/** Unpacks a deflated buffer. It throws as unpackRaw does.
- * @type {(buffer: Uint8Array) => Unpacked} */
-export const unpackZlib = (buffer) => unpacked(buffer, (length) => inflate(buffer, 32, length));
-/** @typedef {{counts: number[], symbols: number[]}} Codes the codewords of each length; the symbols in their order
- * @type {(lengths: number[], at: number, alone: boolean) => Codes} of RFC 1951, 3.2.2; `alone`: may one code be? */
-function codesOf(lengths, at, alone) {
-  const counts = Array.from({ length: 16 }, (_, size) => lengths.filter((length) => length === size).length);
-  const symbols = [...lengths.keys()].filter((symbol) => lengths[symbol] > 0);
-  const taken = counts.reduce((sum, count, size) => sum + (size && count / 2 ** size), 0); // of all codewords
-  const whole = taken === 1 || (alone && symbols.length === counts[1] && counts[1] < 2);
-  if (!whole) refuse("checksum-mismatch", at, "too few codewords, or too many");
-  return { counts, symbols: symbols.sort((a, b) => lengths[a] - lengths[b] || a - b) };
-}
-const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]; // RFC 1951, 3.2.7
-const LITERALS = Array.from({ length: 288 }, (_, i) => (i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8)); // and 3.2.6
-/** @type {(bytes: Uint8Array, start: number, limit: number) => Bytes} `limit` bytes of a zlib stream from `start` on */
-function inflate(bytes, start, limit) {
-  let [at, held, left, length] = [start, 0, 0, 0]; // the `left` bits of `held` come next
-  const out = new Uint8Array(limit);
-  const byte = () => (at < bytes.length ? bytes[at++] : refuse("truncated", at, "the zlib stream has no end"));
-  /** @type {(message: string) => never} */
-  const fault = (message) => refuse("checksum-mismatch", at, message);
-  /** @type {(count: number) => number} so many bits, the lowest first */
-  const take = (count) => {
-    for (; left < count; left += 8) held |= byte() << left;
-    const taken = held & ((1 << count) - 1);
-    [held, left] = [held >>> count, left - count];
-    return taken;
-  };
-  /** @type {(value: number) => void} */
-  const put = (value) => {
-    if (length === limit) refuse("trailing-data", at, "more bytes than those of the values");
-    out[length++] = value;
-  };
-  /** @type {(codes: Codes) => number} a symbol */
-  const decoded = ({ counts, symbols }) => {
-    for (let size = 1, code = 0, index = 0; size < 16; index += counts[size++]) {
-      code = 2 * code + take(1); // less the first codeword of its size
-      if (code < counts[size]) return symbols[index + code];
-      code -= counts[size];
-    }
-    return fault("no codeword begins so");
-  };
-  /** @type {(s: number, bits: number) => number} base and extra bits of RFC 1951, 3.2.5, less the first base */
-  const ranged = (s, bits) => {
-    const extra = Math.max(0, (s >> bits) - 1);
-    return (s - extra * 2 ** bits) * 2 ** extra + take(extra);
-  };
-  const stored = () => {
-    [held, left] = [0, 0];
-    const count = byte() + 256 * byte();
-    if (count + byte() + 256 * byte() !== 65535) fault("the two lengths of a block differ");
-    for (let i = 0; i < count; i++) put(byte());
-  };
-  /** @type {(...lengths: number[][]) => void} of the codes of literals and lengths, and of distances */
-  const block = (...lengths) => {
-    const [first, second] = lengths.map((some) => codesOf(some, at, true));
-    for (let symbol = decoded(first); symbol !== 256; symbol = decoded(first)) {
-      if (symbol > 285) fault("no such length");
-      const count = symbol < 256 ? 0 : symbol === 285 ? 258 : 3 + ranged(symbol - 257, 2);
-      const s = count > 0 ? decoded(second) : 0;
-      if (s > 29) fault("no such distance");
-      const back = count > 0 ? 1 + ranged(s, 1) : 0;
-      if (back > length) fault("a match from before the beginning");
-      if (count === 0) put(symbol);
-      for (let i = 0; i < count; i++) put(out[length - back]);
-    }
-  };
-  const dynamic = () => {
-    const [split, distances, count] = [take(5) + 257, take(5) + 1, take(4) + 4];
-    if (split > 286 || distances > 30) fault("too many codes");
-    const first = new Array(19).fill(0);
-    for (const symbol of ORDER.slice(0, count)) first[symbol] = take(3);
-    const codes = codesOf(first, at, false);
-    const lengths = /** @type {number[]} */ ([]);
-    while (lengths.length < split + distances) {
-      const symbol = decoded(codes);
-      if (symbol === 16 && lengths.length === 0) fault("no length to repeat");
-      const times = symbol < 16 ? 1 : symbol === 16 ? 3 + take(2) : symbol === 17 ? 3 + take(3) : 11 + take(7);
-      const value = symbol < 16 ? symbol : symbol === 16 ? lengths[lengths.length - 1] : 0;
-      lengths.push(...new Array(times).fill(value));
-    }
-    if (lengths.length > split + distances || lengths[256] === 0) fault("wrong lengths of codes");
-    block(lengths.slice(0, split), lengths.slice(split));
-  };
-  const [method, flags] = [byte(), byte()];
-  // method 8, a window of at most 32 KiB, FCHECK, no preset dictionary
-  if (method % 16 !== 8 || method > 0x78 || (256 * method + flags) % 31 || flags & 32) fault("no zlib stream");
-  const blocks = [stored, () => block(LITERALS, new Array(32).fill(5)), dynamic, () => fault("a block of type 3")];
-  for (let last = 0; last === 0; blocks[take(2)]()) last = take(1);
-  let [a, b] = [1, 0]; // Adler-32
-  for (const value of out.subarray(0, length)) [a, b] = [(a + value) % 65521, (b + a + value) % 65521];
-  const sum = [byte(), byte(), byte(), byte()].reduce((word, one) => 256 * word + one);
-  if (sum !== 65536 * b + a) fault("the Adler-32 is wrong");
-  if (length < limit) refuse("truncated", at, `the stream has ${length} bytes, and the values ${limit}`);
-  if (at < bytes.length) refuse("trailing-data", at, "bytes follow the zlib stream");
-  return out;
-}
+
 // ---- §9 The picture, §10 Reproducible transforms -----------------------------------------------------------------
+
 /** Makes the picture of latents (§9), (height, width, 3): red, green, blue. Its samples are the reproducible ones (§10).
- * @param {Model} model @param {Int32Array} y_hat (M, 4h, 4w), in units of 2^-10
- * @param {number} height @param {number} width in pixels @param {Watch} watch hears of "g_s"
+ * @param {Model} model
+ * @param {Int32Array} y_hat (M, 4h, 4w), in units of 2^-10
+ * @param {number} height @param {number} width in pixels
+ * @param {Watch} watch hears of "g_s"
  * @throws {RangeError} if the sizes don't fit */
 export function picture(model, y_hat, height, width, watch = () => {}) {
   const [h, w] = blocksOf(height, width);
@@ -853,23 +811,31 @@ export function picture(model, y_hat, height, width, watch = () => {}) {
   }
   return new Uint8Array(samples.buffer);
 }
+
 /** @typedef {(model: Model, input: Float32Array, h: number, w: number, watch?: Watch) => Float32Array} Transform */
+
 /** @type {Transform} y_hat (M, 4h, 4w) gives x_hat (3, 64h, 64w), neither clamped nor cropped (§9) */
 export const g_s = (model, y_hat, h, w) =>
   arrayOf(Float32Array, transformed(model.g_s(), "g_s", planeOf(y_hat, model.M, 4 * h, 4 * w)));
+
 // ---- §12 The encoder ---------------------------------------------------------------------------------------------
+
 /** @type {(model: Model, x: Plane, watch?: Watch) => Float32Array} y = g_a(x), as float32 */
 const analysis = (model, x, watch) =>
   arrayOf(Float32Array, transformed(model.g_a(), "g_a", x), (share) => watch?.("g_a", share));
+
 /** @type {Transform} x (3, 64h, 64w), in [0, 1], gives y (M, 4h, 4w) (§12) */
 export const g_a = (model, x, h, w) => analysis(model, planeOf(x, 3, 64 * h, 64 * w));
+
 /** @type {Transform} y (M, 4h, 4w) gives z (N, h, w) (§12); `watch` hears of "h_a" */
 export const h_a = (model, y, h, w, watch) => {
   const z = hyperTransformed(model.h_a(), "h_a", planeOf(y, model.M, 4 * h, 4 * w));
   return arrayOf(Float32Array, z, (share) => watch?.("h_a", share));
 };
+
 /** @type {(y: number, mu: number) => number} Y = saturate(⌊y · 2^10⌋)      k = ⌊(Y - mu + 2^9) / 2^10⌋ */
 const symbolOf = (y, mu) => Math.floor((saturate(Math.floor(y * 2 ** 10)) - mu + 2 ** 9) / 2 ** 10);
+
 /** Makes the symbols of y in closed loop (§12): mu, index, k and y_hat, (M, 4h, 4w), mu and y_hat in units of 2^-10, and
  * `order`, the elements of these in the order of §3. `watch` hears of "h_s" and "latents".
  * @param {Model} model @param {Int32Array} k_z (N, h, w) @param {Float32Array} y (M, 4h, 4w)
@@ -879,14 +845,20 @@ export function exactSymbols(model, k_z, y, h, w, watch = () => {}) {
   let coded = 0;
   /** @type {Code} */
   const code = (table, mean, at) => {
-    [order[coded++], index[at], mu[at], k[at]] = [at, table, mean, symbolOf(y[at], mean)];
+    order[coded++] = at;
+    index[at] = table;
+    mu[at] = mean;
+    k[at] = symbolOf(y[at], mean);
     return k[at];
   };
   return { mu, index, k, order, ...closedLoop(model, k_z, h, w, code, watch) };
 }
+
 /** Encodes a picture (§12), (height, width, 3): red, green, blue. The stream is the reproducible one (§10).
- * @param {Model} model @param {Uint8Array | Uint8ClampedArray} image @param {number} height @param {number} width
- *   in pixels @param {Watch} watch hears of "g_a", "h_a", and then of "h_s" and "latents", which take turns
+ * @param {Model} model
+ * @param {Uint8Array | Uint8ClampedArray} image
+ * @param {number} height @param {number} width in pixels
+ * @param {Watch} watch hears of "g_a", "h_a", and then of "h_s" and "latents", which take turns
  * @returns {Latents & {stream: Bytes}}
  * @throws {RangeError} if the format can't hold the picture, or its latents aren't finite */
 export function encode(model, image, height, width, watch = () => {}) {
@@ -913,16 +885,20 @@ export function encode(model, image, height, width, watch = () => {}) {
   const payload = ransEncode(symbols, indexes, [...model.zTables, ...model.yTables]);
   return { height, width, y_hat, bitsY, bitsZ, stream: written(model.fingerprint, height, width, payload) };
 }
+
 // ---- §13 The float model and its likelihoods ---------------------------------------------------------------------
+
 /** @type {Scalar} to the nearest integer; ties go to the even one */
 function round(v) {
   const floor = Math.floor(v);
   return v - floor > 0.5 || (v - floor === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
 }
+
 /** psi and phi (2M, 4h, 4w), sigma and mu (M, 4h, 4w) of the float model, from z_hat (N, h, w) and y_hat (M, 4h, 4w).
  * @param {Model} model @param {Float32Array} z_hat @param {Float32Array} y_hat @param {number} h @param {number} w */
 export const parameters = (model, z_hat, y_hat, h, w) =>
   teacherForced(Float32Array, model.float(), planeOf(z_hat, model.N, h, w), y_hat);
+
 /** The same of the exact networks (§§2 to 4), in units of 2^-10, from k_z and y_hat; also z_hat (N, h, w), and index (M,
  * 4h, 4w), the table of each latent.
  * @param {Model} model @param {Int32Array} k_z @param {Int32Array} y_hat @param {number} h @param {number} w */
@@ -932,6 +908,7 @@ export function exactParameters(model, k_z, y_hat, h, w) {
   const index = found.sigma.map((sigma) => below(model.thresholds, sigma));
   return { ...found, z_hat: arrayOf(Int32Array, z_hat), index };
 }
+
 /** The open-loop pass (§13) of x (3, 64h, 64w): z_hat and z_likelihoods (N, h, w), y_hat and y_likelihoods (M, 4h, 4w),
  * and x_hat (3, 64h, 64w).
  * @param {Model} model @param {Float32Array} x in [0, 1] @param {number} h @param {number} w */
@@ -946,6 +923,7 @@ export function forward(model, x, h, w) {
   const [z_likelihoods, y_likelihoods] = [factorizedLikelihoods(model, z_hat), gaussianLikelihoods(y, mu, sigma)];
   return { z_hat, z_likelihoods, y_hat, y_likelihoods, x_hat: g_s(model, y_hat, h, w) };
 }
+
 /** @type {Scalar} of t >= 0, to 13 digits: a continued fraction from 2 on, and a series below */
 function erfc(t) {
   const scale = Math.exp(-t * t) / Math.sqrt(Math.PI);
@@ -956,6 +934,7 @@ function erfc(t) {
   for (let n = 0, term = 2 * t; term > 1e-18; n++, term *= (2 * t * t) / (2 * n + 1)) sum += term;
   return 1 - scale * sum;
 }
+
 /** @type {Scalar} Φ(t) = erfc(-t / √2) / 2 */
 const normal = (t) => (t < 0 ? erfc(-t / Math.SQRT2) / 2 : 1 - erfc(t / Math.SQRT2) / 2);
 /** likelihood of y = max(10^-9, Φ((1/2 - |r|) / s) - Φ((-1/2 - |r|) / s)),  r = round(y - mu),  s = max(sigma, 0.11)
@@ -972,6 +951,7 @@ export function factorizedLikelihoods(model, z_hat) {
   const channel = (/** @type {number} */ i) => Math.floor((i * model.N) / z_hat.length);
   return z_hat.map((v, i) => Math.max(1e-9, P[channel(i)](v + 0.5) - P[channel(i)](v - 0.5)));
 }
+
 /** @type {Scalar} softplus(a) = ln(1 + e^a) */
 const softplus = (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
 /** @type {(model: Model, channel: number) => Scalar} P of a channel */

@@ -1,10 +1,11 @@
 /**
- * codec.mjs as a program of the suite's protocol (docs/subjects.md): --subject "cmd:node web/subject.mjs".
+ * codec.mjs and buffers.mjs as a program of the suite's protocol (docs/subjects.md): --subject "cmd:node web/subject.mjs".
  * MBTREF_JS_KERNEL=plain takes the plain loops in place of WebAssembly.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import * as buffers from "./buffers.mjs";
 import * as codec from "./codec.mjs";
 
 const VERSION = "0.1.0";
@@ -103,10 +104,10 @@ const OPERATIONS = {
   exact_symbols: (model, { k_z, y }, { h, w }) => ({ ...codec.exactSymbols(model, k_z, y, h, w), ...NOT_ASKED }),
   rans_encode: (_, { symbols, indexes, ...of }) => ({ stream: codec.ransEncode(symbols, indexes, tables(of)) }),
   rans_decode: (_, { stream, indexes, ...rest }) => ({ symbols: codec.ransDecode(stream, indexes, tables(rest)) }),
-  pack_raw: (_, { y_hat, z_hat }, size) => ({ buffer: codec.packRaw(y_hat, z_hat, size) }),
-  pack_zlib: async (_, { y_hat, z_hat }, size) => ({ buffer: await codec.packZlib(y_hat, z_hat, size) }),
-  unpack_raw: (_, { buffer }) => codec.unpackRaw(buffer),
-  unpack_zlib: (_, { buffer }) => codec.unpackZlib(buffer),
+  pack_raw: (_, { y_hat, z_hat }, size) => ({ buffer: buffers.packRaw(y_hat, z_hat, size) }),
+  pack_zlib: async (_, { y_hat, z_hat }, size) => ({ buffer: await buffers.packZlib(y_hat, z_hat, size) }),
+  unpack_raw: (_, { buffer }) => buffers.unpackRaw(buffer),
+  unpack_zlib: (_, { buffer }) => buffers.unpackZlib(buffer),
   decode: (model, { stream }) => shown(model, codec.decodeLatents(model, stream)),
   encode: (model, arrays, size) => ({ stream: encoded(model, arrays, size).stream }),
   encode_reproducible: (model, arrays, size) => ({ stream: encoded(model, arrays, size).stream }),
