@@ -1,6 +1,8 @@
 /** A codec of mbt2018 streams (`.mbt`, version 1) for Node and browsers, written from docs/specification.md alone.
  *
- * Read it beside that page: headings name its sections (§), and a formula stands above the line that computes it.
+ * Read it beside that page: headings name its sections (§), and a formula stands above the line that computes it. The
+ * latent buffers of §8 aren't streams: they are in buffers.mjs.
+ *
  * All numbers are float64: whole ones below 2^53 in the entropy path (§2), where nothing is rounded, and any in the
  * transforms, so that bytes and pixels are the reproducible ones (§10).
  *
@@ -222,7 +224,7 @@ export const kernels = { plain, simd: HAS_SIMD ? simd : null };
 
 // ---- §1 Model ----------------------------------------------------------------------------------------------------
 
-/** @type {(file: Uint8Array) => Tensors} of a safetensors file */
+/** @type {(file: Uint8Array) => Tensors} of a safetensors file: 8 bytes with the header's length, header, tensors */
 function safetensors(file) {
   const start = 8 + Number(viewOf(file).getBigUint64(0, true));
   const { __metadata__, ...header } = JSON.parse(new TextDecoder().decode(file.subarray(8, start)));
@@ -291,6 +293,9 @@ const EXACT = { out: requantized, leaky: (sum) => leaky(requantized(sum)) };
 /** @type {Arithmetic} */
 const FLOAT = { out: (sum) => sum, leaky: (sum) => (sum < 0 ? sum * 0.01 : sum) };
 
+/** @type {Scalar} up to a multiple of 4 */
+const toFour = (n) => Math.ceil(n / 4) * 4;
+
 /** A layer. Its output row up · q + a and column up · r + b belong to phase (a, b): `up` is 2 if it is transposed, and 1
  * if it is a convolution. A run has the `count` inputs of row stride · q + row from column stride · r + column on, and
  * `weight` is that of the input at row stride · q + row and column stride · r + column.
@@ -299,14 +304,16 @@ const FLOAT = { out: (sum) => sum, leaky: (sum) => (sum < 0 ? sum * 0.01 : sum) 
  * @typedef {ReturnType<typeof layerOf>} Layer padded: outputs, up to a multiple of 4; place: of the bias in the heap
  * @typedef {Layer["phases"][0]} Phase length: the inputs of an output; place: of the weights in the heap
  * @typedef {ReturnType<typeof network>} Network
- * @param {Numbers} bias @param {number} inputs @param {number} stride @param {number} up @param {[Run[], Weight][]} parts */
+ * @param {Numbers} bias (outputs)
+ * @param {number} inputs
+ * @param {number} stride @param {number} up
+ * @param {[Run[], Weight][]} parts of the phases (0, 0), (0, 1), (1, 0), (1, 1), or the only one */
 function layerOf(bias, inputs, stride, up, parts) {
   const phases = parts.map(([runs, weight]) => {
     return { runs, weight, length: inputs * runs.reduce((sum, { count }) => sum + count, 0), place: 0 };
   });
   return { inputs, outputs: bias.length, padded: toFour(bias.length), stride, up, phases, bias, place: 0 };
 }
-const toFour = (/** @type {number} */ n) => Math.ceil(n / 4) * 4;
 
 /** @type {(w: Numbers, bias: Numbers, shape: number[], stride: number, counts: number[]) => Layer} counts: of taps, by row */
 function convolution(w, bias, [, inputs, K], stride, counts) {
@@ -690,10 +697,12 @@ function reader(payload, start) {
     if (at === length) refuse("truncated", start + at, "the payload ends within a symbol");
     [high, low, at] = [low, view.getUint32(at, true), at + 4];
   };
+
   const digit = (d = low % 2 ** 4) => {
     step(4, 1, 0);
     return d;
   };
+
   /** @type {(table: Table) => number} */
   const symbol = ({ cdf, offset, e }) => {
     const slot = low % 2 ** 16;
@@ -707,6 +716,7 @@ function reader(payload, start) {
     const raw = digits.reduceRight((sum, d) => 16 * sum + d, 0);
     return offset + (raw % 2 ? -(raw + 1) / 2 : raw / 2 + e);
   };
+
   const finish = () => {
     if (at < length) refuse("trailing-data", start + at, `${length - at} bytes are left after the last symbol`);
     if (high !== 0 || low !== 2 ** 31) refuse("bad-final-state", start + at, "the last state isn't 2^31");
@@ -747,6 +757,7 @@ export function ransEncode(symbols, indexes, tables) {
     low = (quotient % 2 ** (32 - b)) * 2 ** b + (rest % width) + start;
     high = Math.floor(high / width) * 2 ** b + Math.floor(quotient / 2 ** (32 - b));
   };
+
   for (let i = symbols.length - 1; i >= 0; i--) {
     const [{ cdf }, { bin, digits }] = [tables[indexes[i]], binOf(tables[indexes[i]], symbols[i])];
     if (digits.length > 8) throw new RangeError(`symbol ${symbols[i]} is too far from its table: use 27 bits`);

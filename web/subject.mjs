@@ -1,7 +1,5 @@
-/**
- * codec.mjs and buffers.mjs as a program of the suite's protocol (docs/subjects.md): --subject "cmd:node web/subject.mjs".
- * MBTREF_JS_KERNEL=plain takes the plain loops in place of WebAssembly.
- */
+/** codec.mjs and buffers.mjs as a program of the suite's protocol (docs/subjects.md): --subject "cmd:node web/subject.mjs".
+ * MBTREF_JS_KERNEL=plain takes the plain loops in place of WebAssembly. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
