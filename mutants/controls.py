@@ -33,10 +33,9 @@ from mbtref.suite.subjects.float64 import Float64
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.subjects.reference import Reference, load
 from mbtref.transforms import Run, Span, Tiled, Transforms
-from mutants import javascript
 from mutants.gallery.pictures import drifting
-from mutants.javascript import TEXT, Program, replaced
-from mutants.mutant import Change, around, constant, install, instead
+from mutants.javascript import Program
+from mutants.mutant import Change, around, install, instead
 from mutants.run import LEFT_OUT, Failed
 
 
@@ -350,9 +349,6 @@ _ROWS = (
              {"blob": bytes(40) + right(self, model, image)["blob"]}),
       around(Reference.decompress, lambda right, self, model, blob: right(self, model, blob[40:]))),
     Control("javascript", ALONE, "the JavaScript codec", (), Program),
-    Control("javascript_in_plain_loops", ("entropy-exact", "reproducible"),
-      "the JavaScript codec in plain loops, without WebAssembly",
-      (constant(javascript, "TEXT", replaced(TEXT, "kernels.simd ?? kernels.plain", "kernels.plain")),), Program),
     control("remembers", ("transforms", "entropy-float", "entropy-exact", "rans", "buffers"),
       "answers are kept, by all that a question holds", around(Reference.call, remembered)),
 )  # fmt: skip
