@@ -33,10 +33,9 @@ from mbtref.suite.subjects.float64 import Float64
 from mbtref.suite.subjects.protocol import Subject
 from mbtref.suite.subjects.reference import Reference, load
 from mbtref.transforms import Run, Span, Tiled, Transforms
-from mutants import javascript
 from mutants.gallery.pictures import drifting
-from mutants.javascript import TEXT, Program, replaced
-from mutants.mutant import Change, around, constant, install, instead
+from mutants.javascript import Program
+from mutants.mutant import Change, around, install, instead
 from mutants.run import LEFT_OUT, Failed
 
 
@@ -287,7 +286,8 @@ def remembered(right: Callable[..., Values], self: Reference, *asked: Any) -> An
 FLOAT = ("transforms", "entropy-float", "encode", "decode", "roundtrip")
 EXACT = ("entropy-exact", "encode", "decode", "roundtrip")
 RANS = ("rans", "rejection", "encode", "decode", "roundtrip")
-ALL = tuple(name for name in CAPABILITIES if name not in LEFT_OUT)
+ALONE = tuple(name for name in CAPABILITIES if name not in (*LEFT_OUT, "roundtrip"))
+"""Those that ask no pictures of many sizes."""
 
 
 def control(name: str, capabilities: Sequence[str], differs: str, *changes: Change) -> Control:
@@ -348,9 +348,7 @@ _ROWS = (
       around(Reference.compress, lambda right, self, model, image:
              {"blob": bytes(40) + right(self, model, image)["blob"]}),
       around(Reference.decompress, lambda right, self, model, blob: right(self, model, blob[40:]))),
-    Control("javascript", ALL, "the JavaScript codec", (), Program),
-    Control("javascript_in_plain_loops", ALL, "the JavaScript codec, without WebAssembly",
-      (constant(javascript, "TEXT", replaced(TEXT, "kernels.simd ?? kernels.plain", "kernels.plain")),), Program),
+    Control("javascript", ALONE, "the JavaScript codec", (), Program),
     control("remembers", ("transforms", "entropy-float", "entropy-exact", "rans", "buffers"),
       "answers are kept, by all that a question holds", around(Reference.call, remembered)),
 )  # fmt: skip

@@ -1,13 +1,14 @@
 /** A codec of mbt2018 streams (`.mbt`, version 1) for Node and browsers, written from docs/specification.md alone.
- * Read it beside that page: headings name its sections (§), and a formula stands above the line that computes it.
- * All numbers are float64: whole ones below 2^53 in the entropy path (§2), where nothing is rounded, and any in the
+ * Read it beside that page: headings name its sections (§), and a formula stands above the line that computes it. All
+ * numbers are float64: whole ones below 2^53 in the entropy path (§2), where nothing is rounded, and any in the
  * transforms, so that bytes and pixels are the reproducible ones (§10).
- * Arrays that come in or go out are in C order. Shapes such as (M, 4h, 4w) stand in comments: h and w count blocks of
- * 64×64 pixels. Inside, a tensor is *rows*: a function that gives one row. A layer asks the layer before it for the
- * rows that it needs, and keeps the last few. So memory grows with the width of a picture, and not with its area.
  *
- * @typedef {(row: number) => Float64Array} Rows a row of a tensor, channels last, between two columns of zeros on
- *   either side: (columns + 4, channels). Outside of the tensor a row of zeros. They are asked from the top down.
+ * Arrays that come in or go out are in C order. Shapes such as (M, 4h, 4w) stand in comments: h and w count blocks of
+ * 64×64 pixels. Inside, a tensor is a `Plane`, which gives one row at a time. A layer asks the layer before it for the
+ * rows that it needs, and keeps the last few. So memory grows with the width of a picture, and not with its area.
+ * @typedef {{rows: number, columns: number, channels: number, row: (i: number) => Float64Array}} Plane
+ *   `row` gives row i between two columns of zeros on either side, channels last: (columns + 4, channels). Outside of
+ *   the plane it gives zeros. Rows are asked from the top down.
  * @typedef {(part: string, share: number) => void} Watch hears that the work since its last call was that of `part`
  *   ("g_a", "h_a", "h_s", "latents" or "g_s"), which is now done to `share`, 0 to 1
  * @typedef {{height: number, width: number, y_hat: Int32Array, bitsY: Float64Array, bitsZ: Float64Array}} Latents
@@ -16,6 +17,7 @@
  * @typedef {ReturnType<typeof readModel>} Model
  * @typedef {{[name: string]: {shape: number[], values: Float32Array | Int32Array}}} Tensors
  * @typedef {Uint8Array<ArrayBuffer>} Bytes
+ * @typedef {ArrayLike<number>} Numbers
  * @typedef {(v: number) => number} Scalar */
 
 /** Bytes that break a rule of the format: of `kind` (§§7 and 8), met at byte `offset`, which is for people. */
@@ -28,10 +30,11 @@ export class BitstreamError extends Error {
     this.offset = offset;
   }
 }
-/** @param {string} kind @param {number} offset @param {string} message @returns {never} */
+/** @type {(kind: string, offset: number, message: string) => never} */
 function refuse(kind, offset, message) {
   throw new BitstreamError(kind, offset, message);
 }
+
 // ---- Bytes, SHA-256, CRC-32 --------------------------------------------------------------------------------------
 const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 /** @type {(bytes: Bytes, size: number) => Bytes} values in this machine's order become little-endian, or back */
@@ -39,18 +42,16 @@ function reordered(bytes, size) {
   for (let at = 0; !IS_LITTLE_ENDIAN && at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
   return bytes;
 }
+
 /** The bytes of a typed array in little-endian order, on any machine: a copy.
  * @param {Uint8Array | Int16Array | Int32Array | Float32Array | Float64Array} array */
 export const littleEndian = ({ buffer, byteOffset, byteLength, BYTES_PER_ELEMENT }) =>
   reordered(new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength)), BYTES_PER_ELEMENT);
-const viewOf = (/** @type {Uint8Array} */ bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** @type {(bytes: Uint8Array) => DataView} */
+const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 /** @type {(first: Uint8Array, second: Uint8Array) => Bytes} */
-function joined(first, second) {
-  const bytes = new Uint8Array(first.length + second.length);
-  bytes.set(first);
-  bytes.set(second, first.length);
-  return bytes;
-}
+const joined = (first, second) => new Uint8Array([...first, ...second]);
+
 /** @type {(count: number, root: Scalar) => Int32Array} 32 bits behind the points of the first primes' roots */
 function fractions(count, root) {
   const primes = [2];
@@ -58,35 +59,37 @@ function fractions(count, root) {
   return Int32Array.from(primes, (prime) => (root(prime) % 1) * 2 ** 32);
 }
 const ROUNDS = fractions(64, Math.cbrt); // 45 bits of a root are right on any machine, and more than the 35 of these
-const turned = (/** @type {number} */ x, /** @type {number} */ n) => (x >>> n) | (x << (32 - n));
+
+/** @type {(x: number, n: number) => number} */
+const turned = (x, n) => (x >>> n) | (x << (32 - n));
 /** SHA-256 (FIPS 180-4), 64 hexadecimal digits. That of a browser is only there for pages that come over https.
  * @param {Uint8Array} bytes */
 export function sha256(bytes) {
-  const [hash, w, whole] = [fractions(8, Math.sqrt), new Int32Array(64), bytes.length - (bytes.length % 64)];
-  const end = new Uint8Array(bytes.length - whole < 56 ? 64 : 128);
-  end.set(bytes.subarray(whole));
-  end[bytes.length - whole] = 0x80;
-  viewOf(end).setBigUint64(end.length - 8, BigInt(bytes.length) * 8n);
-  for (const part of [bytes.subarray(0, whole), end]) {
-    for (let block = 0, view = viewOf(part); block < part.length; block += 64) {
-      for (let i = 0; i < 16; i++) w[i] = view.getInt32(block + 4 * i);
-      for (let i = 16; i < 64; i++) {
-        const low = turned(w[i - 15], 7) ^ turned(w[i - 15], 18) ^ (w[i - 15] >>> 3);
-        const high = turned(w[i - 2], 17) ^ turned(w[i - 2], 19) ^ (w[i - 2] >>> 10);
-        w[i] = w[i - 16] + low + w[i - 7] + high;
-      }
-      let [a, b, c, d, e, f, g, h] = hash;
-      for (let i = 0; i < 64; i++) {
-        const chosen = (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g));
-        const voted = (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
-        const next = h + chosen + ROUNDS[i] + w[i];
-        [h, g, f, e, d, c, b, a] = [g, f, e, (d + next) | 0, c, b, a, (next + voted) | 0];
-      }
-      for (const [i, v] of [a, b, c, d, e, f, g, h].entries()) hash[i] += v;
+  const [hash, w] = [fractions(8, Math.sqrt), new Int32Array(64)];
+  const padded = new Uint8Array(Math.ceil((bytes.length + 9) / 64) * 64);
+  const view = viewOf(padded);
+  padded.set(bytes);
+  padded[bytes.length] = 0x80;
+  view.setBigUint64(padded.length - 8, BigInt(bytes.length) * 8n);
+  for (let block = 0; block < padded.length; block += 64) {
+    for (let i = 0; i < 16; i++) w[i] = view.getInt32(block + 4 * i);
+    for (let i = 16; i < 64; i++) {
+      const low = turned(w[i - 15], 7) ^ turned(w[i - 15], 18) ^ (w[i - 15] >>> 3);
+      const high = turned(w[i - 2], 17) ^ turned(w[i - 2], 19) ^ (w[i - 2] >>> 10);
+      w[i] = w[i - 16] + low + w[i - 7] + high;
     }
+    let [a, b, c, d, e, f, g, h] = hash;
+    for (let i = 0; i < 64; i++) {
+      const chosen = (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g));
+      const voted = (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+      const next = h + chosen + ROUNDS[i] + w[i];
+      [h, g, f, e, d, c, b, a] = [g, f, e, (d + next) | 0, c, b, a, (next + voted) | 0];
+    }
+    for (const [i, v] of [a, b, c, d, e, f, g, h].entries()) hash[i] += v;
   }
   return Array.from(hash, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
+
 /** @type {(...parts: Uint8Array[]) => number} the CRC-32 of §6, of all parts one after the other */
 function crc32(...parts) {
   let crc = 0xffffffff;
@@ -97,143 +100,89 @@ function crc32(...parts) {
     }
   return (crc ^ 0xffffffff) >>> 0;
 }
-// ---- Kernels: the one loop that takes the time -------------------------------------------------------------------
-/** A heap holds weights and operands. `multiply` computes, for n rows of patches,
+
+// ---- The loop that takes the time ----------------------------------------------------------------------------------
+/** A heap holds weights and operands. For n rows of patches, and places that are indexes of the heap,
  *
  *     out[p, c] = bias[c] + Σ_i patches[p, i] · weights[i, c]          from i = 0 upwards, each step rounded
  *
- * n and `outputs` are multiples of 4. Weights come in panels of four outputs, (outputs / 4, length, 4). Places are
- * indexes of the heap. All kernels make the same products and sums in the same order: they are equal in every bit.
- * @typedef {(patches: number, n: number, length: number, weights: number, outputs: number, bias: number,
- *   out: number) => void} Multiply
- * @typedef {(size: number) => {heap: Float64Array, multiply: Multiply}} Kernel makes a heap of `size` numbers */
-/** @type {Kernel} */
-function plain(size) {
-  const heap = new Float64Array(size);
-  /** @type {Multiply} */
-  const multiply = (patches, n, length, weights, outputs, bias, out) => {
-    for (let p = 0; p < n; p++) {
-      for (let c = 0; c < outputs; c += 4) {
-        let [s0, s1, s2, s3] = [heap[bias + c], heap[bias + c + 1], heap[bias + c + 2], heap[bias + c + 3]];
-        for (let i = 0, a = patches + p * length, w = weights + c * length; i < length; i++, a++, w += 4) {
-          s0 += heap[a] * heap[w];
-          s1 += heap[a] * heap[w + 1];
-          s2 += heap[a] * heap[w + 2];
-          s3 += heap[a] * heap[w + 3];
-        }
-        heap.set([s0, s1, s2, s3], out + p * outputs + c);
+ * n is even, and `outputs` is a multiple of 4. Weights come in panels, (outputs / 4, length, 4): registers hold one.
+ * @type {(heap: Float64Array, patches: number, n: number, length: number, weights: number, outputs: number, bias: number,
+ *   out: number) => void} */
+function multiply(heap, patches, n, length, weights, outputs, bias, out) {
+  for (let p = 0; p < n; p += 2) {
+    for (let c = 0; c < outputs; c += 4) {
+      let [s0, s1, s2, s3] = heap.subarray(bias + c, bias + c + 4);
+      let [t0, t1, t2, t3] = [s0, s1, s2, s3];
+      let w = weights + c * length;
+      const end = patches + (p + 1) * length;
+      for (let i = end - length; i < end; i++, w += 4) {
+        const a = heap[i];
+        const b = heap[i + length];
+        s0 += a * heap[w];
+        s1 += a * heap[w + 1];
+        s2 += a * heap[w + 2];
+        s3 += a * heap[w + 3];
+        t0 += b * heap[w];
+        t1 += b * heap[w + 1];
+        t2 += b * heap[w + 2];
+        t3 += b * heap[w + 3];
       }
+      heap.set([s0, s1, s2, s3], out + p * outputs + c);
+      heap.set([t0, t1, t2, t3], out + (p + 1) * outputs + c);
     }
-  };
-  return { heap, multiply };
+  }
 }
-/** The same loop in WebAssembly, for four patches and four outputs at once, two in a vector: s and t. `$a` reads a local,
- * `=a` sets it, and a number is an i32.const. `each` stands for four lines, where # is the patch. Places are in bytes. */
-const CODE = `
-  loop
-    $weights =w  $bias =c  $out =o
-    loop
-      $patches =a0  $a0 $length + =a1  $a1 $length + =a2  $a2 $length + =a3  $a1 =end
-      each $c load =s#  $c load16 =t#
-      loop
-        $w load =w0  $w load16 =w1  $w 32 + =w
-        each $a# splat =x  $s# $x $w0 mul add =s#  $t# $x $w1 mul add =t#  $a# 8 + =a#
-      $a0 $end < again_if end  $o =row
-      each $row $s# store  $row $t# store16  $row $outputs + =row
-      $c 32 + =c  $o 32 + =o
-    $c $bias $outputs + < again_if end
-    each $patches $length + =patches  $out $outputs + =out
-  $n -4 + =n  $n again_if end
-end`;
-const PARAMETERS = "patches n length weights outputs bias out".split(" ");
-const INTEGERS = "w c o row end a0 a1 a2 a3".split(" ");
-const VECTORS = "s0 s1 s2 s3 t0 t1 t2 t3 w0 w1 x".split(" ");
-/** Their instructions: loop, end, br_if 0, i32.add, i32.lt_u; v128.load, load64_splat and store; f64x2.add and mul. */
-const CONTROL = { loop: [0x03, 0x40], end: [0x0b], again_if: [0x0d, 0], "+": [0x6a], "<": [0x49] };
-const LOADS = { load: [0xfd, 0x00, 3, 0], load16: [0xfd, 0x00, 3, 16], splat: [0xfd, 0x0a, 3, 0] };
-const STORES = { store: [0xfd, 0x0b, 3, 0], store16: [0xfd, 0x0b, 3, 16] };
-const VALUES = { add: [0xfd, 0xf0, 0x01], mul: [0xfd, 0xf2, 0x01] };
-/** @type {() => Bytes} the module: a function `multiply` that works on the memory that it imports */
-function assembled() {
-  const [I32, V128, FUNCTION, MEMORY, locals] = [0x7f, 0x7b, 0, 2, [...PARAMETERS, ...INTEGERS, ...VECTORS]];
-  /** @type {{[token: string]: number[]}} */
-  const codes = { ...CONTROL, ...LOADS, ...STORES, ...VALUES };
-  for (const [i, name] of locals.entries()) codes[`$${name}`] = [0x20, i]; // local.get
-  for (const [i, name] of locals.entries()) codes[`=${name}`] = [0x21, i]; // local.set
-  /** @type {(_: string, line: string) => string} */
-  const four = (_, line) => [0, 1, 2, 3].map((p) => line.replaceAll("#", `${p}`)).join(" ");
-  const tokens = CODE.replaceAll(/each (.*)/g, four).match(/\S+/g) ?? [];
-  const code = tokens.flatMap((token) => codes[token] ?? [0x41, Number(token) & 127]); // i32.const, of -64 to 63
-  /** @type {(content: number[]) => number[]} its length is in LEB128, of two bytes */
-  const sized = (content) => [(content.length % 128) + 128, content.length >> 7, ...content];
-  const text = (/** @type {string} */ name) => sized([...new TextEncoder().encode(name)]);
-  const body = sized([2, INTEGERS.length, I32, VECTORS.length, V128, ...code]);
-  return Uint8Array.of(
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic and version; then sections of their ids
-    ...[1, ...sized([1, 0x60, PARAMETERS.length, ...PARAMETERS.map(() => I32), 0])], // types: one
-    ...[2, ...sized([1, ...text("heap"), ...text("memory"), MEMORY, 0, 1])], // imports
-    ...[3, ...sized([1, 0])], // functions: one of type 0
-    ...[7, ...sized([1, ...text("multiply"), FUNCTION, 0])], // exports
-    ...[10, ...sized([1, ...body])],
-  );
-}
-// WebAssembly's numbers are little-endian on any machine, and those of a Float64Array aren't.
-const HAS_SIMD = IS_LITTLE_ENDIAN && typeof WebAssembly === "object" && WebAssembly.validate(assembled());
-/** @type {Kernel} */
-function simd(size) {
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(size / 2 ** 13) });
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(assembled()), { heap: { memory } });
-  const inBytes = /** @type {Multiply} */ (instance.exports.multiply);
-  /** @type {Multiply} */
-  const multiply = (patches, n, length, weights, outputs, bias, out) =>
-    inBytes(8 * patches, n, 8 * length, 8 * weights, 8 * outputs, 8 * bias, 8 * out);
-  return { heap: new Float64Array(memory.buffer), multiply };
-}
-/** The kernels of this machine. `simd` is null where it has none. */
-export const kernels = { plain, simd: HAS_SIMD ? simd : null };
+
 // ---- §1 Model ----------------------------------------------------------------------------------------------------
-/** @type {(file: Uint8Array) => Tensors} of a safetensors file */
+/** @type {(file: Uint8Array) => Tensors} of a safetensors file: 8 bytes with the header's length, header, tensors */
 function safetensors(file) {
   const start = 8 + Number(viewOf(file).getBigUint64(0, true));
   const { __metadata__, ...header } = JSON.parse(new TextDecoder().decode(file.subarray(8, start)));
   const entries = Object.entries(header).map(([name, { dtype, shape, data_offsets: ends }]) => {
     const { buffer } = reordered(new Uint8Array(file.subarray(start + ends[0], start + ends[1])), 4);
+    const size = shape.reduce((/** @type {number} */ bytes, /** @type {number} */ side) => bytes * side, 4);
+    if (buffer.byteLength !== size) throw new RangeError(`${name} isn't whole: use another model file`);
     return [name, { shape, values: dtype === "I32" ? new Int32Array(buffer) : new Float32Array(buffer) }];
   });
   return Object.fromEntries(entries);
 }
-/** @typedef {(v: ArrayLike<number>, bits: number) => ArrayLike<number>} Grid
+/** @typedef {(v: Numbers, bits: number) => Numbers} Grid
  * @type {Grid} round(v · 2^bits) */
 const onGrid = (v, bits) => Float64Array.from(v, (one) => Math.floor(one * 2 ** bits + 0.5));
 /** Makes a model ready (§§1, 2, 4): N and M, the channels of z and y; fingerprint, 16 hexadecimal digits; and what the
  * codec needs. Networks are made when they are first needed.
- * @param {Uint8Array} file the model's safetensors file @param {Uint8Array} gaussian gaussian.safetensors
- * @param {Kernel} kernel one of `kernels`: they differ in time alone */
-export function readModel(file, gaussian, kernel = kernels.simd ?? kernels.plain) {
+ * @param {Uint8Array} file the model's safetensors file
+ * @param {Uint8Array} gaussian the file gaussian.safetensors */
+export function readModel(file, gaussian) {
   const [tensors, y] = [safetensors(file), safetensors(gaussian)];
   const medians = tensors["entropy_bottleneck.quantiles"].values.filter((_, i) => i % 3 === 1);
-  const made = /** @type {Network[]} */ ([]);
-  /** @type {(i: number, arithmetic: Arithmetic, which: RegExp, grid?: Grid) => () => Network} */
-  const lazily =
-    (i, arithmetic, which, grid = (v) => v) =>
-    () => {
-      made[i] ??= network(kernel, arithmetic, layersOf(tensors, which, grid));
-      return made[i];
+  /** @type {(arithmetic: Arithmetic, which: RegExp, grid?: Grid) => () => Network} */
+  const lazily = (arithmetic, which, grid = (v) => v) => {
+    let made = /** @type {Network | undefined} */ (undefined);
+    return () => {
+      made ??= network(arithmetic, layersOf(tensors, which, grid));
+      return made;
     };
+  };
   return {
-    ...{ tensors, N: tensors["g_a.0.weight"].shape[0], M: tensors["g_a.6.weight"].shape[0] },
+    tensors,
+    N: tensors["g_a.0.weight"].shape[0],
+    M: tensors["g_a.6.weight"].shape[0],
     fingerprint: sha256(file).slice(0, 16),
-    ...{ medians, gridMedians: onGrid(medians, 10) }, // (N), as in the file and in units of 2^-10
+    medians, // (N), as in the file
+    gridMedians: onGrid(medians, 10), // in units of 2^-10
     zTables: tablesIn(tensors, "entropy_bottleneck."),
     yTables: tablesIn(y, ""),
     thresholds: y.thresholds.values,
-    exact: lazily(0, EXACT, /^(h_s|context|entropy_p)/, onGrid),
-    float: lazily(1, FLOAT, /^(h_s|context|entropy_p)/),
-    g_a: lazily(2, FLOAT, /^g_a/),
-    h_a: lazily(3, FLOAT, /^h_a/),
-    g_s: lazily(4, FLOAT, /^g_s/),
+    exact: lazily(EXACT, /^(h_s|context|entropy_p)/, onGrid),
+    float: lazily(FLOAT, /^(h_s|context|entropy_p)/),
+    g_a: lazily(FLOAT, /^g_a/),
+    h_a: lazily(FLOAT, /^h_a/),
+    g_s: lazily(FLOAT, /^g_s/),
   };
 }
+
 // ---- §2 Layers, exact or float -----------------------------------------------------------------------------------
 /** @type {Scalar} to [-2^22, 2^22 - 1] */
 const saturate = (v) => Math.max(-(2 ** 22), Math.min(v, 2 ** 22 - 1));
@@ -253,25 +202,28 @@ const FLOAT = { out: (sum) => sum, leaky: (sum) => (sum < 0 ? sum * 0.01 : sum) 
  * @typedef {(output: number, input: number, row: number, column: number) => number} Weight
  * @typedef {ReturnType<typeof layerOf>} Layer padded: outputs, up to a multiple of 4; place: of the bias in the heap
  * @typedef {Layer["phases"][0]} Phase length: the inputs of an output; place: of the weights in the heap
- * @typedef {ReturnType<typeof network>} Network */
-const toFour = (/** @type {number} */ n) => Math.ceil(n / 4) * 4;
-/** @param {number} stride @param {number} up @param {number} inputs @param {ArrayLike<number>} bias */
-function layerOf(stride, up, inputs, bias, /** @type {[Run[], Weight][]} */ parts) {
+ * @typedef {ReturnType<typeof network>} Network
+ * @param {Numbers} bias (outputs) @param {number} inputs @param {number} stride @param {number} up
+ * @param {[Run[], Weight][]} parts of the phases (0, 0), (0, 1), (1, 0), (1, 1), or the only one */
+function layerOf(bias, inputs, stride, up, parts) {
   const phases = parts.map(([runs, weight]) => {
     return { runs, weight, length: inputs * runs.reduce((sum, { count }) => sum + count, 0), place: 0 };
   });
-  return { inputs, outputs: bias.length, padded: toFour(bias.length), stride, up, phases, bias, place: 0 };
+  const [outputs, padded] = [bias.length, 4 * Math.ceil(bias.length / 4)];
+  return { inputs, outputs, padded, stride, up, phases, bias, place: 0 };
 }
-/** @type {(w: ArrayLike<number>, bias: ArrayLike<number>, shape: number[], stride: number, counts: number[]) => Layer} */
+
+/** @type {(w: Numbers, bias: Numbers, shape: number[], stride: number, counts: number[]) => Layer} counts: of taps, by row */
 function convolution(w, bias, [, inputs, K], stride, counts) {
   const p = (K - 1) / 2;
-  const runs = counts.map((count, i) => ({ row: i - p, column: -p, count })); // counts: the taps of each row
+  const runs = counts.map((count, i) => ({ row: i - p, column: -p, count }));
   // out[c', o] = bias[c'] + Σ_c Σ_i in[c, s · o + i - p] · weight[c', c, i]
   /** @type {Weight} */
   const weight = (output, input, row, column) => w[((output * inputs + input) * K + row + p) * K + column + p];
-  return layerOf(stride, 1, inputs, bias, [[runs, weight]]);
+  return layerOf(bias, inputs, stride, 1, [[runs, weight]]);
 }
-/** @type {(w: ArrayLike<number>, bias: ArrayLike<number>, shape: number[]) => Layer} */
+
+/** @type {(w: Numbers, bias: Numbers, shape: number[]) => Layer} */
 function transposed(w, bias, [inputs, outputs, K]) {
   const near = [0, 1].map((a) => [-1, 0, 1].slice(a)); // 2q has the inputs q - 1, q, q + 1, and 2q + 1 has q, q + 1
   /** @type {(a: number, b: number) => [Run[], Weight]} */
@@ -280,21 +232,23 @@ function transposed(w, bias, [inputs, outputs, K]) {
     // out[c', o] = bias[c'] + Σ_c Σ_i in[c, i] · weight[c, c', o + 2 - 2i]
     (output, input, row, column) => w[((input * outputs + output) * K + a + 2 - 2 * row) * K + b + 2 - 2 * column],
   ];
-  return layerOf(1, 2, inputs, bias, [phase(0, 0), phase(0, 1), phase(1, 0), phase(1, 1)]);
+  return layerOf(bias, inputs, 1, 2, [phase(0, 0), phase(0, 1), phase(1, 0), phase(1, 1)]);
 }
-/** @type {(b: ArrayLike<number>, g: ArrayLike<number>) => Layer} beta_i + Σ_j gamma_ij · a_j² of §9, of a_j² */
+
+/** @type {(b: Numbers, g: Numbers) => Layer} beta_i + Σ_j gamma_ij · a_j² of §9, of a_j² */
 function normalization(b, g) {
   // beta = max(b, √(10^-6 + 2^-36))² - 2^-36,  gamma = max(g, 2^-18)² - 2^-36
   /** @type {(v: number, least: number) => number} */
   const parameter = (v, least) => Math.max(v, least) * Math.max(v, least) - 2 ** -36;
   const beta = Array.from(b, (v) => parameter(v, Math.sqrt(1e-6 + 2 ** -36)));
   const gamma = /** @type {Weight} */ ((i, j) => parameter(g[i * b.length + j], 2 ** -18));
-  return layerOf(1, 1, b.length, beta, [[[{ row: 0, column: 0, count: 1 }], gamma]]);
+  return layerOf(beta, b.length, 1, 1, [[[{ row: 0, column: 0, count: 1 }], gamma]]);
 }
-/** @type {(tensors: Tensors, which: RegExp, grid: Grid) => {[name: string]: Layer}} */
+
+/** @type {(tensors: Tensors, which: RegExp, grid: Grid) => {[name: string]: Layer}} those with names of `which` */
 function layersOf(tensors, which, grid) {
   /** @type {(name: string) => Layer} */
-  const make = (name) => {
+  const layer = (name) => {
     const of = (/** @type {string} */ tensor) => tensors[`${name}.${tensor}`];
     if (of("beta")) return normalization(of("beta").values, of("gamma").values);
     const [w, bias, shape] = [grid(of("weight").values, 14), grid(of("bias").values, 24), of("weight").shape];
@@ -303,29 +257,46 @@ function layersOf(tensors, which, grid) {
     return /^._s/.test(name) ? transposed(w, bias, shape) : convolution(w, bias, shape, 2, [5, 5, 5, 5, 5]);
   };
   const names = Object.keys(tensors).filter((name) => which.test(name) && /\.(weight|beta)$/.test(name));
-  return Object.fromEntries(names.map((name) => name.replace(/\.\w+$/, "")).map((name) => [name, make(name)]));
+  return Object.fromEntries(names.map((name) => name.replace(/\.\w+$/, "")).map((name) => [name, layer(name)]));
 }
 const STRIP = 32; // positions of one product: so many patches stay in a cache
-/** Places layers in a heap.  @param {Kernel} kernel @param {Arithmetic} arithmetic */
-function network(kernel, arithmetic, /** @type {{[name: string]: Layer}} */ layers) {
+
+/** Places layers in a heap.
+ * @param {Arithmetic} arithmetic @param {{[name: string]: Layer}} layers */
+function network(arithmetic, layers) {
   const all = Object.values(layers);
-  const places = all.flatMap((layer) => layer.phases.map((phase) => ({ layer, phase })));
-  let size = 0;
-  for (const layer of all) [layer.place, size] = [size, size + layer.padded];
-  for (const { layer, phase } of places) [phase.place, size] = [size, size + layer.padded * phase.length];
-  const [patches, out] = [size, size + STRIP * Math.max(...places.map(({ phase }) => phase.length))];
-  const { heap, multiply } = kernel(out + STRIP * Math.max(...all.map(({ padded }) => padded)));
-  for (const layer of all) heap.set(layer.bias, layer.place);
-  for (const { layer, phase } of places) {
-    for (let c = 0; c < layer.outputs; c++) {
-      let at = phase.place + (c - (c % 4)) * phase.length + (c % 4); // in the panel of c
-      for (const { row, column, count } of phase.runs)
-        for (let j = column; j < column + count; j++)
-          for (let i = 0; i < layer.inputs; i++, at += 4) heap[at] = phase.weight(c, i, row, j);
+  let [size, longest] = [0, 0];
+  const reserved = (/** @type {number} */ count) => {
+    size += count;
+    return size - count;
+  };
+  for (const layer of all) {
+    layer.place = reserved(layer.padded);
+    for (const phase of layer.phases) {
+      phase.place = reserved(layer.padded * phase.length);
+      longest = Math.max(longest, phase.length);
     }
   }
-  return { heap, multiply, arithmetic, layers, patches, out };
+  const patches = reserved(STRIP * longest);
+  const out = reserved(STRIP * Math.max(...all.map(({ padded }) => padded)));
+  const heap = new Float64Array(size);
+  for (const layer of all) {
+    heap.set(layer.bias, layer.place);
+    for (const phase of layer.phases) fill(heap, layer, phase);
+  }
+  return { heap, arithmetic, layers, patches, out };
 }
+
+/** @type {(heap: Float64Array, layer: Layer, phase: Phase) => void} puts the weights in panels, (outputs / 4, length, 4) */
+function fill(heap, { inputs, outputs }, { runs, weight, length, place }) {
+  for (let c = 0; c < outputs; c++) {
+    let at = place + (c - (c % 4)) * length + (c % 4);
+    for (const { row, column, count } of runs)
+      for (let j = column; j < column + count; j++)
+        for (let i = 0; i < inputs; i++, at += 4) heap[at] = weight(c, i, row, j);
+  }
+}
+
 /** Puts the inputs of one position, the p-th below STRIP, where `multiply` reads them. `lines` has a row for each run.
  * @type {(network: Network, layer: Layer, phase: Phase, lines: Float64Array[], column: number, p: number) => void} */
 function gather({ heap, patches }, { inputs }, { runs, length }, lines, column, p) {
@@ -334,40 +305,44 @@ function gather({ heap, patches }, { inputs }, { runs, length }, lines, column, 
     for (let i = from, end = from + runs[r].count * inputs; i < end; i++) heap[at++] = line[i];
   }
 }
+
 /** The outputs at the n positions that were gathered, as `after` makes them of sums: (n, outputs).
  * @type {(network: Network, layer: Layer, phase: Phase, n: number, after: Scalar) => Float64Array} */
-function outputsOf({ heap, multiply, patches, out }, { outputs, padded, place }, phase, n, after) {
-  multiply(patches, toFour(n), phase.length, phase.place, padded, place, out);
+function outputsOf({ heap, patches, out }, { outputs, padded, place }, phase, n, after) {
+  multiply(heap, patches, n + (n % 2), phase.length, phase.place, padded, place, out);
   const result = new Float64Array(n * outputs);
   for (let p = 0, at = 0; p < n; p++)
     for (let c = 0; c < outputs; c++) result[at++] = after(heap[out + p * padded + c]);
   return result;
 }
-/** Rows that are computed when they are asked for. `compute` writes a row's columns, from element 2 · channels on. Eight
- * rows are kept, since a kernel covers five.
- * @type {(rows: number, columns: number, channels: number, compute: (row: number, line: Float64Array) => void) => Rows} */
+
+/** A plane whose rows are computed when they are asked for. `compute` writes row i from element 2 · channels on, behind
+ * the zeros. Eight rows are kept, since a kernel covers five.
+ * @type {(rows: number, columns: number, channels: number, compute: (i: number, line: Float64Array) => void) => Plane} */
 function computed(rows, columns, channels, compute) {
   const outside = new Float64Array((columns + 4) * channels);
   const lines = Array.from({ length: Math.min(8, rows) }, () => ({ of: -1, line: outside.slice() }));
-  return (row) => {
-    if (row < 0 || row >= rows) return outside;
-    const kept = lines[row % lines.length];
-    if (kept.of !== row) compute(row, kept.line);
-    kept.of = row;
+  const row = (/** @type {number} */ i) => {
+    if (i < 0 || i >= rows) return outside;
+    const kept = lines[i % lines.length];
+    if (kept.of !== i) compute(i, kept.line);
+    kept.of = i;
     return kept.line;
   };
+  return { rows, columns, channels, row };
 }
-/** The outputs of a layer, (outputs, rows, columns).
- * @type {(network: Network, name: string, input: Rows, rows: number, columns: number, after: Scalar) => Rows} */
-function convolved(network, name, input, rows, columns, after) {
+
+/** @type {(network: Network, name: string, input: Plane, after: Scalar) => Plane} the outputs of a layer */
+function convolved(network, name, input, after) {
   const layer = network.layers[name];
   const { stride, up, outputs, phases } = layer;
-  return computed(rows, columns, outputs, (row, line) => {
+  const [rows, columns] = [input.rows / stride, input.columns / stride]; // of a phase
+  return computed(up * rows, up * columns, outputs, (i, line) => {
     for (let b = 0; b < up; b++) {
-      const phase = phases[(row % up) * up + b];
-      const lines = phase.runs.map((run) => input(stride * Math.floor(row / up) + run.row)); // before the heap is used
-      for (let first = 0; first < columns / up; first += STRIP) {
-        const n = Math.min(STRIP, columns / up - first);
+      const phase = phases[(i % up) * up + b];
+      const lines = phase.runs.map(({ row }) => input.row(stride * Math.floor(i / up) + row)); // before the heap is used
+      for (let first = 0; first < columns; first += STRIP) {
+        const n = Math.min(STRIP, columns - first);
         for (let p = 0; p < n; p++) gather(network, layer, phase, lines, stride * (first + p), p);
         const out = outputsOf(network, layer, phase, n, after);
         for (let p = 0; p < n; p++)
@@ -376,33 +351,35 @@ function convolved(network, name, input, rows, columns, after) {
     }
   });
 }
-/** A GDN or its inverse: `gdn` gives a / root (§12) or a · root (§9), of the √ of the sum.
- * @typedef {(a: number, root: number) => number} Gdn
- * @type {(network: Network, name: string, input: Rows, rows: number, columns: number, gdn: Gdn) => Rows} */
-function normalized(network, name, input, rows, columns, gdn) {
-  const N = network.layers[name].outputs;
-  const squares = computed(rows, columns, N, (row, line) => line.set(input(row).map((a) => a * a)));
-  const roots = convolved(network, name, squares, rows, columns, Math.sqrt);
-  return computed(rows, columns, N, (row, line) => {
-    const [a, root] = [input(row), roots(row)];
-    for (let i = 2 * N; i < (2 + columns) * N; i++) line[i] = gdn(a[i], root[i]);
-  });
-}
-/** g_a or g_s. `rows` and `columns` are those of the input, and `factor` that of the sides, 1/2 or 2.
- * @type {(net: Network, name: string, input: Rows, rows: number, columns: number, factor: number, gdn: Gdn) => Rows} */
-function transformed(net, name, input, rows, columns, factor, gdn) {
-  let [a, H, W] = [input, rows, columns];
+
+/** @type {(network: Network, name: "g_a" | "g_s", input: Plane) => Plane} four layers, with a GDN after each of three */
+function transformed(network, name, input) {
+  const gdn = /** @type {Gdn} */ (name === "g_a" ? (a, root) => a / root : (a, root) => a * root);
+  let a = input;
   for (let i = 0; i < 7; i += 2) {
-    [H, W] = [H * factor, W * factor];
-    a = convolved(net, `${name}.${i}`, a, H, W, net.arithmetic.out);
-    if (i < 6) a = normalized(net, `${name}.${i + 1}`, a, H, W, gdn);
+    a = convolved(network, `${name}.${i}`, a, network.arithmetic.out);
+    if (i < 6) a = normalized(network, `${name}.${i + 1}`, a, gdn);
   }
   return a;
 }
-/** The rows of an array, (channels, rows, columns), whose values become what `of` gives.
- * @param {ArrayLike<number>} array @param {number} channels @param {number} rows @param {number} columns
+
+/** The GDN of §12, a / root, or its inverse of §9, a · root, of the √ of the sum.
+ * @typedef {(a: number, root: number) => number} Gdn
+ * @type {(network: Network, name: string, input: Plane, gdn: Gdn) => Plane} */
+function normalized(network, name, input, gdn) {
+  const { rows, columns, channels } = input;
+  const squares = computed(rows, columns, channels, (i, line) => line.set(input.row(i).map((a) => a * a)));
+  const roots = convolved(network, name, squares, Math.sqrt);
+  return computed(rows, columns, channels, (i, line) => {
+    const [a, root] = [input.row(i), roots.row(i)];
+    for (let at = 2 * channels; at < (2 + columns) * channels; at++) line[at] = gdn(a[at], root[at]);
+  });
+}
+
+/** The plane of an array, (channels, rows, columns), whose values become what `of` gives.
+ * @param {Numbers} array @param {number} channels @param {number} rows @param {number} columns
  * @param {(v: number, channel: number) => number} of */
-function rowsOf(array, channels, rows, columns, of = (v) => v) {
+function planeOf(array, channels, rows, columns, of = (v) => v) {
   return computed(rows, columns, channels, (row, line) => {
     for (let c = 0; c < channels; c++) {
       let [from, to] = [(c * rows + row) * columns, 2 * channels + c];
@@ -410,28 +387,31 @@ function rowsOf(array, channels, rows, columns, of = (v) => v) {
     }
   });
 }
-/** Writes rows to an array, (channels, rows, columns), and returns it.
- * @template {Float32Array | Int32Array} A @param {A} array @param {Rows} input
- * @param {number} rows @param {number} columns @param {(share: number) => void} done */
-function collect(array, input, rows, columns, done = () => {}) {
-  const channels = array.length / (rows * columns);
-  for (let row = 0; row < rows; row++) {
-    const line = input(row);
+
+/** The array of a plane, (channels, rows, columns).
+ * @template {Float32Array | Int32Array} A
+ * @param {new (length: number) => A} Type @param {Plane} plane @param {(share: number) => void} done */
+function arrayOf(Type, { rows, columns, channels, row }, done = () => {}) {
+  const array = new Type(channels * rows * columns);
+  for (let i = 0; i < rows; i++) {
+    const line = row(i);
     for (let c = 0; c < channels; c++) {
-      let [from, to] = [2 * channels + c, (c * rows + row) * columns];
+      let [from, to] = [2 * channels + c, (c * rows + i) * columns];
       for (const end = to + columns; to < end; from += channels) array[to++] = line[from];
     }
-    done((row + 1) / rows);
+    done((i + 1) / rows);
   }
   return array;
 }
-/** @type {(network: Network, z_hat: Rows, h: number, w: number) => Rows} psi = h_s(z_hat), (2M, 4h, 4w) */
-function hyperSynthesis(network, z_hat, h, w) {
+
+/** @type {(network: Network, name: "h_a" | "h_s", input: Plane) => Plane} three layers of §2 or §12 */
+function hyperTransformed(network, name, input) {
   const { out, leaky } = network.arithmetic;
-  const first = convolved(network, "h_s.0", z_hat, 2 * h, 2 * w, leaky);
-  const second = convolved(network, "h_s.2", first, 4 * h, 4 * w, leaky);
-  return convolved(network, "h_s.4", second, 4 * h, 4 * w, out);
+  const first = convolved(network, `${name}.0`, input, leaky);
+  const second = convolved(network, `${name}.2`, first, leaky);
+  return convolved(network, `${name}.4`, second, out);
 }
+
 /** context_prediction and entropy_parameters at STRIP positions or fewer: psi, phi, sigma and mu of each, 6M in all.
  * @param {Network} network @param {Float64Array[]} psi @param {Float64Array[]} y_hat @param {Float64Array} outside
  * @param {{row: number, column: number}[]} positions of rows of psi and y_hat; rows that y_hat lacks are `outside` */
@@ -458,19 +438,21 @@ function entropyParameters(network, psi, y_hat, outside, positions) {
   for (const [p, found] of all.entries()) found.set(both.subarray(p * width, (p + 1) * width), 2 * width);
   return all;
 }
+
 // ---- §3 Latents and their order ----------------------------------------------------------------------------------
 /** @type {(height: number, width: number) => [number, number]} h and w of a picture */
 const blocksOf = (height, width) => [Math.ceil(height / 64), Math.ceil(width / 64)];
-/** @type {(model: Model, k_z: Int32Array, h: number, w: number) => Rows} z_hat = saturate(k_z · 2^10 + median) */
+/** @type {(model: Model, k_z: Int32Array, h: number, w: number) => Plane} z_hat = saturate(k_z · 2^10 + median) */
 const zHat = (model, k_z, h, w) =>
-  rowsOf(k_z, model.N, h, w, (k, c) => saturate(k * 2 ** 10 + model.gridMedians[c]));
+  planeOf(k_z, model.N, h, w, (k, c) => saturate(k * 2 ** 10 + model.gridMedians[c]));
 /** Visits the latents y in the order of §3. At each, `settle` gives its value of y_hat from psi, phi, sigma and mu of its
  * position (6M), its channel, and its place, row · 4w + column. So a decoder, an encoder and a test differ in it alone.
  * @typedef {(found: Float64Array, channel: number, place: number) => number} Settle
- * @type {(network: Network, z_hat: Rows, h: number, w: number, settle: Settle, watch: Watch) => Rows} y_hat */
-function wavefronts(network, z_hat, h, w, settle, watch) {
-  const [rows, columns, M] = [4 * h, 4 * w, network.layers.context_prediction.inputs];
-  const synthesis = hyperSynthesis(network, z_hat, h, w);
+ * @type {(network: Network, z_hat: Plane, settle: Settle, watch?: Watch) => Plane} y_hat */
+function wavefronts(network, z_hat, settle, watch) {
+  const synthesis = hyperTransformed(network, "h_s", z_hat);
+  const { rows, columns } = synthesis;
+  const M = synthesis.channels / 2;
   const outside = new Float64Array((columns + 4) * M);
   /** @type {Float64Array[][]} */
   const [psi, y_hat] = [[], []]; // rows that have begun; of psi only until they end
@@ -478,8 +460,8 @@ function wavefronts(network, z_hat, h, w, settle, watch) {
   for (let t = 0; t < end; t++) {
     const [first, last] = [Math.max(0, Math.ceil((t - columns + 1) / 3)), Math.min(rows - 1, Math.floor(t / 3))];
     if (t === 3 * last) {
-      [psi[last], y_hat[last]] = [synthesis(last).slice(), outside.slice()];
-      watch("h_s", (last + 1) / rows);
+      [psi[last], y_hat[last]] = [synthesis.row(last).slice(), outside.slice()];
+      watch?.("h_s", (last + 1) / rows);
     }
     if (first > 0) delete psi[first - 1];
     for (let top = first; top <= last; top += STRIP) {
@@ -489,10 +471,11 @@ function wavefronts(network, z_hat, h, w, settle, watch) {
       for (const [p, { row, column }] of positions.entries())
         for (let c = 0; c < M; c++) y_hat[row][(2 + column) * M + c] = settle(all[p], c, row * columns + column);
     }
-    watch("latents", (t + 1) / end);
+    watch?.("latents", (t + 1) / end);
   }
-  return (row) => y_hat[row];
+  return { rows, columns, channels: M, row: (i) => y_hat[i] };
 }
+
 /** The latents of a decoder or an encoder. `code` gives k of the latent at element `at` of (M, 4h, 4w), from its table
  * and its mean: a decoder reads it, an encoder makes it.
  * @typedef {(index: number, mu: number, at: number) => number} Code
@@ -507,24 +490,25 @@ function closedLoop(model, k_z, h, w, code, watch) {
     bitsY[place] += bitsOf(yTables[index], k);
     return saturate(k * 2 ** 10 + mu);
   };
-  const y_hat = wavefronts(model.exact(), zHat(model, k_z, h, w), h, w, settle, watch);
+  const y_hat = wavefronts(model.exact(), zHat(model, k_z, h, w), settle, watch);
   for (const [i, k] of k_z.entries()) bitsZ[i % (h * w)] += bitsOf(zTables[Math.floor(i / (h * w))], k);
-  return { y_hat: collect(new Int32Array(M * area), y_hat, 4 * h, 4 * w), bitsY, bitsZ };
+  return { y_hat: arrayOf(Int32Array, y_hat), bitsY, bitsZ };
 }
-/** psi, phi, sigma and mu where all latents are given.
- * @template {Float32Array | Int32Array} A @param {Network} network @param {Rows} z_hat @param {A} y_hat (M, 4h, 4w)
- * @param {number} h @param {number} w @param {(length: number) => A} make an array */
-function teacherForced(network, z_hat, y_hat, h, w, make) {
-  const [area, n, all] = [16 * h * w, y_hat.length, make(6 * y_hat.length)];
-  /** @type {Settle} */
-  const settle = (found, c, place) => {
+
+/** psi and phi, (2M, 4h, 4w), sigma and mu, (M, 4h, 4w), where all latents are given.
+ * @template {Float32Array | Int32Array} A
+ * @param {new (length: number) => A} Type @param {Network} network @param {Plane} z_hat @param {Numbers} y_hat */
+function teacherForced(Type, network, z_hat, y_hat) {
+  const [area, n] = [16 * z_hat.rows * z_hat.columns, y_hat.length];
+  const all = new Type(6 * n);
+  wavefronts(network, z_hat, (found, c, place) => {
     for (let i = c; i < found.length; i += n / area) all[i * area + place] = found[i];
     return y_hat[c * area + place];
-  };
-  wavefronts(network, z_hat, h, w, settle, () => {});
+  });
   const part = (/** @type {number} */ i, /** @type {number} */ j) => /** @type {A} */ (all.slice(i * n, j * n));
   return { psi: part(0, 2), phi: part(2, 4), sigma: part(4, 5), mu: part(5, 6) };
 }
+
 /** Decodes the latents of a stream (§§1 to 7).
  * @param {Model} model @param {Uint8Array} stream @param {Watch} watch hears of "h_s" and "latents", which take turns
  * @returns {Latents}
@@ -539,19 +523,20 @@ export function decodeLatents(model, stream, watch = () => {}) {
   finish();
   return { height, width, ...latents };
 }
+
 // ---- §4 Tables ---------------------------------------------------------------------------------------------------
-/** @typedef {{cdf: Int32Array, offset: number, e: number}} Table cdf: c_0 to c_n; e: the bin of the escape, n - 1 */
-/** The tables that ransEncode and ransDecode take, of the arrays of §4.
- * @param {ArrayLike<number>} cdf (T, L) @param {ArrayLike<number>} length (T) @param {ArrayLike<number>} offset (T) */
+/** @typedef {{cdf: Numbers, offset: number, e: number}} Table cdf: c_0 to c_n; e: the bin of the escape, n - 1 */
+
+/** The tables that ransEncode and ransDecode take, of the arrays of §4: cdf (T, L), length (T), offset (T).
+ * @param {Int32Array | Float32Array} cdf @param {Numbers} length @param {Numbers} offset @returns {Table[]} */
 export function tablesOf(cdf, length, offset) {
   const L = cdf.length / length.length;
-  const rows = Array.from(length, (n, t) => Int32Array.from({ length: n }, (_, i) => cdf[t * L + i]));
-  return rows.map((row, t) => ({ cdf: row, offset: offset[t], e: row.length - 2 }));
+  return Array.from(length, (n, t) => ({ cdf: cdf.slice(t * L, t * L + n), offset: offset[t], e: n - 2 }));
 }
 /** @type {(of: Tensors, prefix: string) => Table[]} */
 const tablesIn = (of, prefix) =>
   tablesOf(of[`${prefix}_quantized_cdf`].values, of[`${prefix}_cdf_length`].values, of[`${prefix}_offset`].values);
-/** @type {(rising: ArrayLike<number>, v: number) => number} how many elements are smaller than v */
+/** @type {(rising: Numbers, v: number) => number} how many elements are smaller than v */
 function below(rising, v) {
   let [from, to] = [0, rising.length];
   while (from < to) {
@@ -560,6 +545,7 @@ function below(rising, v) {
   }
   return from;
 }
+
 /** The bin of a symbol; of the escape, also the number of digits of raw and these (§5).
  * @type {(table: Table, symbol: number) => {bin: number, digits: number[]}} */
 function binOf({ offset, e }, symbol) {
@@ -574,6 +560,7 @@ function bitsOf(table, symbol) {
   const { bin, digits } = binOf(table, symbol);
   return 16 - Math.log2(table.cdf[bin + 1] - table.cdf[bin]) + 4 * digits.length;
 }
+
 // ---- §5 Entropy coding -------------------------------------------------------------------------------------------
 /** Reads the symbols of a payload, which begins at byte `start` of its stream. `finish` makes the last checks.
  * @type {(payload: Uint8Array, start: number) => {symbol: (table: Table) => number, finish: () => void}} */
@@ -616,8 +603,9 @@ function reader(payload, start) {
   };
   return { symbol, finish };
 }
-/** Reads a rANS stream alone: (n) symbols.
- * @param {Uint8Array} stream @param {Int32Array} indexes (n): the table of each symbol @param {Table[]} tables
+
+/** Reads a rANS stream alone, a payload without header: (n) symbols. indexes (n): the table of each.
+ * @param {Uint8Array} stream @param {Int32Array} indexes @param {Table[]} tables of `tablesOf`
  * @throws {BitstreamError} of the first check of §7 that fails, from the second `truncated` on */
 export function ransDecode(stream, indexes, tables) {
   const { symbol, finish } = reader(stream, 0);
@@ -625,8 +613,9 @@ export function ransDecode(stream, indexes, tables) {
   finish();
   return symbols;
 }
-/** Writes a rANS stream, the last step of the last symbol first.
- * @param {ArrayLike<number>} symbols (n) @param {ArrayLike<number>} indexes (n): of tables @param {Table[]} tables
+
+/** Writes a rANS stream of (n) symbols, the last step of the last symbol first. indexes (n): the table of each.
+ * @param {Numbers} symbols @param {Numbers} indexes @param {Table[]} tables of `tablesOf`
  * @throws {RangeError} if a symbol's raw has more than 7 digits */
 export function ransEncode(symbols, indexes, tables) {
   let [low, high] = [2 ** 31, 0]; // x is high · 2^32 + low
@@ -652,8 +641,10 @@ export function ransEncode(symbols, indexes, tables) {
   }
   return littleEndian(Int32Array.from([low, high, ...words.reverse()]));
 }
+
 // ---- §6 Bytes, §7 Errors -----------------------------------------------------------------------------------------
 const [BEGINNING, HEADER, PIXELS] = [[0x4d, 0x42, 0x54, 1], 20, 2 ** 25]; // MBT and the version; bytes; at most
+
 /** Reads the header of a stream: height and width in pixels; the model's fingerprint; the payload, a view of the stream.
  * @param {Uint8Array} stream
  * @throws {BitstreamError} of the first check of §7 that fails, up to `checksum-mismatch` */
@@ -670,33 +661,36 @@ export function parse(stream) {
   if (!same) refuse("checksum-mismatch", 16, "the CRC-32 isn't that of the other bytes: some were changed");
   return { height, width, fingerprint: view.getBigUint64(4).toString(16).padStart(16, "0"), payload };
 }
-/** @type {(fingerprint: string, height: number, width: number, payload: Bytes) => Bytes} */
+
+/** @type {(fingerprint: string, height: number, width: number, payload: Bytes) => Bytes} a stream */
 function written(fingerprint, height, width, payload) {
   const header = new Uint8Array(HEADER);
   const view = viewOf(header);
   header.set(BEGINNING);
   view.setBigUint64(4, BigInt(`0x${fingerprint}`));
-  view.setUint32(12, width * 2 ** 16 + height, true);
+  view.setUint16(12, height, true);
+  view.setUint16(14, width, true);
   view.setUint32(16, crc32(header.subarray(0, 16), payload), true);
   return joined(header, payload);
 }
+
 // ---- §8 Latent buffers -------------------------------------------------------------------------------------------
-/** @typedef {{M: number, N: number, h: number, w: number}} Shape of latents: (M, 4h, 4w) and (N, h, w) */
-/** @typedef {{y_hat: Float32Array, z: Float32Array} & Shape} Unpacked whole numbers: (M, 4h, 4w) and (N, h, w) */
+/** @typedef {{M: number, N: number, h: number, w: number}} Shape of latents: (M, 4h, 4w) and (N, h, w)
+ * @typedef {{y_hat: Float32Array, z: Float32Array} & Shape} Unpacked whole numbers: (M, 4h, 4w) and (N, h, w) */
+
 /** @type {(y_hat: Float32Array, z_hat: Float32Array, shape: Shape) => [Bytes, Bytes]} header and values */
 function packed(y_hat, z_hat, { M, N, h, w }) {
-  const [split, length] = [16 * M * h * w, (16 * M + N) * h * w];
-  const fits = y_hat.length === split && z_hat.length === length - split;
+  const fits = y_hat.length === 16 * M * h * w && z_hat.length === N * h * w;
   if (!fits) throw new RangeError("the lengths don't fit the shape: pass (M, 4h, 4w) and (N, h, w)");
-  const values = new Int16Array(length);
-  for (const [i, v] of [...y_hat, ...z_hat].entries()) {
-    values[i] = Math.trunc(v); // toward zero
-    if (values[i] !== Math.trunc(v)) throw new RangeError(`a latent is ${v}: pass -32768 to 32767`);
-  }
+  const values = Int16Array.from([...y_hat, ...z_hat], (v) => {
+    if (!(v > -32769 && v < 32768)) throw new RangeError(`a latent is ${v}: pass -32768 to 32767`);
+    return Math.trunc(v); // toward zero
+  });
   return [littleEndian(Int32Array.of(1, M, 4 * h, 4 * w, 1, N, h, w)), littleEndian(values)];
 }
-/** Packs latents into a raw buffer: y_hat (M, 4h, 4w), whole numbers, and z_hat (N, h, w). It throws a RangeError if a
- * value isn't in [-32768, 32767] or the lengths don't fit.
+
+/** Packs y_hat (M, 4h, 4w), whole numbers, and z_hat (N, h, w) into a raw buffer. It throws a RangeError if a value isn't
+ * in [-32768, 32767] or the lengths don't fit.
  * @type {(y_hat: Float32Array, z_hat: Float32Array, shape: Shape) => Bytes} */
 export const packRaw = (y_hat, z_hat, shape) => joined(...packed(y_hat, z_hat, shape));
 /** Packs the same into a deflated buffer, of the platform's level.
@@ -706,6 +700,7 @@ export async function packZlib(y_hat, z_hat, shape) {
   const deflated = new Blob([values]).stream().pipeThrough(new CompressionStream("deflate"));
   return joined(header, new Uint8Array(await new Response(deflated).arrayBuffer()));
 }
+
 /** @type {(buffer: Uint8Array, valuesOf: (length: number) => Uint8Array) => Unpacked} valuesOf gives `length` bytes */
 function unpacked(buffer, valuesOf) {
   if (buffer.length < 32) refuse("truncated", buffer.length, "a buffer begins with 32 bytes");
@@ -718,6 +713,7 @@ function unpacked(buffer, valuesOf) {
   const latents = Float32Array.from(new Int16Array(bytes.buffer));
   return { y_hat: latents.slice(0, split), z: latents.slice(split), M, N, h, w };
 }
+
 /** Unpacks a raw buffer. It throws a BitstreamError of the first check of §8 that fails.
  * @type {(buffer: Uint8Array) => Unpacked} */
 export const unpackRaw = (buffer) =>
@@ -729,8 +725,8 @@ export const unpackRaw = (buffer) =>
 /** Unpacks a deflated buffer. It throws as unpackRaw does.
  * @type {(buffer: Uint8Array) => Unpacked} */
 export const unpackZlib = (buffer) => unpacked(buffer, (length) => inflate(buffer, 32, length));
-/** @typedef {{counts: number[], symbols: number[]}} Codes the codewords of each length; the symbols in their order */
-/** @type {(lengths: number[], at: number, alone: boolean) => Codes} of RFC 1951, 3.2.2; `alone`: may one code be? */
+/** @typedef {{counts: number[], symbols: number[]}} Codes the codewords of each length; the symbols in their order
+ * @type {(lengths: number[], at: number, alone: boolean) => Codes} of RFC 1951, 3.2.2; `alone`: may one code be? */
 function codesOf(lengths, at, alone) {
   const counts = Array.from({ length: 16 }, (_, size) => lengths.filter((length) => length === size).length);
   const symbols = [...lengths.keys()].filter((symbol) => lengths[symbol] > 0);
@@ -740,6 +736,8 @@ function codesOf(lengths, at, alone) {
   return { counts, symbols: symbols.sort((a, b) => lengths[a] - lengths[b] || a - b) };
 }
 const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]; // RFC 1951, 3.2.7
+const LITERALS = Array.from({ length: 288 }, (_, i) => (i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8)); // and 3.2.6
+
 /** @type {(bytes: Uint8Array, start: number, limit: number) => Bytes} `limit` bytes of a zlib stream from `start` on */
 function inflate(bytes, start, limit) {
   let [at, held, left, length] = [start, 0, 0, 0]; // the `left` bits of `held` come next
@@ -779,28 +777,29 @@ function inflate(bytes, start, limit) {
     if (count + byte() + 256 * byte() !== 65535) fault("the two lengths of a block differ");
     for (let i = 0; i < count; i++) put(byte());
   };
+  /** @type {(symbol: number, distances: Codes) => void} earlier bytes, as many as the symbol of a length says */
+  const copy = (symbol, distances) => {
+    if (symbol > 285) fault("no such length");
+    const [count, distance] = [symbol === 285 ? 258 : 3 + ranged(symbol - 257, 2), decoded(distances)];
+    if (distance > 29) fault("no such distance");
+    const back = 1 + ranged(distance, 1);
+    if (back > length) fault("a match from before the beginning");
+    for (let i = 0; i < count; i++) put(out[length - back]);
+  };
   /** @type {(...lengths: number[][]) => void} of the codes of literals and lengths, and of distances */
   const block = (...lengths) => {
     const [first, second] = lengths.map((some) => codesOf(some, at, true));
     for (let symbol = decoded(first); symbol !== 256; symbol = decoded(first)) {
-      if (symbol > 285) fault("no such length");
-      const count = symbol < 256 ? 0 : symbol === 285 ? 258 : 3 + ranged(symbol - 257, 2);
-      const s = count > 0 ? decoded(second) : 0;
-      if (s > 29) fault("no such distance");
-      const back = count > 0 ? 1 + ranged(s, 1) : 0;
-      if (back > length) fault("a match from before the beginning");
-      if (count === 0) put(symbol);
-      for (let i = 0; i < count; i++) put(out[length - back]);
+      if (symbol < 256) put(symbol);
+      else copy(symbol, second);
     }
   };
-  const literals = Array.from({ length: 288 }, (_, i) => (i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8));
-  const fixed = () => block(literals, new Array(32).fill(5));
   const dynamic = () => {
     const [split, distances, count] = [take(5) + 257, take(5) + 1, take(4) + 4];
     if (split > 286 || distances > 30) fault("too many codes");
     const first = new Array(19).fill(0);
     for (const symbol of ORDER.slice(0, count)) first[symbol] = take(3);
-    const codes = codesOf(first, at, false);
+    const codes = first.some(Boolean) ? codesOf(first, at, false) : { counts: [0, 2], symbols: [0, 0] }; // as zlib
     const lengths = /** @type {number[]} */ ([]);
     while (lengths.length < split + distances) {
       const symbol = decoded(codes);
@@ -815,7 +814,7 @@ function inflate(bytes, start, limit) {
   const [method, flags] = [byte(), byte()];
   // method 8, a window of at most 32 KiB, FCHECK, no preset dictionary
   if (method % 16 !== 8 || method > 0x78 || (256 * method + flags) % 31 || flags & 32) fault("no zlib stream");
-  const blocks = [stored, fixed, dynamic, () => fault("a block of type 3")];
+  const blocks = [stored, () => block(LITERALS, new Array(32).fill(5)), dynamic, () => fault("a block of type 3")];
   for (let last = 0; last === 0; blocks[take(2)]()) last = take(1);
   let [a, b] = [1, 0]; // Adler-32
   for (const value of out.subarray(0, length)) [a, b] = [(a + value) % 65521, (b + a + value) % 65521];
@@ -825,10 +824,8 @@ function inflate(bytes, start, limit) {
   if (at < bytes.length) refuse("trailing-data", at, "bytes follow the zlib stream");
   return out;
 }
+
 // ---- §9 The picture, §10 Reproducible transforms -----------------------------------------------------------------
-/** @type {(model: Model, y_hat: Rows, h: number, w: number) => Rows} x_hat = g_s(y_hat) */
-const synthesis = (model, y_hat, h, w) =>
-  transformed(model.g_s(), "g_s", y_hat, 4 * h, 4 * w, 2, (a, root) => a * root);
 /** Makes the picture of latents (§9), (height, width, 3): red, green, blue. Its samples are the reproducible ones (§10).
  * @param {Model} model @param {Int32Array} y_hat (M, 4h, 4w), in units of 2^-10
  * @param {number} height @param {number} width in pixels @param {Watch} watch hears of "g_s"
@@ -837,39 +834,34 @@ export function picture(model, y_hat, height, width, watch = () => {}) {
   const [h, w] = blocksOf(height, width);
   const count = model.M * 16 * h * w;
   if (y_hat.length !== count) throw new RangeError(`${y_hat.length} latents: pass (M, 4h, 4w), here ${count}`);
-  const y = rowsOf(y_hat, model.M, 4 * h, 4 * w, (v) => v / 2 ** 10);
-  const x_hat = synthesis(model, y, h, w);
+  const y = planeOf(y_hat, model.M, 4 * h, 4 * w, (v) => v / 2 ** 10);
+  const x_hat = transformed(model.g_s(), "g_s", y);
   const samples = new Uint8ClampedArray(height * width * 3); // clamps, and rounds ties to the even number
   for (let row = 0; row < height; row++) {
-    const line = x_hat(row).subarray(6);
+    const line = x_hat.row(row).subarray(6);
     for (let i = 0; i < width * 3; i++) samples[row * width * 3 + i] = line[i] * 255;
     watch("g_s", (row + 1) / height);
   }
   return new Uint8Array(samples.buffer);
 }
+
 /** @typedef {(model: Model, input: Float32Array, h: number, w: number, watch?: Watch) => Float32Array} Transform */
+
 /** @type {Transform} y_hat (M, 4h, 4w) gives x_hat (3, 64h, 64w), neither clamped nor cropped (§9) */
-export const g_s = (model, y_hat, h, w) => {
-  const x_hat = synthesis(model, rowsOf(y_hat, model.M, 4 * h, 4 * w), h, w);
-  return collect(new Float32Array(3 * 64 * h * 64 * w), x_hat, 64 * h, 64 * w);
-};
+export const g_s = (model, y_hat, h, w) =>
+  arrayOf(Float32Array, transformed(model.g_s(), "g_s", planeOf(y_hat, model.M, 4 * h, 4 * w)));
+
 // ---- §12 The encoder ---------------------------------------------------------------------------------------------
-/** @type {(model: Model, x: Rows, h: number, w: number, watch?: Watch) => Float32Array} y = g_a(x), as float32 */
-function analysis(model, x, h, w, watch) {
-  const y = transformed(model.g_a(), "g_a", x, 64 * h, 64 * w, 1 / 2, (a, root) => a / root);
-  return collect(new Float32Array(model.M * 16 * h * w), y, 4 * h, 4 * w, (share) => watch?.("g_a", share));
-}
-/** @type {Transform} x (3, 64h, 64w), in [0, 1], gives y (M, 4h, 4w) */
-export const g_a = (model, x, h, w) => analysis(model, rowsOf(x, 3, 64 * h, 64 * w), h, w);
-/** @type {Transform} y (M, 4h, 4w) gives z (N, h, w); `watch` hears of "h_a" */
-export function h_a(model, y, h, w, watch) {
-  const network = model.h_a();
-  const { out, leaky } = network.arithmetic;
-  const first = convolved(network, "h_a.0", rowsOf(y, model.M, 4 * h, 4 * w), 4 * h, 4 * w, leaky);
-  const second = convolved(network, "h_a.2", first, 2 * h, 2 * w, leaky);
-  const z = convolved(network, "h_a.4", second, h, w, out);
-  return collect(new Float32Array(model.N * h * w), z, h, w, (share) => watch?.("h_a", share));
-}
+/** @type {(model: Model, x: Plane, watch?: Watch) => Float32Array} y = g_a(x), as float32 */
+const analysis = (model, x, watch) =>
+  arrayOf(Float32Array, transformed(model.g_a(), "g_a", x), (share) => watch?.("g_a", share));
+/** @type {Transform} x (3, 64h, 64w), in [0, 1], gives y (M, 4h, 4w) (§12) */
+export const g_a = (model, x, h, w) => analysis(model, planeOf(x, 3, 64 * h, 64 * w));
+/** @type {Transform} y (M, 4h, 4w) gives z (N, h, w) (§12); `watch` hears of "h_a" */
+export const h_a = (model, y, h, w, watch) => {
+  const z = hyperTransformed(model.h_a(), "h_a", planeOf(y, model.M, 4 * h, 4 * w));
+  return arrayOf(Float32Array, z, (share) => watch?.("h_a", share));
+};
 /** @type {(y: number, mu: number) => number} Y = saturate(⌊y · 2^10⌋)      k = ⌊(Y - mu + 2^9) / 2^10⌋ */
 const symbolOf = (y, mu) => Math.floor((saturate(Math.floor(y * 2 ** 10)) - mu + 2 ** 9) / 2 ** 10);
 /** Makes the symbols of y in closed loop (§12): mu, index, k and y_hat, (M, 4h, 4w), mu and y_hat in units of 2^-10, and
@@ -881,11 +873,13 @@ export function exactSymbols(model, k_z, y, h, w, watch = () => {}) {
   let coded = 0;
   /** @type {Code} */
   const code = (table, mean, at) => {
-    [order[coded++], index[at], mu[at], k[at]] = [at, table, mean, symbolOf(y[at], mean)];
+    [order[coded++], index[at], mu[at]] = [at, table, mean];
+    k[at] = symbolOf(y[at], mean);
     return k[at];
   };
   return { mu, index, k, order, ...closedLoop(model, k_z, h, w, code, watch) };
 }
+
 /** Encodes a picture (§12), (height, width, 3): red, green, blue. The stream is the reproducible one (§10).
  * @param {Model} model @param {Uint8Array | Uint8ClampedArray} image @param {number} height @param {number} width
  *   in pixels @param {Watch} watch hears of "g_a", "h_a", and then of "h_s" and "latents", which take turns
@@ -903,7 +897,7 @@ export function encode(model, image, height, width, watch = () => {}) {
       for (let c = 0; c < 3; c++) line[3 * (2 + j) + c] = Math.fround(image[from + c] / 255);
     }
   });
-  const y = analysis(model, x, h, w, watch);
+  const y = analysis(model, x, watch);
   const z = h_a(model, y, h, w, watch);
   const finite = [y, z].every((latents) => latents.every(Number.isFinite));
   if (!finite) throw new RangeError("the latents aren't finite: use another model for this picture");
@@ -915,24 +909,28 @@ export function encode(model, image, height, width, watch = () => {}) {
   const payload = ransEncode(symbols, indexes, [...model.zTables, ...model.yTables]);
   return { height, width, y_hat, bitsY, bitsZ, stream: written(model.fingerprint, height, width, payload) };
 }
+
 // ---- §13 The float model and its likelihoods ---------------------------------------------------------------------
 /** @type {Scalar} to the nearest integer; ties go to the even one */
 function round(v) {
-  const floor = Math.floor(v);
-  return v - floor > 0.5 || (v - floor === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
+  const up = Math.round(v); // ties go up
+  return up - v === 0.5 && up % 2 !== 0 ? up - 1 : up;
 }
+
 /** psi and phi (2M, 4h, 4w), sigma and mu (M, 4h, 4w) of the float model, from z_hat (N, h, w) and y_hat (M, 4h, 4w).
  * @param {Model} model @param {Float32Array} z_hat @param {Float32Array} y_hat @param {number} h @param {number} w */
 export const parameters = (model, z_hat, y_hat, h, w) =>
-  teacherForced(model.float(), rowsOf(z_hat, model.N, h, w), y_hat, h, w, (length) => new Float32Array(length));
+  teacherForced(Float32Array, model.float(), planeOf(z_hat, model.N, h, w), y_hat);
 /** The same of the exact networks (§§2 to 4), in units of 2^-10, from k_z and y_hat; also z_hat (N, h, w), and index (M,
  * 4h, 4w), the table of each latent.
  * @param {Model} model @param {Int32Array} k_z @param {Int32Array} y_hat @param {number} h @param {number} w */
 export function exactParameters(model, k_z, y_hat, h, w) {
-  const z_hat = collect(new Int32Array(k_z.length), zHat(model, k_z, h, w), h, w);
-  const found = teacherForced(model.exact(), zHat(model, k_z, h, w), y_hat, h, w, (n) => new Int32Array(n));
-  return { z_hat, ...found, index: found.sigma.map((sigma) => below(model.thresholds, sigma)) };
+  const z_hat = zHat(model, k_z, h, w);
+  const found = teacherForced(Int32Array, model.exact(), z_hat, y_hat);
+  const index = found.sigma.map((sigma) => below(model.thresholds, sigma));
+  return { ...found, z_hat: arrayOf(Int32Array, z_hat), index };
 }
+
 /** The open-loop pass (§13) of x (3, 64h, 64w): z_hat and z_likelihoods (N, h, w), y_hat and y_likelihoods (M, 4h, 4w),
  * and x_hat (3, 64h, 64w).
  * @param {Model} model @param {Float32Array} x in [0, 1] @param {number} h @param {number} w */
@@ -947,6 +945,7 @@ export function forward(model, x, h, w) {
   const [z_likelihoods, y_likelihoods] = [factorizedLikelihoods(model, z_hat), gaussianLikelihoods(y, mu, sigma)];
   return { z_hat, z_likelihoods, y_hat, y_likelihoods, x_hat: g_s(model, y_hat, h, w) };
 }
+
 /** @type {Scalar} of t >= 0, to 13 digits: a continued fraction from 2 on, and a series below */
 function erfc(t) {
   const scale = Math.exp(-t * t) / Math.sqrt(Math.PI);
@@ -957,6 +956,7 @@ function erfc(t) {
   for (let n = 0, term = 2 * t; term > 1e-18; n++, term *= (2 * t * t) / (2 * n + 1)) sum += term;
   return 1 - scale * sum;
 }
+
 /** @type {Scalar} Φ(t) = erfc(-t / √2) / 2 */
 const normal = (t) => (t < 0 ? erfc(-t / Math.SQRT2) / 2 : 1 - erfc(t / Math.SQRT2) / 2);
 /** likelihood of y = max(10^-9, Φ((1/2 - |r|) / s) - Φ((-1/2 - |r|) / s)),  r = round(y - mu),  s = max(sigma, 0.11)

@@ -1,7 +1,4 @@
-/**
- * codec.mjs as a program of the suite's protocol (docs/subjects.md): --subject "cmd:node web/subject.mjs".
- * MBTREF_JS_KERNEL=plain takes the plain loops in place of WebAssembly.
- */
+/** codec.mjs as a program of the suite's protocol (docs/subjects.md): --subject "cmd:node web/subject.mjs". */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,7 +8,6 @@ const VERSION = "0.1.0";
 const CAPABILITIES =
   "transforms entropy-float entropy-exact rans buffers decode encode reproducible roundtrip portable rejection kodak";
 const MODELS = 4; // held at once
-const kernel = process.env.MBTREF_JS_KERNEL === "plain" ? codec.kernels.plain : undefined;
 
 /**
  * @typedef {Float32Array | Int32Array | Uint8Array} Data
@@ -50,7 +46,7 @@ function save(path, { shape, data }) {
 const models = new Map();
 /** @param {string} file @param {string} gaussian @returns {codec.Model} */
 function modelOf(file, gaussian) {
-  const model = models.get(file) ?? codec.readModel(readFileSync(file), readFileSync(gaussian), kernel);
+  const model = models.get(file) ?? codec.readModel(readFileSync(file), readFileSync(gaussian));
   models.delete(file);
   models.set(file, model); // the last one that was used is the last one of the map
   if (models.size > MODELS) models.delete([...models.keys()][0]);
@@ -121,7 +117,7 @@ const OPERATIONS = {
 
 /** @param {any} request @returns {Promise<object>} the answer */
 async function answer({ operation, model_file, gaussian_file, inputs, folder }) {
-  if (!(operation in OPERATIONS)) return { unsupported: `no operation ${operation}` };
+  if (!Object.hasOwn(OPERATIONS, operation)) return { unsupported: `no operation ${operation}` };
   /** @type {[string, Value][]} */
   const values = Object.entries(inputs).map(([name, path]) => [name, load(path)]);
   const arrays = Object.fromEntries(values.map(([name, { data }]) => [name, data]));

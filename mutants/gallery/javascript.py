@@ -28,6 +28,8 @@ MUTANTS = (
       "[high, low] = [width * Math.floor(high / 2 ** b) + Math.floor(product / 2 ** 32), product % 2 ** 32]",
       "const x = width * Math.floor(high / 2 ** b) * 2 ** 32 + product;\n"
       "    [high, low] = [Math.floor(x / 2 ** 32), x % 2 ** 32]"),
+    js("limit_as_a_number", "RANS-2", "bad-final-state", "the first state is compared with 2^63 as a Number",
+      "high < 2 ** 31 && (", "high * 2 ** 32 + low < 2 ** 63 && ("),
     js("round_half_up", "FLOAT-3", "y_likelihoods", "ties are rounded up by Math.round",
       "function round(v) {", "function round(v) {\n  return Math.round(v);"),
     js("sums_in_float32", "EXACT-1", "phi", "sums go through a Float32Array",

@@ -17,7 +17,6 @@ from mbtref.openloop.forward import Forward
 from mbtref.suite.subjects.reference import Reference, units_in, units_out
 from mbtref.surroundings import convolve
 from mutants.gallery.pictures import built
-from mutants.gallery.precision import gdn
 from mutants.mutant import around, constant, instead, mutant
 
 
@@ -115,8 +114,6 @@ MUTANTS = (
     mutant("unpadded", "TRANSFORM-1", "y", "convolutions of stride 2 aren't padded",
       instead(networks.down, lambda c_in, c_out: Convolution(c_in, c_out, 5, 2))),
     mutant("one_gdn", "TRANSFORM-1", "y", "the three GDN of a transform are one", built(one_gdn)),
-    mutant("gdn_of_magnitudes", "TRANSFORM-1", "y", "GDN divides by a sum of |x|, without a root",
-      gdn(root=lambda norm: norm, square=torch.abs)),
     mutant("gamma_symmetric", "TRANSFORM-1", "y", "gamma is made symmetric",
       around(networks.non_negative, lambda right, *given:
              (v + v.mT) / 2 if (v := right(*given)).ndim == 2 else v)),

@@ -220,6 +220,17 @@ def beyond_2_62() -> Message:
 
 
 @roundtrip
+def highest_state() -> Message:
+    """a first state near 2^63 compared with it as a float64, which is 2^63"""
+    # the last three symbols lead to a state from which the first three lead up, each with a bin of the last slots
+    last = [Table((0, width, TOTAL), 0) for width in (3708, 64350, 2)]
+    first = [Table((0, TOTAL - width - 1, TOTAL - 1, TOTAL), 0) for width in (3, 1)]
+    message = Message([1, 1, 1, 0, 0, 0], [0, 0, 1, 2, 3, 4], [*first, *last])
+    assert float(first_state(message.steps)) == 2.0**63, "the first state is far from 2^63"
+    return message
+
+
+@roundtrip
 def below_a_table() -> Message:
     """a symbol below a table taken for one of the table before, where all tables are one array"""
     first = EVEN.offset
