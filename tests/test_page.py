@@ -226,6 +226,51 @@ def test_a_picture_that_is_too_large(size: tuple[int, int], page: Page) -> None:
     assert f"It has {expected:,} pixels" in page.text("refusal"), page.text("refusal")
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("empty", b"", "not-a-picture"),
+        ("empty.mbt", b"", "truncated"),
+        ("text.png", b"text", "not-a-picture"),
+        ("half.png", png(picture(20, 70))[:300], "not-a-picture"),
+        ("cut.safetensors", model_file("edge")[1][:-4], "not-a-model"),
+        ("head.safetensors", model_file("edge")[1][:9000], "not-a-model"),
+        ("other.safetensors", model_file("edge")[1].replace(b"g_s.6.weight", b"g_s.6.height"), "not-a-model"),
+        ("empty.safetensors", b"", "not-a-model"),
+    ],
+)
+def test_files_of_no_use(name: str, data: bytes, kind: str, page: Page) -> None:
+    """What is no whole stream, picture or model is refused by its kind, which is told once."""
+    page.take((name, data))
+    assert f"kind {kind}" in page.text("refusal"), page.text("refusal") or page.text("status")
+    assert page.text("status") == "", "a screen reader tells it twice"
+
+
+def test_many_files(page: Page) -> None:
+    """Of many files the first is taken, and the page says so; a model among them serves it."""
+    vector = next(v for v in vectors("DECODE-1") if v.id == "DECODE-1/edge/shown")
+    page.take(stream_of(vector), ("a.txt", b""), model_file("edge"), ("b.txt", b""))
+    page.wait("document.getElementById('status').textContent.startsWith('Decoded')", "not decoded")
+    assert "the first of 3 files" in page.text("title"), page.text("title")
+
+
+def test_missing_files(browser: Any, tmp_path: Path) -> None:
+    """Where a file of the page can't be fetched the page says so, and works once it can."""
+    website.write(tmp_path)
+    with serving(tmp_path) as url:
+        page = Page(browser, url)
+        page.open()
+        for name in ("worker.mjs", "examples/kodim23.mbt"):
+            (tmp_path / name).rename(tmp_path / "away")
+            for there in (False, True):
+                if there:
+                    (tmp_path / "away").rename(tmp_path / name)
+                browser.find_element(By.CSS_SELECTOR, "#list button").click()
+                page.wait("document.getElementById('result').ariaBusy === 'false'", f"no end without {name}")
+                assert bool(page.marks()) is there, f"{name} is there: {there}: {page.text('refusal')}"
+    browser.get_log("browser")
+
+
 def pictures() -> Iterator[tuple[str, bytes, np.ndarray[Any, Any]]]:
     """Pictures of each kind: name, file, and the samples that are encoded."""
     rgb = picture(20, 70)
@@ -299,6 +344,7 @@ def test_the_last_file_wins(page: Page) -> None:
     page.drop(large)
     page.browser.find_element(By.ID, "cancel").click()
     assert page.text("status") == "Cancelled: large.png"
+    page.browser.find_element(By.ID, "model").send_keys(Keys.ARROW_DOWN)
     assert not page.browser.find_element(By.ID, "result").is_displayed(), "the work goes on"
     page.take(stream_of(vector))
     assert page.text("status").startswith("Decoded DECODE-1-lite-q3"), page.text("status")
@@ -330,6 +376,8 @@ def test_keyboard(page: Page) -> None:
     assert said.startswith("51 % original"), f"the divider says {said}"
     page.browser.find_element(By.ID, "mapped").send_keys(Keys.SPACE)
     assert "bits per pixel" in page.browser.find_element(By.ID, "words").text, "the map has no words"
+    page.browser.find_element(By.ID, "model").send_keys(Keys.ARROW_DOWN)
+    assert page.browser.execute_script(active) == "model", "a choice takes the focus away"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -395,6 +443,10 @@ def test_the_command_writes_a_whole_page(
         assert "static host" in terminal.prints("page", "-o", folder)
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert written == website.files().keys(), "other files"
+    for other in (tmp_path / "link" / "models", tmp_path / "file" / "models"):
+        other.parent.mkdir()
+        other.symlink_to(tmp_path) if other.parent.name == "link" else other.touch()
+        terminal.fails(1, "models, which isn't of the page", "page", "-o", other.parent)
     (folder / "mine.txt").write_text("mine")
     terminal.fails(1, "mine.txt, which isn't of the page", "page", "-o", folder)
     terminal.fails(2, "is not a folder", "page", "-o", folder / "mine.txt")

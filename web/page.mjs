@@ -1,7 +1,7 @@
 /** The page: takes files, has a worker do the work, and shows what came of it. */
 
 /** @typedef {import("./worker.mjs").Shelf} Shelf */
-/** @typedef {{file: Blob, name: string, title?: string}} Given name: of the file; title: what the page calls it */
+/** @typedef {{file: Blob | Promise<Blob>, name: string, title?: string}} Given title: what the page calls it */
 /** @typedef {{file: Blob, name: string, title: string, task: "decode" | "encode" | "model"}} Job */
 
 /** @type {{[part: string]: string}} */
@@ -42,8 +42,8 @@ const REFUSALS = {
     "Choose a stream (.mbt), a picture (PNG, JPEG, WebP …) or a model.",
   ],
   "not-a-model": ["This isn't a model of mbt2018", "Choose a .safetensors file of mbtref, or of mbtref import."],
-  failed: ["That didn't work", "The page needs a browser of 2023 or later, and memory for the picture."],
 };
+const FAILED = ["That didn't work", "The page needs a browser of 2023 or later, and memory for the picture."];
 const PLACES = "top left, top, top right, left, middle, right, bottom left, bottom, bottom right".split(", ");
 
 const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -94,18 +94,21 @@ function address(blob) {
 /** Takes the files of a drop or of the button: a model and what waits for it, or one of them. @param {File[]} files */
 function takeAll(files) {
   const isModel = (/** @type {File} */ file) => /\.safetensors$/i.test(file.name);
-  const [model, other] = [files.find(isModel), files.find((file) => !isModel(file))];
-  if (model && other) waiting = { file: other, name: other.name };
-  const first = model ?? other;
-  if (first) take({ file: first, name: first.name });
+  const [models, others] = [files.filter(isModel), files.filter((file) => !isModel(file))];
+  const [model, other] = [models, others].map(([file, ...more]) => {
+    const count = more.length ? `, the first of ${more.length + 1} files` : "";
+    return file && { file, name: file.name, title: file.name + count };
+  });
+  if (model && other) waiting = other;
+  if (model ?? other) take(model ?? other);
   else say("That wasn't a file: save it first, and then drop it.");
 }
 
 /** Begins the work on a file. It takes the place of an older one. @param {Given} given */
-async function take({ file, name, title = name }) {
+async function take({ file: given, name, title = name }) {
   if (working) stop();
   /** @type {Job} */
-  const job = { file, name, title, task: "model" };
+  const job = { file: new Blob(), name, title, task: "model" };
   working = job;
   clear();
   write("title", title);
@@ -113,8 +116,10 @@ async function take({ file, name, title = name }) {
   show(true, "result", "cancel");
   byId("result").ariaBusy = "true";
   document.body.classList.add("begun");
-  byId("title").focus();
+  if (document.activeElement !== choice) byId("title").focus();
   try {
+    const file = await given;
+    job.file = file;
     if (!/\.safetensors$/i.test(name)) {
       const start = new TextDecoder("latin1").decode(await file.slice(0, 3).arrayBuffer());
       if (job !== working) return;
@@ -128,6 +133,13 @@ async function take({ file, name, title = name }) {
     const { message } = /** @type {Error} */ (error);
     if (job === working) refuse({ kind: "not-a-picture", message: `${name}: ${message}` });
   }
+}
+
+/** A file beside the page. @param {string} path */
+async function fetched(path) {
+  const answer = await fetch(path);
+  if (answer.ok) return answer.blob();
+  throw new Error(`it isn't beside the page: the server says ${answer.status}`);
 }
 
 /** The size of a picture, which a browser finds without decoding it. @param {Blob} file */
@@ -161,7 +173,7 @@ function hear({ part, share, time, done, times, refused }) {
   const job = /** @type {Job} */ (working);
   const total = /** @type {number[]} */ (Object.values(times)).reduce((sum, each) => sum + each, 0);
   for (const name of PARTS_OF[job.task]) {
-    if (name in times) advance(name, times[name] / total, times[name]);
+    if (name in times) advance(name, times[name] / total || 0, times[name]);
     else byId(`part-${name}`).remove(); // the model was read before
   }
   write("time", `Time: ${number(total / 1000, 1)} s`);
@@ -233,8 +245,7 @@ function advance(name, share, time) {
 
 /** @param {{kind: string, offset?: number, message: string}} refused */
 function refuse({ kind, offset, message }) {
-  const title = working?.title;
-  const [head, advice] = REFUSALS[kind] ?? REFUSALS.failed;
+  const [head, advice] = REFUSALS[kind] ?? FAILED;
   if (!(kind in REFUSALS)) stop();
   if (kind === "unknown-model") waiting = last;
   finish();
@@ -243,7 +254,7 @@ function refuse({ kind, offset, message }) {
   const named = element("p.kind", "kind ", element("code", kind));
   byId("parts").replaceChildren();
   byId("refusal").replaceChildren(element("h3", head), element("p", where), element("p", advice), named);
-  say(`${head}: ${title}`);
+  say(""); // an alert is read by itself
 }
 
 /** @param {Job} job @param {any} done of the worker */
@@ -387,11 +398,7 @@ function notes({ task }, { bytes, transparent, jpeg, exact }) {
 /** @param {{name: string, file: string, about: string}} example */
 function exampleOf({ name, file, about }) {
   const button = element("button", element("b", name), element("span", about));
-  button.onclick = async () => {
-    const answer = await fetch(file);
-    if (answer.ok) take({ file: await answer.blob(), name: file.slice(file.lastIndexOf("/") + 1), title: name });
-    else say(`${file} isn't beside the page: the server says ${answer.status}`);
-  };
+  button.onclick = () => take({ file: fetched(file), name: file.slice(file.lastIndexOf("/") + 1), title: name });
   return element("li", button);
 }
 
@@ -412,6 +419,7 @@ input("file").onchange = () => {
 byId("cancel").onclick = () => {
   say(`Cancelled: ${working?.title}`);
   stop();
+  last = null;
   finish();
   clear();
   show(false, "result");

@@ -129,7 +129,7 @@ async function pixelsOf(file) {
   const start = new TextDecoder("latin1").decode(await file.slice(0, 2 ** 18).arrayBuffer());
   const colorSpaceConversion = /ICC_PROFILE\0|iCCP|ICCP|colrprof/.test(start) ? "default" : "none";
   const bitmap = await createImageBitmap(file, { colorSpaceConversion, premultiplyAlpha: "none" }).catch(() => {
-    throw refusal("not-a-picture", "Its pixels can't be decoded: it may be damaged.");
+    throw refusal("not-a-picture", "Its pixels can't be decoded: it may be damaged, or an SVG drawing.");
   });
   const { height, width } = bitmap;
   const context = contextOf(new OffscreenCanvas(width, height), true);
@@ -264,13 +264,16 @@ async function asJpeg(picture, bytes, clock) {
   return { blob, quality: low, psnr: psnr(picture[0], decoded.picture[0]) };
 }
 
-/** @param {Job} job @param {Clock} clock */
+/** A model that is whole, and codes a picture. @param {Job} job @param {Clock} clock */
 async function model({ file }, clock) {
   try {
-    const { fingerprint, N, M } = await readModel({ name: "", bytes: file.size, source: file }, clock);
-    return { fingerprint, N, M };
-  } catch (error) {
-    throw refusal("not-a-model", `It has no networks of mbt2018: ${/** @type {Error} */ (error).message}`);
+    const model = await readModel({ name: "", bytes: file.size, source: file }, clock);
+    for (const { shape, values } of Object.values(model.tensors))
+      if (values.length !== shape.reduce((a, b) => a * b, 1)) throw new Error();
+    codec.picture(model, codec.encode(model, new Uint8Array(3), 1, 1).y_hat, 1, 1);
+    return { fingerprint: model.fingerprint, N: model.N, M: model.M };
+  } catch {
+    throw refusal("not-a-model", "It isn't a whole safetensors file with the networks of mbt2018.");
   }
 }
 

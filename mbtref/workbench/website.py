@@ -90,7 +90,8 @@ def write(folder: Path) -> int:
     page = files()
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if not (name in page and path.is_file()) and name not in ("models", "examples"):
+        own = path.is_file() if name in page else name in ("models", "examples") and path.is_dir()
+        if path.is_symlink() or not own:
             raise ValueError(f"{folder} holds {name}, which isn't of the page: name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as part:
