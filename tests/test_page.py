@@ -21,6 +21,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from PIL.PngImagePlugin import PngInfo
+from selenium.common.exceptions import JavascriptException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -87,8 +88,11 @@ class Page:
 
     def wait(self, condition: str, message: str) -> None:
         """Waits until an expression of JavaScript is true."""
-        waiting = WebDriverWait(self.browser, 60, 0.03)
-        waiting.until(lambda each: each.execute_script(f"return {condition}"), f"{message}: {self.text('result')}")
+        waiting = WebDriverWait(self.browser, 60, 0.03, [JavascriptException])  # a page may not be there yet
+        try:
+            waiting.until(lambda each: each.execute_script(f"return {condition}"))
+        except TimeoutException:
+            pytest.fail(f"{message}: {self.browser.find_element(By.TAG_NAME, 'body').text}")
 
     def drop(self, *files: File) -> None:
         """Drops files. The work on them has begun then."""
