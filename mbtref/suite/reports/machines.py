@@ -33,7 +33,7 @@ from mbtref.suite.processors import PROCESSORS
 from mbtref.suite.reports import browsers, emulate, report
 from mbtref.suite.reports.emulate import NotHere
 from mbtref.suite.reports.markup import markdown
-from mbtref.suite.sample import KODAK
+from mbtref.suite.sample import KODAK, in_sample
 from mbtref.suite.subjects.command import Command
 from mbtref.suite.subjects.loading import NAMES, PROGRAM, SERVE, isolated, node
 from mbtref.suite.subjects.protocol import Subject
@@ -182,9 +182,10 @@ def shown(digest: str) -> str:
 
 
 def chosen(requirement: str) -> list[Vector]:
-    """The vectors of a requirement, in the order of their ids."""
+    """The vectors of a requirement that the tier `full` asks, in the order of their ids."""
     found = (vector for vector in frozen().vectors if vector.requirement == requirement)
-    return sorted(found, key=lambda vector: vector.id)
+    sampled = (v for v in found if in_sample(requirement, v.id.removeprefix(f"{requirement}/")))
+    return sorted(sampled, key=lambda vector: vector.id)
 
 
 def agree(found: Sequence[Sequence[str]]) -> bool:
@@ -204,7 +205,7 @@ def page(found: Iterable[Sequence[str]]) -> str:
         "*Made by `make machines`; not to be edited.*",
         "",
         f"A digest is the start of one SHA-256: of all latents of the {decode} golden streams (DECODE-1), of "
-        f"those of the {kodak} Kodak streams (DECODE-3), and of all pixels of {pixels} pictures decoded with "
+        f"those of {kodak} Kodak streams (DECODE-3; each picture at one model), and of all pixels of {pixels} pictures decoded with "
         "reproducible transforms (REPRODUCIBLE-2). *Suite* counts the cases of "
         "`pytest conformance --tier full` that had a verdict. A *simulated* processor is this one under the "
         "settings of [`mbtref/suite/processors.py`](../mbtref/suite/processors.py). An *emulated* one is "
