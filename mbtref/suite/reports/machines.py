@@ -205,8 +205,8 @@ def page(found: Iterable[Sequence[str]]) -> str:
         "*Made by `make machines`; not to be edited.*",
         "",
         f"A digest is the start of one SHA-256: of all latents of the {decode} golden streams (DECODE-1), of "
-        f"those of {kodak} Kodak streams (DECODE-3; each picture at one model), and of all pixels of {pixels} pictures decoded with "
-        "reproducible transforms (REPRODUCIBLE-2). *Suite* counts the cases of "
+        f"those of {kodak} Kodak streams (DECODE-3; each picture at one model), and of all pixels of {pixels} "
+        "pictures decoded with reproducible transforms (REPRODUCIBLE-2). *Suite* counts the cases of "
         "`pytest conformance --tier full` that had a verdict. A *simulated* processor is this one under the "
         "settings of [`mbtref/suite/processors.py`](../mbtref/suite/processors.py). An *emulated* one is "
         "qemu-user with Debian's own Python and NumPy. The one-file decoder isn't asked the Kodak pictures. A "
