@@ -51,7 +51,7 @@ matrix: .venv/ready  ## docs/matrix.md: the subjects of the suite side by side; 
 machines: .venv/ready  ## docs/machines.md: one result on real, simulated and emulated machines
 	$(BIN)/mbtref machines -o docs/machines.md
 
-mutants: .venv/ready  ## docs/mutants.md: wrong implementations, what catches them, and right ones; 6 minutes
+mutants: .venv/ready  ## docs/mutants.md: wrong implementations, what catches them, and right ones; 10 minutes
 	$(BIN)/python -m mutants -o docs/mutants.md
 
 benchmark: .venv/ready  ## docs/benchmarks.md: speed and memory beside CompressAI; two hours on an idle machine
